@@ -1,0 +1,54 @@
+/**
+ * The native addon: raw verbs without policy. Everything above it is TypeScript.
+ */
+import { createRequire } from 'node:module';
+
+/** An argument of a raw system call: a number, or memory that the kernel reads or writes. */
+export type SyscallArgument = number | bigint | Uint8Array;
+
+export interface CopyProgress {
+  /** Bytes looked at so far; written by the worker thread, read by whoever draws. Length 1. */
+  readonly done: BigUint64Array;
+}
+
+export interface CopyResult {
+  /** Bytes written. */
+  readonly written: number;
+  /** Bytes that were zero and became holes (or, in a stream, zeros). */
+  readonly zero: number;
+  /** Runs `[source offset, size]` that could not be read (EIO, EFAULT) and became zeros. */
+  readonly unreadable: readonly (readonly [bigint, number])[];
+}
+
+export interface Addon {
+  /** The interpreter blob, built from `native/interpreter`. */
+  interpreter(): Uint8Array;
+  /**
+   * Any system call, up to six arguments. Returns its result.
+   * @throws Error with `code` ('ENOENT'), `errno` (positive number) and `syscall` (the number).
+   */
+  syscall(number: number, ...args: SyscallArgument[]): bigint;
+  /**
+   * Copies runs of bytes between files on a worker thread. `runs` holds triples: source offset,
+   * size, destination offset. With `sparse`, pages of zeros are not written. Without it (`to` is
+   * a pipe) runs must ascend in destination, gaps between them are filled with zeros, starting at
+   * destination offset `position`.
+   */
+  copy(from: number, to: number, runs: BigUint64Array, sparse: boolean, position: bigint, progress: BigUint64Array): Promise<CopyResult>;
+  /** CPUID leaf and subleaf: eax, ebx, ecx, edx. */
+  cpuid(leaf: number, subleaf: number): [number, number, number, number];
+  /** XCR0. */
+  xcr0(): bigint;
+  /** Starts the tracer program in a session of its own; returns the descriptor of its socket and its pid. */
+  spawnTracer(path: string): { socket: number; pid: number };
+  /** waitpid(pid) for a tracer that was asked to end. */
+  reap(pid: number): number;
+}
+
+const require = createRequire(import.meta.url);
+
+/** The addon as node-gyp built it. */
+export const addon: Addon = require('../../../build/Release/proc2elf.node');
+
+/** Path of the tracer program that node-gyp built beside the addon. */
+export const tracerPath: string = new URL('../../../build/Release/proc2elf-tracer', import.meta.url).pathname;

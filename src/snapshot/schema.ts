@@ -1,0 +1,240 @@
+/**
+ * The model of a frozen process tree: plain values, no I/O. The schemas check what is read from an
+ * image (which is not trusted), the types are what the rest of the code works with.
+ * Addresses, offsets in address spaces, inode numbers and nanoseconds are `bigint`; sizes that fit
+ * are `number`, in bytes.
+ */
+import { z } from 'zod';
+import { descriptorTableSchema } from './descriptors.js';
+
+const address = z.bigint().min(0n).max(0xffff_ffff_ffff_ffffn);
+const bytes = z.instanceof(Uint8Array);
+const int = z.int();
+const id = z.int().min(0).max(0x7fff_ffff);
+
+/** A run of populated bytes of a region: where in memory, and where its content lies in the image. */
+export const extentSchema = z.object({
+  start: address,
+  size: z.int().min(0),
+  /** Offset in the image file; 0 until the layout is made. */
+  offset: z.int().min(0),
+});
+
+/**
+ * What a region is backed by when it is made again.
+ * - `anonymous`: private anonymous memory
+ * - `image`: private mapping of bytes in the image (was a private file mapping)
+ * - `image-shared`: read-only shared mapping of bytes in the image
+ * - `file`: shared mapping of a file that is opened again by path (index into `mappedFiles`)
+ * - `object`: mapping of a memory object (index into `objects`), at `offset`
+ * - `vdso`, `vvar`: the kernel's own
+ */
+export const backingSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('anonymous') }),
+  z.object({ kind: z.literal('image') }),
+  z.object({ kind: z.literal('image-shared') }),
+  z.object({ kind: z.literal('file'), file: int.min(0) }),
+  z.object({ kind: z.literal('object'), object: int.min(0) }),
+  z.object({ kind: z.literal('vdso') }),
+  z.object({ kind: z.literal('vvar') }),
+]);
+
+export const regionSchema = z.object({
+  start: address,
+  end: address,
+  /** PROT_READ 1 | PROT_WRITE 2 | PROT_EXEC 4. */
+  prot: z.int().min(0).max(7),
+  shared: z.boolean(),
+  /** Offset in the mapped file or object. */
+  offset: address,
+  device: z.string(),
+  inode: address,
+  /** As in `/proc/PID/maps`: a path, `[heap]`, `[stack]`, or empty. */
+  path: z.string(),
+  /** Two-letter codes of `VmFlags` in `/proc/PID/smaps`. */
+  flags: z.array(z.string().length(2)),
+  /** Page size in bytes; above 4096 for hugetlb. */
+  pageSize: z.int().min(4096),
+  backing: backingSchema,
+  /** Populated runs, ascending. Empty for what has no content in the image. */
+  extents: z.array(extentSchema),
+});
+
+/** Memory that is not one region's own: shared anonymous, memfd, deleted files. */
+export const objectSchema = z.object({
+  kind: z.enum(['shared-anonymous', 'memfd', 'deleted-file', 'embedded-file']),
+  /** memfd name, or the path the file had. */
+  name: z.string(),
+  device: z.string(),
+  inode: address,
+  size: z.int().min(0),
+  /** Permission bits, 0o7777. */
+  mode: int,
+  /** `F_GET_SEALS`. */
+  seals: int,
+  /** Runs of content; `start` is the offset in the object. */
+  extents: z.array(extentSchema),
+});
+
+/** A file that shared mappings need again. */
+export const mappedFileSchema = z.object({
+  path: z.string(),
+  writable: z.boolean(),
+  /** Least size in bytes that the mappings need. */
+  size: z.int().min(0),
+});
+
+/** `struct siginfo`, 128 bytes. */
+const siginfo = bytes.refine((b) => b.length === 128, 'a siginfo has 128 bytes');
+
+export const threadSchema = z.object({
+  tid: id,
+  comm: z.string(),
+  /** `struct user_regs_struct` (27 words), as it must be when the thread goes on. */
+  registers: bytes.refine((b) => b.length === 216, 'user_regs_struct has 216 bytes'),
+  /** XSAVE area in standard form, as PTRACE_GETREGSET NT_X86_XSTATE gives it. */
+  xstate: bytes,
+  signalMask: address,
+  /** `stack_t`: flags without SS_ONSTACK. */
+  alternateStack: z.object({ address, flags: int, size: address }),
+  pendingSignals: z.array(siginfo),
+  robustList: z.object({ head: address, length: int }),
+  rseq: z.object({ address, length: int, signature: int }).nullable(),
+  /** `clear_child_tid`: address, 0 for none. */
+  tidAddress: address,
+  /** CPUs of the affinity mask, as bytes; empty if it was all CPUs of the host. */
+  affinity: bytes,
+  nice: int,
+  policy: int,
+  /** 1..99 for SCHED_FIFO and SCHED_RR. */
+  priority: int,
+  parentDeathSignal: int,
+  timerSlack: address,
+  /** The call in which the thread was blocked, for a timeout that must go on for the time left. */
+  sleep: z
+    .object({
+      number: int,
+      /** Nanoseconds that were left. */
+      remaining: address,
+    })
+    .nullable(),
+});
+
+export const signalActionSchema = z.object({ handler: address, flags: address, restorer: address, mask: address });
+
+export const posixTimerSchema = z.object({
+  id: int,
+  clock: int,
+  /** `sigev_notify`. */
+  notify: int,
+  signal: int,
+  value: address,
+  /** For SIGEV_THREAD_ID. */
+  tid: int,
+  remaining: address,
+  interval: address,
+});
+
+export const credentialsSchema = z.object({
+  /** real, effective, saved, file system. */
+  uids: z.array(id).length(4),
+  gids: z.array(id).length(4),
+  groups: z.array(id),
+  capabilities: z.object({
+    inheritable: address,
+    permitted: address,
+    effective: address,
+    bounding: address,
+    ambient: address,
+  }),
+  secureBits: int,
+  noNewPrivileges: z.boolean(),
+});
+
+export const processSchema = z.object({
+  pid: id,
+  parent: id,
+  group: id,
+  session: id,
+  comm: z.string(),
+  executable: z.string(),
+  commandLine: z.array(z.string()),
+  workingDirectory: z.string(),
+  root: z.string(),
+  umask: int,
+  personality: int,
+  dumpable: int,
+  childSubreaper: z.boolean(),
+  oomScoreAdjust: int,
+  thpDisabled: z.boolean(),
+  limits: z.array(z.object({ resource: int, soft: address, hard: address })),
+  credentials: credentialsSchema,
+  memory: z.object({
+    startCode: address,
+    endCode: address,
+    startData: address,
+    endData: address,
+    startBrk: address,
+    brk: address,
+    startStack: address,
+    argStart: address,
+    argEnd: address,
+    envStart: address,
+    envEnd: address,
+    auxv: bytes,
+  }),
+  regions: z.array(regionSchema),
+  objects: z.array(objectSchema),
+  mappedFiles: z.array(mappedFileSchema),
+  /** The leader first. */
+  threads: z.array(threadSchema).min(1),
+  /** Signals 1..64. */
+  signalActions: z.array(signalActionSchema).length(64),
+  pendingSignals: z.array(siginfo),
+  /** ITIMER_REAL, VIRTUAL, PROF: nanoseconds. */
+  intervalTimers: z.array(z.object({ remaining: address, interval: address })).length(3),
+  posixTimers: z.array(posixTimerSchema),
+  descriptors: descriptorTableSchema,
+});
+
+/** Where the frozen processor keeps its XSAVE components, and what the process needs of it. */
+export const processorSchema = z.object({
+  vendor: z.string(),
+  model: z.string(),
+  xcr0: address,
+  /** Index is the component's number. */
+  components: z.array(z.object({ offset: int, size: int })),
+  /** XCR0 bits without which the process cannot go on. */
+  required: address,
+});
+
+export const snapshotSchema = z.object({
+  version: z.literal(1),
+  /** All that differs between two images of the same stopped process. */
+  taken: z.object({
+    /** CLOCK_REALTIME, MONOTONIC, BOOTTIME at the freeze, ns. */
+    realtime: address,
+    monotonic: address,
+    boottime: address,
+  }),
+  tool: z.string(),
+  host: z.object({ name: z.string(), kernel: z.string(), kernelVersion: z.string(), machine: z.string() }),
+  processor: processorSchema,
+  /** Default of the image. */
+  lazy: z.boolean(),
+  /** The root first. */
+  processes: z.array(processSchema).min(1),
+});
+
+export type Snapshot = z.infer<typeof snapshotSchema>;
+export type Process = z.infer<typeof processSchema>;
+export type Thread = z.infer<typeof threadSchema>;
+export type Region = z.infer<typeof regionSchema>;
+export type Backing = z.infer<typeof backingSchema>;
+export type Extent = z.infer<typeof extentSchema>;
+export type MemoryObject = z.infer<typeof objectSchema>;
+export type MappedFile = z.infer<typeof mappedFileSchema>;
+export type SignalAction = z.infer<typeof signalActionSchema>;
+export type PosixTimer = z.infer<typeof posixTimerSchema>;
+export type Credentials = z.infer<typeof credentialsSchema>;
+export type Processor = z.infer<typeof processorSchema>;
