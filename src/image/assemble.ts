@@ -1,0 +1,102 @@
+import { createHash } from 'node:crypto';
+import { EM, ET } from '../elf/constants.js';
+import { encodeNotes } from '../elf/notes.js';
+import {
+  EHDR_SIZE,
+  encodeHeader,
+  encodeProgramHeaders,
+  encodeSectionHeaders,
+  SHDR_SIZE,
+  StringTable,
+} from '../elf/write.js';
+import { encodeSnapshot } from '../snapshot/encoding.js';
+import type { Snapshot } from '../snapshot/schema.js';
+import { programHeaders, sectionHeaders } from './headers.js';
+import { checkLayout, type ImageChunk, type ImageLayout, pageUp } from './layout.js';
+import { coreNotes } from './notes.js';
+import {
+  DIGEST_OFFSET,
+  DIGEST_SIZE,
+  encodeVendorNote,
+  type Range,
+  VENDOR_NAME,
+  VENDOR_TYPE,
+} from './vendor-note.js';
+
+/** All bytes of an image but those that are copied, and its size. */
+export interface AssembledImage {
+  /** Headers, the layout's chunks, notes and section headers, ascending. */
+  readonly chunks: readonly ImageChunk[];
+  /** Of the file, in bytes. */
+  readonly size: number;
+}
+
+/**
+ * Makes headers, notes and section headers for a layout. The parts of the file:
+ * file header, program headers | contents | notes | section names | section headers.
+ * @throws RangeError if the layout makes no sense
+ * @throws ImageError if the snapshot does not
+ */
+export function assembleImage(layout: ImageLayout, snapshot: Snapshot): AssembledImage {
+  checkLayout(layout);
+  const tail = pageUp(layout.end);
+  const chunks = [...layout.chunks].sort((a, b) => a.offset - b.offset);
+  const core = encodeNotes(coreNotes(snapshot));
+  const encoded = encodeSnapshot(snapshot);
+  const vendor = (ranges: readonly Range[]) =>
+    encodeNotes([{ name: VENDOR_NAME, type: VENDOR_TYPE, desc: encodeVendorNote(ranges, encoded) }]);
+
+  // The note lists parts of the file that lie behind it, so its size must be known first.
+  const rangeCount = chunks.length + 3;
+  const vendorSize = vendor(Array.from({ length: rangeCount }, () => ({ offset: 0, size: 0 }))).length;
+  const notes: Range = { offset: tail, size: core.length + vendorSize };
+
+  const strings = new StringTable();
+  const shdrs = sectionHeaders(layout, notes, core.length, strings);
+  const names = strings.toBytes();
+  const namesAt = notes.offset + notes.size;
+  const shdrsAt = Math.ceil((namesAt + names.length) / 8) * 8;
+  const last = shdrs.at(-1);
+  if (last) Object.assign(last, { sh_offset: BigInt(namesAt), sh_size: BigInt(names.length) });
+  const size = shdrsAt + (shdrs.length + 1) * SHDR_SIZE;
+
+  const phdrs = programHeaders(layout.segments, notes);
+  const header = Buffer.concat([
+    encodeHeader(
+      {
+        type: ET.EXEC,
+        machine: EM.X86_64,
+        entry: layout.entry,
+        phoff: EHDR_SIZE,
+        shoff: shdrsAt,
+        shstrndx: shdrs.length,
+      },
+      phdrs.length,
+      shdrs.length + 1,
+    ),
+    encodeProgramHeaders(phdrs),
+  ]);
+
+  const end = Buffer.alloc(size - tail);
+  const vendorAt = core.length;
+  const digestAt = vendorAt + NOTE_HEAD + DIGEST_OFFSET;
+  const ranges: Range[] = [
+    { offset: 0, size: header.length },
+    ...chunks.map(({ offset, bytes }) => ({ offset, size: bytes.length })),
+    { offset: tail, size: digestAt },
+    { offset: tail + digestAt + DIGEST_SIZE, size: end.length - digestAt - DIGEST_SIZE },
+  ];
+  end.set(core);
+  end.set(vendor(ranges), vendorAt);
+  end.set(names, namesAt - tail);
+  end.set(encodeSectionHeaders(shdrs, shdrs.length), shdrsAt - tail);
+
+  const hash = createHash('sha256').update(header);
+  for (const { bytes } of chunks) hash.update(bytes);
+  hash.update(end.subarray(0, digestAt)).update(end.subarray(digestAt + DIGEST_SIZE));
+  end.set(hash.digest(), digestAt);
+  return { chunks: [{ offset: 0, bytes: header }, ...chunks, { offset: tail, bytes: end }], size };
+}
+
+/** Bytes of a vendor note before its descriptor: header, padded name. */
+const NOTE_HEAD = 12 + Math.ceil((VENDOR_NAME.length + 1) / 4) * 4;

@@ -1,0 +1,64 @@
+import { ImageError } from '../errors.js';
+import type { Extent, Process, Snapshot } from './schema.js';
+
+const PAGE = 4096;
+
+/**
+ * What the schemas cannot say: that regions ascend and do not overlap, that their content lies
+ * within them, and that whatever is referred to by index exists.
+ * @throws ImageError naming the first place that makes no sense
+ */
+export function checkConsistency(snapshot: Snapshot): void {
+  snapshot.processes.forEach((process, i) => {
+    const where = `processes[${i}]`;
+    checkRegions(process, where);
+    process.objects.forEach((object, j) => {
+      // Content comes in whole pages, whatever the size of the object.
+      const end = BigInt(Math.ceil(object.size / PAGE) * PAGE);
+      checkExtents(object.extents, 0n, end, `${where}.objects[${j}]`);
+    });
+    checkDescriptors(process, where);
+  });
+}
+
+function checkRegions({ regions, objects, mappedFiles }: Process, where: string): void {
+  let previous = 0n;
+  regions.forEach((region, i) => {
+    const place = `${where}.regions[${i}]`;
+    if (region.end <= region.start) fail(place, 'ends before it begins');
+    if (region.start < previous) fail(place, 'overlaps the region before it');
+    previous = region.end;
+    checkExtents(region.extents, region.start, region.end, place);
+    const { backing } = region;
+    if (backing.kind === 'file') requireIndex(backing.file, mappedFiles, `${place}.backing.file`);
+    if (backing.kind === 'object') requireIndex(backing.object, objects, `${place}.backing.object`);
+  });
+}
+
+function checkExtents(extents: readonly Extent[], start: bigint, end: bigint, where: string): void {
+  let previous = start;
+  extents.forEach((extent, i) => {
+    if (extent.start < previous) fail(`${where}.extents[${i}]`, 'begins before its place');
+    previous = extent.start + BigInt(extent.size);
+    if (previous > end) fail(`${where}.extents[${i}]`, 'ends behind its place');
+  });
+}
+
+function checkDescriptors({ descriptors: table, objects }: Process, where: string): void {
+  table.descriptors.forEach((descriptor, i) => {
+    requireIndex(descriptor.file, table.files, `${where}.descriptors.descriptors[${i}].file`);
+  });
+  table.files.forEach((file, i) => {
+    const place = `${where}.descriptors.files[${i}]`;
+    if (file.kind === 'object') requireIndex(file.object, objects, `${place}.object`);
+    if (file.kind === 'pipe') requireIndex(file.pipe, table.pipes, `${place}.pipe`);
+  });
+}
+
+function requireIndex(index: number, list: readonly unknown[], where: string): void {
+  if (index >= list.length) fail(where, `there is no number ${index}`);
+}
+
+function fail(where: string, what: string): never {
+  throw new ImageError(`the snapshot is damaged: ${where}: ${what}`);
+}
