@@ -6,15 +6,10 @@ import { createRequire } from 'node:module';
 /** An argument of a raw system call: a number, or memory that the kernel reads or writes. */
 export type SyscallArgument = number | bigint | Uint8Array;
 
-export interface CopyProgress {
-  /** Bytes looked at so far; written by the worker thread, read by whoever draws. Length 1. */
-  readonly done: BigUint64Array;
-}
-
 export interface CopyResult {
-  /** Bytes written. */
+  /** Bytes written; in a stream these include the zeros. */
   readonly written: number;
-  /** Bytes that were zero and became holes (or, in a stream, zeros). */
+  /** Bytes of the runs that lie in pages of zeros, which became holes (or, in a stream, zeros). */
   readonly zero: number;
   /** Runs `[source offset, size]` that could not be read (EIO, EFAULT) and became zeros. */
   readonly unreadable: readonly (readonly [bigint, number])[];
@@ -29,12 +24,27 @@ export interface Addon {
    */
   syscall(number: number, ...args: SyscallArgument[]): bigint;
   /**
+   * The address of an array's memory, for structures that hold pointers. Good for as long as the
+   * array is referenced.
+   */
+  address(memory: Uint8Array | BigUint64Array): bigint;
+  /**
    * Copies runs of bytes between files on a worker thread. `runs` holds triples: source offset,
    * size, destination offset. With `sparse`, pages of zeros are not written. Without it (`to` is
    * a pipe) runs must ascend in destination, gaps between them are filled with zeros, starting at
-   * destination offset `position`.
+   * destination offset `position`. `progress[0]` counts the bytes looked at while it runs.
+   * @throws (rejects) Error with `code`: what read or write failed with; ESRCH where `from` is
+   * /proc/PID/mem and the process is gone, ENODATA where a file ends within a run, EINVAL where runs of a
+   * stream do not ascend.
    */
-  copy(from: number, to: number, runs: BigUint64Array, sparse: boolean, position: bigint, progress: BigUint64Array): Promise<CopyResult>;
+  copy(
+    from: number,
+    to: number,
+    runs: BigUint64Array,
+    sparse: boolean,
+    position: bigint,
+    progress: BigUint64Array,
+  ): Promise<CopyResult>;
   /** CPUID leaf and subleaf: eax, ebx, ecx, edx. */
   cpuid(leaf: number, subleaf: number): [number, number, number, number];
   /** XCR0. */

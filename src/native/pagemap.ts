@@ -1,0 +1,118 @@
+/** Which pages of a process exist: /proc/PID/pagemap, by ioctl where the kernel has it, else word by word. */
+import { readSync } from 'node:fs';
+import { addon } from './addon.js';
+
+const PAGE = 4096n;
+
+/** A range of pages that exist (in memory or in swap), the kernel's shared page of zeros not counted. */
+export interface PageRange {
+  readonly start: bigint;
+  readonly end: bigint;
+  /**
+   * The pages belong to a file or to shared memory. In a private mapping of a file, pages without
+   * this are the process's own copies.
+   */
+  readonly file: boolean;
+}
+
+/**
+ * Lists the pages of [start, end) that exist.
+ * @param fd - descriptor of /proc/PID/pagemap.
+ * @param start - address, a multiple of 4096; so is `end`.
+ * @returns ascending ranges. Without the ioctl the page of zeros cannot be told and counts as existing.
+ */
+export function scanPagemap(fd: number, start: bigint, end: bigint): PageRange[] {
+  try {
+    return scanByIoctl(fd, start, end);
+  } catch (error) {
+    // Kernels before 6.7 have no such ioctl.
+    if ((error as NodeJS.ErrnoException).code !== 'ENOTTY') throw error;
+    return scanByWords(fd, start, end);
+  }
+}
+
+/** `_IOWR('f', 16, struct pm_scan_arg)` of `linux/fs.h`, and its categories of pages. */
+const PAGEMAP_SCAN = 0xc0606610;
+const PAGE_IS_FILE = 1n << 2n;
+const PAGE_IS_PRESENT = 1n << 3n;
+const PAGE_IS_SWAPPED = 1n << 4n;
+const PAGE_IS_PFNZERO = 1n << 5n;
+
+/** Ranges asked for in one call. */
+const BATCH = 4096;
+
+function scanByIoctl(fd: number, start: bigint, end: bigint): PageRange[] {
+  const ranges: PageRange[] = [];
+  const regions = new BigUint64Array(3 * BATCH); // struct page_region: start, end, categories
+  for (let at = start; at < end; ) {
+    const argument = BigUint64Array.of(
+      96n, // size of this structure
+      0n,
+      at,
+      end,
+      0n, // walk_end, filled in
+      addon.address(regions),
+      BigInt(BATCH),
+      0n, // any number of pages
+      PAGE_IS_PFNZERO, // inverted: not the page of zeros,
+      PAGE_IS_PFNZERO,
+      PAGE_IS_PRESENT | PAGE_IS_SWAPPED, // and one of these
+      PAGE_IS_FILE,
+    );
+    const count = Number(addon.syscall(16, fd, PAGEMAP_SCAN, new Uint8Array(argument.buffer)));
+    for (let i = 0; i < count; i++) {
+      append(ranges, regions[3 * i]!, regions[3 * i + 1]!, (regions[3 * i + 2]! & PAGE_IS_FILE) !== 0n);
+    }
+    at = argument[4]!;
+  }
+  return ranges;
+}
+
+/** Words read at a time: 64 Ki, which stand for 256 MiB of addresses. */
+const WORDS = 65536;
+const ZEROS = Buffer.alloc(WORDS * 8);
+/** Of the upper half of a word: bits 63 (present), 62 (swapped), 61 (file or shared). */
+const EXISTS = 0xc0000000;
+const FILE = 0x20000000;
+
+/** Documentation/admin-guide/mm/pagemap.rst: one 64-bit word for each page. */
+function scanByWords(fd: number, start: bigint, end: bigint): PageRange[] {
+  const ranges: PageRange[] = [];
+  const buffer = Buffer.alloc(WORDS * 8);
+  for (let at = start; at < end; ) {
+    const pages = (end - at) / PAGE;
+    const wanted = pages < WORDS ? Number(pages) * 8 : buffer.length;
+    const count = readSync(fd, buffer, 0, wanted, at / 512n); // 8 bytes a page
+    if (count === 0) break; // beyond the end of user addresses
+    if (buffer.compare(ZEROS, 0, count, 0, count) !== 0) appendWords(ranges, buffer, count / 8, at);
+    at += BigInt(count / 8) * PAGE;
+  }
+  return ranges;
+}
+
+function appendWords(ranges: PageRange[], buffer: Buffer, count: number, base: bigint): void {
+  for (let first = 0; first < count; ) {
+    const kind = kindOf(buffer, first);
+    let last = first + 1;
+    while (last < count && kindOf(buffer, last) === kind) last++;
+    if (kind !== 0) append(ranges, base + BigInt(first) * PAGE, base + BigInt(last) * PAGE, kind === 2);
+    first = last;
+  }
+}
+
+/** 0: no page; 1: anonymous; 2: of a file or shared. */
+function kindOf(buffer: Buffer, index: number): 0 | 1 | 2 {
+  const upper = buffer.readUInt32LE(index * 8 + 4);
+  if ((upper & EXISTS) === 0) return 0;
+  return (upper & FILE) === 0 ? 1 : 2;
+}
+
+/** Adds a range; joins it with the last one if they touch and are of a kind. */
+function append(ranges: PageRange[], start: bigint, end: bigint, file: boolean): void {
+  const last = ranges.at(-1);
+  if (last !== undefined && last.end === start && last.file === file) {
+    ranges[ranges.length - 1] = { start: last.start, end, file };
+  } else {
+    ranges.push({ start, end, file });
+  }
+}

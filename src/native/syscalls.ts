@@ -1,0 +1,192 @@
+/**
+ * Typed wrappers around the system calls that Node does not offer, for x86-64. Each throws as
+ * `addon.syscall` does: an Error with `code`, `errno` and `syscall`.
+ */
+import { endianness } from 'node:os';
+import { addon } from './addon.js';
+
+export { type PageRange, scanPagemap } from './pagemap.js';
+
+if (endianness() !== 'LE') throw new Error('only little-endian processors are supported');
+
+/** Numbers of `asm/unistd_64.h`. */
+const NR = {
+  ioctl: 16,
+  fcntl: 72,
+  getpriority: 140,
+  sched_getparam: 143,
+  sched_getscheduler: 145,
+  sched_getaffinity: 204,
+  clock_gettime: 228,
+  get_robust_list: 274,
+  tee: 276,
+  prlimit64: 302,
+  kcmp: 312,
+  pidfd_open: 434,
+  pidfd_getfd: 438,
+} as const;
+
+/** What {@link kcmp} compares; `KCMP_*` of `linux/kcmp.h`. */
+export const Kcmp = { FILE: 0, VM: 1, FILES: 2, FS: 3, SIGHAND: 4, IO: 5, SYSVSEM: 6, EPOLL_TFD: 7 } as const;
+
+/**
+ * kcmp(2): whether two processes share a kernel object. For `FILE` the indexes are descriptors, for
+ * `EPOLL_TFD` use {@link kcmpEpoll}. Returns 0 for the same object, 1 or 2 for an order that holds
+ * as long as both live, 3 for different ones without order.
+ */
+export function kcmp(pid1: number, pid2: number, type: number, index1 = 0, index2 = 0): number {
+  return Number(addon.syscall(NR.kcmp, pid1, pid2, type, index1, index2));
+}
+
+/**
+ * kcmp(2) with `KCMP_EPOLL_TFD`: whether descriptor `fd` of `pid1` is what the epoll set `epoll` of
+ * `pid2` watches under the number `target`; `nth` counts the entries with that number from 0.
+ * @throws ENOENT where the set has no such entry.
+ */
+export function kcmpEpoll(
+  pid1: number,
+  fd: number,
+  pid2: number,
+  epoll: number,
+  target: number,
+  nth: number,
+): number {
+  const slot = new Uint8Array(Uint32Array.of(epoll, target, nth).buffer); // struct kcmp_epoll_slot
+  return Number(addon.syscall(NR.kcmp, pid1, pid2, Kcmp.EPOLL_TFD, fd, slot));
+}
+
+/** pidfd_open(2): a descriptor that names the process `pid`. */
+export function pidfdOpen(pid: number): number {
+  return Number(addon.syscall(NR.pidfd_open, pid, 0));
+}
+
+/** pidfd_getfd(2): a copy of descriptor `fd` of the process; shares its open file description. */
+export function pidfdGetfd(pidfd: number, fd: number): number {
+  return Number(addon.syscall(NR.pidfd_getfd, pidfd, fd, 0));
+}
+
+/** get_robust_list(2): address and length of the head of a thread's list of robust futexes. */
+export function getRobustList(tid: number): { head: bigint; length: bigint } {
+  const head = new BigUint64Array(1);
+  const length = new BigUint64Array(1);
+  addon.syscall(NR.get_robust_list, tid, new Uint8Array(head.buffer), new Uint8Array(length.buffer));
+  return { head: head[0]!, length: length[0]! };
+}
+
+/** sched_getaffinity(2): a bit mask of the CPUs a thread may run on, as many bytes as the kernel uses. */
+export function schedGetaffinity(tid: number): Uint8Array {
+  const mask = new Uint8Array(1024); // 8192 CPUs: NR_CPUS_RANGE_END of x86
+  const size = Number(addon.syscall(NR.sched_getaffinity, tid, mask.length, mask));
+  return mask.slice(0, size);
+}
+
+/** sched_getscheduler(2): `SCHED_*`, with `SCHED_RESET_ON_FORK` (0x40000000) where it is set. */
+export function schedGetscheduler(tid: number): number {
+  return Number(addon.syscall(NR.sched_getscheduler, tid));
+}
+
+/** sched_getparam(2): the real-time priority, 0 for the other policies. */
+export function schedGetparam(tid: number): number {
+  const param = new Int32Array(1);
+  addon.syscall(NR.sched_getparam, tid, new Uint8Array(param.buffer));
+  return param[0]!;
+}
+
+/** getpriority(2) with `PRIO_PROCESS`: the nice value of a thread, -20 to 19. */
+export function getpriority(tid: number): number {
+  return 20 - Number(addon.syscall(NR.getpriority, 0, tid)); // the raw call returns 20 - nice
+}
+
+/**
+ * prlimit(2), read only. `RLIM_INFINITY` is 2^64 - 1.
+ * @throws EPERM for a process of another user without `CAP_SYS_RESOURCE`.
+ */
+export function prlimit(pid: number, resource: number): { soft: bigint; hard: bigint } {
+  const limits = new BigUint64Array(2);
+  addon.syscall(NR.prlimit64, pid, resource, 0, new Uint8Array(limits.buffer));
+  return { soft: limits[0]!, hard: limits[1]! };
+}
+
+/** `SPLICE_F_NONBLOCK` of splice(2). */
+export const SPLICE_F_NONBLOCK = 2;
+
+/** tee(2): copies up to `length` bytes from pipe to pipe without consuming them; returns how many. */
+export function tee(from: number, to: number, length: number, flags: number): number {
+  return Number(addon.syscall(NR.tee, from, to, length, flags));
+}
+
+/** fcntl(2), F_GETFL: access mode and status flags. */
+export function fcntlGetfl(fd: number): number {
+  return Number(addon.syscall(NR.fcntl, fd, 3));
+}
+
+/** fcntl(2), F_GETPIPE_SZ: capacity of a pipe in bytes. */
+export function fcntlGetPipeSize(fd: number): number {
+  return Number(addon.syscall(NR.fcntl, fd, 1032));
+}
+
+/** fcntl(2), F_SETPIPE_SZ: sets the capacity of a pipe; returns what it became, in bytes. */
+export function fcntlSetPipeSize(fd: number, size: number): number {
+  return Number(addon.syscall(NR.fcntl, fd, 1031, size));
+}
+
+/** fcntl(2), F_GET_SEALS: `F_SEAL_*` of a memfd. @throws EINVAL where the file knows no seals. */
+export function fcntlGetSeals(fd: number): number {
+  return Number(addon.syscall(NR.fcntl, fd, 1034));
+}
+
+/** Whom a descriptor's SIGIO goes to; `F_OWNER_*` of fcntl(2). An id of 0: nobody. */
+export interface FileOwner {
+  readonly type: 'thread' | 'process' | 'group';
+  readonly id: number;
+}
+
+/** fcntl(2), F_GETOWN_EX: the form of F_GETOWN that tells a group from an error. */
+export function fcntlGetOwner(fd: number): FileOwner {
+  const owner = new Int32Array(2); // struct f_owner_ex
+  addon.syscall(NR.fcntl, fd, 16, new Uint8Array(owner.buffer));
+  const type = (['thread', 'process', 'group'] as const)[owner[0]!];
+  if (type === undefined) throw new RangeError(`F_GETOWN_EX returned the unknown type ${owner[0]}`);
+  return { type, id: owner[1]! };
+}
+
+/** fcntl(2), F_GETSIG: the signal sent when input or output becomes possible; 0 is SIGIO. */
+export function fcntlGetsig(fd: number): number {
+  return Number(addon.syscall(NR.fcntl, fd, 11));
+}
+
+/** ioctl(2) with memory that the kernel reads and writes. Returns its result. */
+export function ioctl(fd: number, request: number, memory: Uint8Array): number {
+  return Number(addon.syscall(NR.ioctl, fd, request, memory));
+}
+
+/** ioctl_tty(2), FIONREAD: bytes that can be read now. */
+export function fionread(fd: number): number {
+  const count = new Int32Array(1);
+  ioctl(fd, 0x541b, new Uint8Array(count.buffer));
+  return count[0]!;
+}
+
+/** ioctl_tty(2), TCGETS2: `struct termios2`, 44 bytes. @throws ENOTTY where it is no terminal. */
+export function tcgets2(fd: number): Uint8Array {
+  const modes = new Uint8Array(44);
+  ioctl(fd, 0x802c542a, modes);
+  return modes;
+}
+
+/** ioctl_tty(2), TIOCGWINSZ: `struct winsize`, 8 bytes. */
+export function tiocgwinsz(fd: number): Uint8Array {
+  const size = new Uint8Array(8);
+  ioctl(fd, 0x5413, size);
+  return size;
+}
+
+/** Clocks of clock_gettime(2). */
+export const Clock = { REALTIME: 0, MONOTONIC: 1, BOOTTIME: 7 } as const;
+
+/** clock_gettime(2): nanoseconds since the clock's origin. */
+export function clockGettime(clock: number): bigint {
+  const time = new BigInt64Array(2); // struct timespec
+  addon.syscall(NR.clock_gettime, clock, new Uint8Array(time.buffer));
+  return time[0]! * 1_000_000_000n + time[1]!;
+}
