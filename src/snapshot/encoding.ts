@@ -41,7 +41,9 @@ function describeIssue(error: z.ZodError): string {
 }
 
 function firstLine(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).replace(/\s+/g, ' ').slice(0, 200);
+  const text = error instanceof Error ? error.message : String(error);
+  // The message quotes the bytes that it could not read.
+  return text.replace(/[^\x20-\x7e]+/g, '?').slice(0, 200);
 }
 
 function tag(value: unknown): unknown {

@@ -1,0 +1,100 @@
+import { constants } from 'node:fs';
+import { type FileHandle, lstat, open, rename, stat } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
+import { PermissionError, UsageError } from '../errors.js';
+import { checkFileSystem } from './file-system.js';
+import { loadNative } from './native.js';
+import type { Output, OutputOptions } from './output.js';
+import { errnoOf, outputError } from './output-error.js';
+import { openTemporary, type Temporary, within } from './temporary.js';
+
+/** Read, write and run, for the owner alone: an image holds all that the process had in memory. */
+const IMAGE_MODE = 0o700;
+
+/** A file as the place for an image. Until it is whole it has no name, or one that nobody guesses. */
+export async function fileOutput(path: string, options: OutputOptions): Promise<Output> {
+  const native = options.native ?? (await loadNative());
+  let directory: FileHandle | undefined;
+  try {
+    if (path.endsWith('/') || path === '') throw new UsageError(`cannot write "${path}": name a file`);
+    directory = await open(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
+    await checkTarget(path, directory);
+    const temporary = await openTemporary(native, directory, basename(path), IMAGE_MODE);
+    try {
+      // The mode that was given to open() went through the umask.
+      await temporary.file.chmod(IMAGE_MODE);
+      checkFileSystem(native, temporary.file.fd, path, options.needed ?? 0);
+    } catch (error) {
+      await temporary.remove();
+      throw error;
+    }
+    return new FileOutput(path, directory, temporary);
+  } catch (error) {
+    await directory?.close();
+    throw outputError(path, error, options.needed);
+  }
+}
+
+class FileOutput implements Output {
+  readonly path: string;
+  readonly stream = false;
+  readonly fd: number;
+  readonly #directory: FileHandle;
+  readonly #temporary: Temporary;
+  #done = false;
+
+  constructor(path: string, directory: FileHandle, temporary: Temporary) {
+    this.path = path;
+    this.fd = temporary.file.fd;
+    this.#directory = directory;
+    this.#temporary = temporary;
+  }
+
+  async commit(): Promise<number> {
+    try {
+      const { file } = this.#temporary;
+      await file.sync();
+      const { blocks } = await file.stat();
+      await checkTarget(this.path, this.#directory);
+      const name = await this.#temporary.name();
+      await rename(within(this.#directory, name), within(this.#directory, basename(this.path)));
+      this.#done = true;
+      await file.close();
+      await this.#directory.sync();
+      await this.#directory.close();
+      return blocks * 512;
+    } catch (error) {
+      await this.discard();
+      throw outputError(this.path, error);
+    }
+  }
+
+  async discard(): Promise<void> {
+    if (this.#done) return;
+    this.#done = true;
+    await this.#temporary.remove();
+    await this.#directory.close();
+  }
+}
+
+/** Whatever has the final name already: replaced if it is a file or a link to one, refused otherwise. */
+async function checkTarget(path: string, directory: FileHandle): Promise<void> {
+  const place = within(directory, basename(path));
+  const present = await lstat(place).catch(ignoreMissing);
+  if (!present) return;
+  const target = present.isSymbolicLink() ? await stat(place).catch(ignoreMissing) : present;
+  if (target?.isDirectory()) throw new UsageError(`cannot write ${path}: it is a folder: name a file in it`);
+  if (target && !target.isFile()) {
+    throw new UsageError(`cannot write ${path}: it is not a file; to stream the image use -o -`);
+  }
+  const parent = await directory.stat();
+  const uid = process.geteuid?.() ?? 0;
+  const sticky = (parent.mode & 0o1000) !== 0;
+  if (sticky && uid !== 0 && uid !== parent.uid && uid !== present.uid) {
+    throw new PermissionError(`cannot write ${path}: it exists and belongs to another user`);
+  }
+}
+
+function ignoreMissing(error: unknown): undefined {
+  if (errnoOf(error) !== 'ENOENT') throw error;
+}

@@ -1,0 +1,38 @@
+import type { Native } from './native.js';
+import { fileOutput } from './output-file.js';
+import { streamOutput } from './output-stream.js';
+
+/** A place for an image, ready to be written to. Ends with {@link commit} or {@link discard}. */
+export interface Output {
+  /** As the user named it; `-` is stdout. */
+  readonly path: string;
+  /** For writing. */
+  readonly fd: number;
+  /** Written front to back; otherwise a file that may have holes. */
+  readonly stream: boolean;
+  /**
+   * Makes what was written durable and gives it its name. When this returns, the image is safely on disk.
+   * @returns bytes that it takes on disk; 0 for a pipe
+   * @throws PermissionError
+   */
+  commit(): Promise<number>;
+  /** Leaves nothing behind. Does nothing after {@link commit}. */
+  discard(): Promise<void>;
+}
+
+export interface OutputOptions {
+  /** An estimate of the bytes that will be written, to be refused early. */
+  readonly needed?: number;
+  /** The addon, if it is not the usual one. */
+  readonly native?: Native;
+}
+
+/**
+ * Checks that an image can be written to `path`, and opens a file there that has no name yet. To be
+ * called before the process to freeze is touched.
+ * @param path a file to make or to replace, or `-` for stdout
+ * @throws UsageError, PermissionError saying what is in the way and what helps
+ */
+export async function prepareOutput(path: string, options: OutputOptions = {}): Promise<Output> {
+  return path === '-' ? streamOutput() : fileOutput(path, options);
+}
