@@ -30,8 +30,10 @@ export async function readMemory(
       if (!region) throw new ImageError(`${image.path}: nothing was mapped at 0x${at.toString(16)}`);
       const stop = region.end < end ? region.end : end;
       for (const run of runsOf(process, region, image.path)) {
-        const from = run.start > at ? run.start : at;
-        const to = run.end < stop ? run.end : stop;
+        let from = run.start;
+        let to = run.end;
+        if (from < at) from = at;
+        if (to > stop) to = stop;
         if (from < to) {
           const bytes = source.read(run.offset + Number(from - run.start), Number(to - from));
           out.set(bytes, Number(from - address));
