@@ -91,8 +91,8 @@ CALL(sleep_relative,
 CALL(sleep_until, syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME,
                           (timespec[]){{deadline / SECOND, deadline % SECOND}}, NULL))
 CALL(poll_timed, syscall(SYS_poll, (struct pollfd[]){polled(quiet[0])}, 1, TIMEOUT * 1000))
-CALL(ppoll_timed,
-     syscall(SYS_ppoll, (struct pollfd[]){polled(quiet[0])}, 1, (timespec[]){seconds(TIMEOUT)}, NULL, 8))
+CALL(ppoll_timed, syscall(SYS_ppoll, (struct pollfd[]){polled(quiet[0])}, 1,
+                          (timespec[]){seconds(TIMEOUT)}, NULL, 8))
 CALL(select_timed, syscall(SYS_select, quiet[0] + 1, (fd_set[]){set_of(quiet[0])}, NULL, NULL,
                            (struct timeval[]){{.tv_sec = TIMEOUT}}))
 CALL(pselect_timed, syscall(SYS_pselect6, quiet[0] + 1, (fd_set[]){set_of(quiet[0])}, NULL, NULL,
@@ -138,7 +138,10 @@ static struct row {
     {.name = "epoll_wait with timeout", .call = epoll_timed, .end = WHOLE, .result = 0},
     {.name = "futex with timeout", .call = futex_timed, .end = RELATIVE, .result = -ETIMEDOUT},
     {.name = "futex until", .call = futex_until, .end = ABSOLUTE, .result = -ETIMEDOUT},
-    {.name = "sigtimedwait with timeout", .call = wait_signal_timed, .end = WHOLE, .result = -EAGAIN},
+    {.name = "sigtimedwait with timeout",
+     .call = wait_signal_timed,
+     .end = WHOLE,
+     .result = -EAGAIN},
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 
@@ -200,8 +203,8 @@ static void check(struct row *row) {
     /* Ended at once would be 3 s, started over at least 9 s. */
     double active = (double)(row->to - row->from - (row->missed_to - row->missed_from)) / SECOND;
     double most = row->end == RELATIVE ? TIMEOUT + 2 : 2 * TIMEOUT;
-    CHECK(active > TIMEOUT - 2 && active < most, "%s of %d s took %.2f s of the time that the process ran",
-          row->name, TIMEOUT, active);
+    CHECK(active > TIMEOUT - 2 && active < most,
+          "%s of %d s took %.2f s of the time that the process ran", row->name, TIMEOUT, active);
 }
 
 int main(void) {
@@ -241,7 +244,8 @@ int main(void) {
     await_go();
     self_compare(false);
     for (int i = 0; i < ROWS; i++)
-        CHECK(rows[i].end == RELATIVE || rows[i].end == WHOLE || rows[i].end == ABSOLUTE || !rows[i].done,
+        CHECK(rows[i].end == RELATIVE || rows[i].end == WHOLE || rows[i].end == ABSOLUTE ||
+                  !rows[i].done,
               "%s ended too early, with %ld", rows[i].name, rows[i].got);
     CHECK(handled == 0, "a signal out of nothing");
     /* One byte wakes all that wait; the reader of the pipe may take it before the others look. */

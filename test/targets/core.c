@@ -91,7 +91,8 @@ static void check_heap(void) {
 }
 
 int main(int argc, char **argv) {
-    CHECK(argc == 3 && strcmp(argv[1], "an argument") == 0 && strcmp(argv[2], "") == 0, "arguments");
+    CHECK(argc == 3 && strcmp(argv[1], "an argument") == 0 && strcmp(argv[2], "") == 0,
+          "arguments");
     fill(data, sizeof data, 1);
     fill(bss, sizeof bss, 2);
     for (int i = 0; i < BLOCKS; i++) {
@@ -125,7 +126,8 @@ int main(int argc, char **argv) {
     }
     verify("data", data, sizeof data, 1);
     verify("bss", bss, sizeof bss, 2);
-    CHECK(checksum(&__executable_start, (size_t)(&etext - &__executable_start)) == text, "text differs");
+    CHECK(checksum(&__executable_start, (size_t)(&etext - &__executable_start)) == text,
+          "text differs");
     check_heap();
     CHECK(recurse(20) == shallow, "recursion");
     for (int i = 0; i <= 1000; i += 500)

@@ -66,9 +66,9 @@ static void become_less(void) {
 int main(int argc, char **argv) {
     char oom[16];
     CHECK(argc == 4 && strcmp(argv[2], "") == 0, "run me as: identity 'a b' '' $'\\n'");
-    umask(0137);
     NEED(mkdir("below", 0700) == 0 || errno == EEXIST ? 0 : -1);
     NEED(chdir("below"));
+    umask(0137);
     limit(RLIMIT_NOFILE, 333);
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_STACK, 4 << 20);

@@ -18,7 +18,8 @@
 #include <unistd.h>
 
 enum kind { NORMAL, RECURSIVE, ERRORCHECK, ROBUST, INHERIT, KINDS };
-static const char *const names[] = {"normal", "recursive", "error-checking", "robust", "priority-inheriting"};
+static const char *const names[] = {"normal", "recursive", "error-checking", "robust",
+                                    "priority-inheriting"};
 
 static struct lock {
     pthread_mutex_t mutex;
@@ -73,7 +74,8 @@ static void *want(void *argument) {
     enum kind kind = (enum kind)(lock - locks);
     lock->waiter_tid = (int)syscall(SYS_gettid);
     int error = pthread_mutex_lock(&lock->mutex);
-    CHECK(error == (kind == ROBUST ? EOWNERDEAD : 0), "%s mutex: waiting for it gives %d", names[kind], error);
+    CHECK(error == (kind == ROBUST ? EOWNERDEAD : 0), "%s mutex: waiting for it gives %d",
+          names[kind], error);
     CHECK(lock->shared == 1, "%s mutex: got it before it was free", names[kind]);
     if (kind == ROBUST)
         CHECK(pthread_mutex_consistent(&lock->mutex) == 0, "robust mutex: consistent");
@@ -156,10 +158,12 @@ static void until_waiting(int tid) {
 }
 
 int main(void) {
-    static const int types[] = {PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_RECURSIVE, PTHREAD_MUTEX_ERRORCHECK,
-                                PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_NORMAL};
-    static void *(*const waiters[])(void *) = {write_lock,   wait_turn,    wait_turn,      wait_turn,
-                                               wait_barrier, wait_barrier, wait_semaphore, second};
+    static const int types[] = {PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_RECURSIVE,
+                                PTHREAD_MUTEX_ERRORCHECK, PTHREAD_MUTEX_NORMAL,
+                                PTHREAD_MUTEX_NORMAL};
+    static void *(*const waiters[])(void *) = {write_lock,     wait_turn,    wait_turn,
+                                               wait_turn,      wait_barrier, wait_barrier,
+                                               wait_semaphore, second};
     enum { WAITERS = sizeof waiters / sizeof *waiters };
     pthread_t holders[3], others[WAITERS];
     sem_init(&holding, 0, 0);

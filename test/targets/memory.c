@@ -91,7 +91,8 @@ static void check_anonymous(void) {
     verify("write-only, written", write_only, PAGE, 13);
     char pattern[SIZE];
     fill(pattern, SIZE, 12);
-    CHECK(memcmp(write_only + PAGE, pattern + PAGE, SIZE - PAGE) == 0, "write-only: content differs");
+    CHECK(memcmp(write_only + PAGE, pattern + PAGE, SIZE - PAGE) == 0,
+          "write-only: content differs");
     int answer = ((int (*)(void))(void *)code)();
     CHECK(answer == 1337, "code in anonymous memory returns %d", answer);
     if (eager) {
@@ -101,7 +102,8 @@ static void check_anonymous(void) {
     }
 }
 
-static char *untouched, *copied, *deleted_private, *deleted_shared, *read_shared, *write_shared, *relinked;
+static char *untouched, *copied, *deleted_private, *deleted_shared, *read_shared, *write_shared,
+    *relinked;
 static void make_files(void) {
     int fd = make_file("private", 30, O_RDWR);
     untouched = map(SIZE, PROT_READ, MAP_PRIVATE, fd);
@@ -129,7 +131,8 @@ static void check_files(void) {
     verify("private file", untouched, SIZE, 30);
     verify("private file, copied page", copied + PAGE, PAGE, 31);
     CHECK(memcmp(copied, untouched, PAGE) == 0, "private file beside the copied page");
-    CHECK(memcmp(copied + 2 * PAGE, untouched + 2 * PAGE, SIZE - 2 * PAGE) == 0, "after the copied page");
+    CHECK(memcmp(copied + 2 * PAGE, untouched + 2 * PAGE, SIZE - 2 * PAGE) == 0,
+          "after the copied page");
     fill(copied, SIZE, 37);
     verify("a private write shows elsewhere", untouched, SIZE, 30);
     verify("deleted private file", deleted_private, PAGE, 32);
@@ -199,7 +202,8 @@ static void check_places(void) {
     if (high != NULL)
         verify("highest address", high, SIZE, 51);
     verify("inside a reservation", terabyte + (1ul << 39), SIZE, 52);
-    CHECK(mprotect(terabyte, SIZE, READ_WRITE) == 0, "mprotect in the reservation: %s", strerror(errno));
+    CHECK(mprotect(terabyte, SIZE, READ_WRITE) == 0, "mprotect in the reservation: %s",
+          strerror(errno));
     verify_zero("in the reservation", terabyte, SIZE);
     verify("growing region", growing, PAGE, 53);
     for (int i = 1; i <= 20; i++)
@@ -216,11 +220,16 @@ static struct advice {
     char *memory;
     bool skipped;
 } advices[] = {
-    {"MADV_DONTFORK", MADV_DONTFORK, "dc", 0, 0},   {"MADV_DONTDUMP", MADV_DONTDUMP, "dd", 0, 0},
-    {"MADV_WIPEONFORK", MADV_WIPEONFORK, "wf", 0, 0}, {"MADV_HUGEPAGE", MADV_HUGEPAGE, "hg", 0, 0},
-    {"MADV_NOHUGEPAGE", MADV_NOHUGEPAGE, "nh", 0, 0}, {"MADV_MERGEABLE", MADV_MERGEABLE, "mg", 0, 0},
-    {"MADV_RANDOM", MADV_RANDOM, "rr", 0, 0},       {"MADV_SEQUENTIAL", MADV_SEQUENTIAL, "sr", 0, 0},
-    {"mlock", -1, "lo", 0, 0},                      {"MLOCK_ONFAULT", -2, "lo", 0, 0},
+    {"MADV_DONTFORK", MADV_DONTFORK, "dc", 0, 0},
+    {"MADV_DONTDUMP", MADV_DONTDUMP, "dd", 0, 0},
+    {"MADV_WIPEONFORK", MADV_WIPEONFORK, "wf", 0, 0},
+    {"MADV_HUGEPAGE", MADV_HUGEPAGE, "hg", 0, 0},
+    {"MADV_NOHUGEPAGE", MADV_NOHUGEPAGE, "nh", 0, 0},
+    {"MADV_MERGEABLE", MADV_MERGEABLE, "mg", 0, 0},
+    {"MADV_RANDOM", MADV_RANDOM, "rr", 0, 0},
+    {"MADV_SEQUENTIAL", MADV_SEQUENTIAL, "sr", 0, 0},
+    {"mlock", -1, "lo", 0, 0},
+    {"MLOCK_ONFAULT", -2, "lo", 0, 0},
 };
 enum { ADVICES = sizeof advices / sizeof *advices };
 static void make_advised(void) {

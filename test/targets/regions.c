@@ -13,10 +13,11 @@ enum { PAGE = 4096, REGIONS = 10000 };
 
 int main(void) {
     size_t size = (size_t)REGIONS * PAGE, huge = 1ul << 44;
-    char *memory =
-        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     NEED((intptr_t)memory);
-    char *reserved = mmap(NULL, huge, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *reserved =
+        mmap(NULL, huge, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     NEED((intptr_t)reserved);
     for (int i = 0; i < REGIONS; i++) {
         /* Some stay untouched, some hold one word, some a whole page. */

@@ -90,7 +90,10 @@ static struct row {
     struct live live;
     pthread_t thread;
 } rows[] = {
-    {.name = "general registers", .loop = live_general, .prepare = prepare_general, .check = check_general},
+    {.name = "general registers",
+     .loop = live_general,
+     .prepare = prepare_general,
+     .check = check_general},
     {.name = "x87", .loop = live_x87, .prepare = prepare_x87},
     {.name = "SSE", .loop = live_sse, .prepare = prepare_sse},
     {.name = "AVX", .loop = live_avx, .prepare = prepare_avx, .needs = &has_avx},
@@ -141,10 +144,13 @@ int main(int argc, char **argv) {
         NEED(-pthread_join(rows[i].thread, NULL));
         if (rows[i].check != NULL)
             rows[i].check(live);
-        size_t size = rows[i].loop == live_gs ? 0 : rows[i].loop == live_general ? 112 : sizeof live->in;
+        size_t size = rows[i].loop == live_gs        ? 0
+                      : rows[i].loop == live_general ? 112
+                                                     : sizeof live->in;
         for (size_t at = 0; at < size; at++) {
             if (live->in[at] != live->out[at]) {
-                fail("%s: byte %zu was %02x, is %02x", rows[i].name, at, live->in[at], live->out[at]);
+                fail("%s: byte %zu was %02x, is %02x", rows[i].name, at, live->in[at],
+                     live->out[at]);
                 break;
             }
         }

@@ -66,7 +66,8 @@ static void blocking(int signal, siginfo_t *info, void *context) {
     sigaltstack(NULL, &stack);
     if (value == 1) {
         CHECK(stack.ss_flags & SS_ONSTACK, "alternate stack: in use, flags %x", stack.ss_flags);
-        CHECK((char *)frame >= (char *)stack.ss_sp && (char *)frame < (char *)stack.ss_sp + stack.ss_size,
+        CHECK((char *)frame >= (char *)stack.ss_sp &&
+                  (char *)frame < (char *)stack.ss_sp + stack.ss_size,
               "alternate stack: the handler runs elsewhere");
     }
     if (value == 2)
@@ -89,7 +90,8 @@ static void *handle(void *argument) {
     CHECK(current_mask() == mask, "mask after a handler was %lx, is %lx", mask, current_mask());
     sigaltstack(NULL, &after);
     if (value > 0)
-        CHECK(after.ss_sp == stack.ss_sp && after.ss_size == stack.ss_size && after.ss_flags == stack.ss_flags,
+        CHECK(after.ss_sp == stack.ss_sp && after.ss_size == stack.ss_size &&
+                  after.ss_flags == stack.ss_flags,
               "alternate stack after a handler: flags %x", after.ss_flags);
     return NULL;
 }
@@ -100,15 +102,18 @@ static void expect_signal(const sigset_t *set, int signal, int code, int value, 
     siginfo_t info;
     struct timespec none = {0};
     memset(&info, 0, sizeof info);
-    int got = sigtimedwait(set, &info, &none);
-    CHECK(got == signal, "pending signal: expected %d with %d, got %d with %d (%s)", signal, value, got,
-          info.si_value.sival_int, got < 0 ? strerror(errno) : "");
+    /* Raw: the C library turns SI_TKILL into SI_USER. */
+    int got = (int)syscall(SYS_rt_sigtimedwait, set, &info, &none, 8);
+    CHECK(got == signal, "pending signal: expected %d with %d, got %d with %d (%s)", signal, value,
+          got, info.si_value.sival_int, got < 0 ? strerror(errno) : "");
     if (got != signal)
         return;
-    CHECK(info.si_code == code, "pending signal %d: si_code was %d, is %d", signal, code, info.si_code);
+    CHECK(info.si_code == code, "pending signal %d: si_code was %d, is %d", signal, code,
+          info.si_code);
     CHECK(code == SI_USER || code == SI_TKILL || info.si_value.sival_int == value,
           "pending signal %d: value was %d, is %d", signal, value, info.si_value.sival_int);
-    CHECK(info.si_pid == pid || !same_ids, "pending signal %d: sender was %d, is %d", signal, pid, info.si_pid);
+    CHECK(info.si_pid == pid || !same_ids, "pending signal %d: sender was %d, is %d", signal, pid,
+          info.si_pid);
     CHECK(info.si_uid == getuid(), "pending signal %d: si_uid is %d", signal, info.si_uid);
 }
 
@@ -117,7 +122,8 @@ int main(int argc, char **argv) {
     pthread_t threads[3];
     pid = getpid();
     NEED(pipe(gate));
-    struct sigaction action = {.sa_sigaction = blocking, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
+    struct sigaction action = {.sa_sigaction = blocking,
+                               .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
     sigaddset(&action.sa_mask, SIGHUP);
     sigaddset(&action.sa_mask, SIGRTMAX);
     NEED(sigaction(SIGRTMIN + 5, &action, NULL));
@@ -130,7 +136,8 @@ int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN);
     signal(SIGTTOU, SIG_IGN);
     /* No restorer and an unknown flag, as no C library would set them. */
-    struct kernel_action raw = {.handler = plain, .flags = SA_RESTART | 0x00000400, .mask = 0x123456789a};
+    struct kernel_action raw = {
+        .handler = plain, .flags = SA_RESTART | 0x00000400, .mask = 0x123456789a};
     NEED(syscall(SYS_rt_sigaction, SIGRTMIN + 10, &raw, NULL, 8));
 
     sigset_t set, first, second;
@@ -146,7 +153,8 @@ int main(int argc, char **argv) {
         sched_yield();
 
     for (int i = 0; i < 3; i++)
-        NEED(-pthread_sigqueue(pthread_self(), SIGRTMIN + 1, (union sigval){.sival_int = own_values[i]}));
+        NEED(-pthread_sigqueue(pthread_self(), SIGRTMIN + 1,
+                               (union sigval){.sival_int = own_values[i]}));
     for (int i = 0; i < 4; i++)
         NEED(sigqueue(pid, SIGRTMIN + 2, (union sigval){.sival_int = process_values[i]}));
     NEED(kill(pid, SIGTERM));
@@ -161,10 +169,10 @@ int main(int argc, char **argv) {
     get_actions(now);
     for (int signal = 1; signal <= 64; signal++)
         CHECK(memcmp(&actions[signal], &now[signal], sizeof now[signal]) == 0,
-              "action of signal %d: handler %p flags %lx restorer %p mask %lx, was %p %lx %p %lx", signal,
-              (void *)now[signal].handler, now[signal].flags, (void *)now[signal].restorer, now[signal].mask,
-              (void *)actions[signal].handler, actions[signal].flags, (void *)actions[signal].restorer,
-              actions[signal].mask);
+              "action of signal %d: handler %p flags %lx restorer %p mask %lx, was %p %lx %p %lx",
+              signal, (void *)now[signal].handler, now[signal].flags, (void *)now[signal].restorer,
+              now[signal].mask, (void *)actions[signal].handler, actions[signal].flags,
+              (void *)actions[signal].restorer, actions[signal].mask);
     sigemptyset(&first);
     sigaddset(&first, SIGRTMIN + 1);
     sigemptyset(&second);

@@ -1,7 +1,7 @@
 /*
- * A thousand threads (or argv[1] many), each with a name, a signal mask, a nice value, a policy, an affinity and
- * an alternate stack of its own, waiting on a semaphore. Each checks itself afterwards. argv[2]
- * `new-ids`: the thread ids may differ.
+ * A thousand threads (or argv[1] many), each with a name, a signal mask, a nice value, a policy, an
+ * affinity and an alternate stack of its own, waiting on a semaphore. Each checks itself
+ * afterwards. argv[2] `new-ids`: the thread ids may differ.
  */
 #define _GNU_SOURCE
 #include "support/check.h"
@@ -106,16 +106,20 @@ static void prepare(struct worker *self, int index) {
 }
 
 static void compare(const struct state *was, const struct state *is, int index) {
-    CHECK(strcmp(was->name, is->name) == 0, "thread %d: name was %s, is %s", index, was->name, is->name);
+    CHECK(strcmp(was->name, is->name) == 0, "thread %d: name was %s, is %s", index, was->name,
+          is->name);
     CHECK(memcmp(&was->mask, &is->mask, 8) == 0, "thread %d: signal mask", index);
     CHECK(CPU_EQUAL(&was->affinity, &is->affinity), "thread %d: affinity", index);
     CHECK(was->nice == is->nice, "thread %d: nice was %d, is %d", index, was->nice, is->nice);
     CHECK(was->policy == is->policy && was->realtime == is->realtime,
           "thread %d: policy was %d %d, is %d %d", index, was->policy, was->realtime, is->policy,
           is->realtime);
-    CHECK(!same_ids || was->tid == is->tid, "thread %d: tid was %d, is %d", index, was->tid, is->tid);
-    CHECK(was->robust == is->robust, "thread %d: robust list was %p, is %p", index, was->robust, is->robust);
-    CHECK(was->alternate.ss_sp == is->alternate.ss_sp && was->alternate.ss_size == is->alternate.ss_size &&
+    CHECK(!same_ids || was->tid == is->tid, "thread %d: tid was %d, is %d", index, was->tid,
+          is->tid);
+    CHECK(was->robust == is->robust, "thread %d: robust list was %p, is %p", index, was->robust,
+          is->robust);
+    CHECK(was->alternate.ss_sp == is->alternate.ss_sp &&
+              was->alternate.ss_size == is->alternate.ss_size &&
               was->alternate.ss_flags == is->alternate.ss_flags,
           "thread %d: alternate stack", index);
     CHECK(was->own == is->own, "thread %d: thread-local variable", index);
@@ -150,8 +154,8 @@ static void *work(void *argument) {
     check_rseq(index);
     /* pthread_kill goes by the id that the C library keeps. */
     int error = pthread_kill(pthread_self(), SIGUSR2);
-    CHECK(error == 0 && signalled == 1, "thread %d: a signal to itself: error %d, %d arrived", index, error,
-          signalled);
+    CHECK(error == 0 && signalled == 1, "thread %d: a signal to itself: error %d, %d arrived",
+          index, error, signalled);
     return self;
 }
 
@@ -184,7 +188,8 @@ int main(int argc, char **argv) {
         sem_post(&start);
     for (int i = 0; i < many; i++) {
         void *result = NULL;
-        CHECK(pthread_join(workers[i].thread, &result) == 0 && result == &workers[i], "thread %d: join", i);
+        CHECK(pthread_join(workers[i].thread, &result) == 0 && result == &workers[i],
+              "thread %d: join", i);
     }
     CHECK(handled == many, "%d of %d threads got their signal", handled, many);
     finish();

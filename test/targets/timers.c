@@ -44,7 +44,8 @@ static void on_aimed(int signal) {
 
 /* The kernel's own calls: the C library wraps its ids. */
 static int create(clockid_t clock, int notify, int signal, int value, pid_t tid) {
-    struct sigevent event = {.sigev_notify = notify, .sigev_signo = signal, .sigev_value.sival_int = value};
+    struct sigevent event = {
+        .sigev_notify = notify, .sigev_signo = signal, .sigev_value.sival_int = value};
     int id = -1;
     event._sigev_un._tid = tid;
     NEED(syscall(SYS_timer_create, clock, &event, &id));
@@ -155,8 +156,8 @@ int main(int argc, char **argv) {
         check_timer(names[i], kept[i], LONG + i, 1000 * i);
     check_timer("disarmed", kept[6], 0, 0);
     for (int i = 0; i < 3; i++)
-        CHECK(syscall(SYS_timer_gettime, dropped[i], &(struct itimerspec){0}) == -1, "timer %d is back",
-              dropped[i]);
+        CHECK(syscall(SYS_timer_gettime, dropped[i], &(struct itimerspec){0}) == -1,
+              "timer %d is back", dropped[i]);
     arm(kept[0], 0, 1, 0);
     arm(kept[3], 0, 1, 0);
     while (ticks < 1 || aimed < 1)

@@ -88,14 +88,16 @@ int main(void) {
     await_go();
     self_compare(false);
     CHECK(find("__vdso_clock_gettime") == (void *)gettime, "the vDSO has moved");
-    static const clockid_t clocks[] = {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_TAI,
+    static const clockid_t clocks[] = {CLOCK_REALTIME,        CLOCK_MONOTONIC,
+                                       CLOCK_BOOTTIME,        CLOCK_TAI,
                                        CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE};
     for (size_t i = 0; i < sizeof clocks / sizeof *clocks; i++) {
         struct timespec first, between, last;
         syscall(SYS_clock_gettime, clocks[i], &first);
         CHECK(gettime(clocks[i], &between) == 0, "clock_gettime(%d) fails", clocks[i]);
         syscall(SYS_clock_gettime, clocks[i], &last);
-        CHECK(nanoseconds(&first) <= nanoseconds(&between) && nanoseconds(&between) <= nanoseconds(&last),
+        CHECK(nanoseconds(&first) <= nanoseconds(&between) &&
+                  nanoseconds(&between) <= nanoseconds(&last),
               "clock %d: the vDSO says %lld, the kernel %lld to %lld", clocks[i],
               (long long)nanoseconds(&between), (long long)nanoseconds(&first),
               (long long)nanoseconds(&last));

@@ -123,7 +123,8 @@ void verify(const char *what, const void *memory, size_t size, uint64_t seed) {
     for (size_t at = 0; at < size; at += 8) {
         uint64_t value = word(seed, at / 8);
         if (memcmp(bytes + at, &value, size - at < 8 ? size - at : 8) != 0) {
-            fail("%s: content differs at %p, byte %zu of %zu", what, (const void *)(bytes + at), at, size);
+            fail("%s: content differs at %p, byte %zu of %zu", what, (const void *)(bytes + at), at,
+                 size);
             return;
         }
     }

@@ -34,7 +34,8 @@ int failures(void);
 /* Prints the verdict and ends the process. */
 __attribute__((noreturn)) void finish(void);
 
-/* Ends the process because the machine cannot run this check; the harness reports it as left out. */
+/* Ends the process because the machine cannot run this check; the harness reports it as left out.
+ */
 __attribute__((noreturn)) void leave_out(const char *why);
 
 #define CHECK(condition, ...)                                                                      \

@@ -15,25 +15,25 @@
 enum { CAPACITY = 1 << 20, MAPS = 0 };
 
 /* Files of /proc/self that must read the same, byte by byte; the maps come first, on their own. */
-static const char *const files[] = {"maps",        "limits",      "cmdline",       "environ",
-                                    "comm",        "auxv",        "personality",   "oom_score_adj",
-                                    "timerslack_ns", "coredump_filter", "status", "stat"};
+static const char *const files[] = {
+    "maps",        "limits",        "cmdline",       "environ",         "comm",   "auxv",
+    "personality", "oom_score_adj", "timerslack_ns", "coredump_filter", "status", "stat"};
 enum { FILES = sizeof files / sizeof *files };
 
 static const char *const status_lines[] = {
-    "Name",   "Umask",  "Uid",    "Gid",    "Groups", "Threads",    "SigPnd",  "ShdPnd",
-    "SigBlk", "SigIgn", "SigCgt", "CapInh", "CapPrm", "CapEff",     "CapBnd",  "CapAmb",
-    "Seccomp", "VmLck", "NoNewPrivs", "Cpus_allowed", "THP_enabled"};
+    "Name",   "Umask",  "Uid",     "Gid",    "Groups",     "Threads",      "SigPnd",
+    "ShdPnd", "SigBlk", "SigIgn",  "SigCgt", "CapInh",     "CapPrm",       "CapEff",
+    "CapBnd", "CapAmb", "Seccomp", "VmLck",  "NoNewPrivs", "Cpus_allowed", "THP_enabled"};
 
 /* Fields of /proc/self/stat by their number in proc(5). */
 static const struct {
     int number;
     const char *name;
 } stat_fields[] = {
-    {18, "priority"},  {19, "nice"},      {20, "num_threads"},  {26, "startcode"},
-    {27, "endcode"},   {28, "startstack"}, {40, "rt_priority"}, {41, "policy"},   {45, "start_data"},
-    {46, "end_data"},  {47, "start_brk"}, {48, "arg_start"},   {49, "arg_end"},   {50, "env_start"},
-    {51, "env_end"},
+    {18, "priority"},   {19, "nice"},       {20, "num_threads"}, {26, "startcode"},
+    {27, "endcode"},    {28, "startstack"}, {40, "rt_priority"}, {41, "policy"},
+    {45, "start_data"}, {46, "end_data"},   {47, "start_brk"},   {48, "arg_start"},
+    {49, "arg_end"},    {50, "env_start"},  {51, "env_end"},
 };
 
 static char *before[FILES], *after;
@@ -132,7 +132,8 @@ struct range {
     char permissions[5];
 };
 static bool next_range(const char **at, struct range *range) {
-    if (*at == NULL || sscanf(*at, "%lx-%lx %4s", &range->start, &range->end, range->permissions) != 3)
+    if (*at == NULL ||
+        sscanf(*at, "%lx-%lx %4s", &range->start, &range->end, range->permissions) != 3)
         return false;
     *at = strchr(*at, '\n');
     *at = *at == NULL ? NULL : *at + 1;
@@ -183,8 +184,9 @@ static void compare_maps(bool exact) {
     int trampolines = 0;
     bool have_old = next(&was, &old), have_new = next(&is, &new);
     while (have_old || have_new) {
-        if (have_old && have_new && old.start == new.start && old.end == new.end &&
-            strcmp(old.permissions, new.permissions) == 0) {
+        if (have_old && have_new &&
+            old.start == new.start &&old.end ==
+                new.end &&strcmp(old.permissions, new.permissions) == 0) {
             have_old = next(&was, &old);
             have_new = next(&is, &new);
         } else if (have_new && (!have_old || new.end <= old.start)) {
