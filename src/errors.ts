@@ -2,7 +2,12 @@
 export class Proc2elfError extends Error {
   /** Exit code of the command line. */
   readonly exitCode: number = 1;
-  override readonly name: string = new.target.name;
+  override readonly name: string;
+
+  constructor(message?: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+  }
 }
 
 /** The command line makes no sense. */
@@ -23,7 +28,9 @@ export class ImageError extends Proc2elfError {}
 export class UnsupportedError extends Proc2elfError {
   readonly items: readonly string[];
   constructor(items: readonly string[]) {
-    super(items.length === 1 ? items[0] : `${items.length} things cannot be carried:\n  ${items.join('\n  ')}`);
+    super(
+      items.length === 1 ? items[0] : `${items.length} things cannot be carried:\n  ${items.join('\n  ')}`,
+    );
     this.items = items;
   }
 }

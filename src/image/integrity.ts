@@ -17,7 +17,7 @@ export function verifyDigest(source: Source, { ranges, digest }: VendorNote): vo
   const covered = ranges.reduce((sum, { size }) => sum + size, 0);
   const last = ranges.at(-1);
   if (ranges[0]?.offset !== 0 || !last || last.offset + last.size !== source.size || covered > MAX_COVERED) {
-    throw new ImageError('it was cut off, or something was added to it');
+    throw new ImageError('the image is damaged: it was cut off, or something was added to it');
   }
   const hash = createHash('sha256');
   for (const { offset, size } of ranges) {
@@ -25,5 +25,5 @@ export function verifyDigest(source: Source, { ranges, digest }: VendorNote): vo
       hash.update(source.read(offset + done, Math.min(BLOCK, size - done)));
     }
   }
-  if (!hash.digest().equals(digest)) throw new ImageError('its checksum is wrong');
+  if (!hash.digest().equals(digest)) throw new ImageError('the image is damaged: its checksum is wrong');
 }

@@ -72,7 +72,8 @@ export function checkExtentOffsets(snapshot: Snapshot, fileSize: number): void {
   for (const { regions, objects } of snapshot.processes) {
     for (const { extents } of [...regions, ...objects]) {
       for (const { offset, size } of extents) {
-        if (offset + size > fileSize) throw new ImageError(`content at offset ${offset} lies behind its end`);
+        if (offset + size > fileSize)
+          throw new ImageError(`the image is damaged: content at offset ${offset} lies behind its end`);
       }
     }
   }

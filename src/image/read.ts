@@ -132,18 +132,19 @@ function toSection(shdr: Section, source: Source): ImageSection {
 function readThaw(source: Source, sections: readonly ImageSection[]): Image['thaw'] {
   const text = readSection(source, sections, THAW_TEXT);
   const data = readSection(source, sections, THAW_DATA);
-  if (text.bytes.length < HEADER_ADDRESS_OFFSET + 8) throw new ImageError('its interpreter is cut off');
+  if (text.bytes.length < HEADER_ADDRESS_OFFSET + 8)
+    throw new ImageError('the image is damaged: its interpreter is cut off');
   const view = new DataView(text.bytes.buffer, text.bytes.byteOffset);
   const headerAddress = view.getBigUint64(HEADER_ADDRESS_OFFSET, true);
   if (headerAddress < data.address || headerAddress >= data.address + BigInt(data.bytes.length)) {
-    throw new ImageError(`its thaw header is outside of ${THAW_DATA}`);
+    throw new ImageError(`the image is damaged: its thaw header is outside of ${THAW_DATA}`);
   }
   return { text, data, headerAddress };
 }
 
 function readSection(source: Source, sections: readonly ImageSection[], name: string): ThawSegment {
   const section = sections.find((s) => s.name === name && !s.nobits);
-  if (!section) throw new ImageError(`it has no section ${name}`);
+  if (!section) throw new ImageError(`the image is damaged: it has no section ${name}`);
   const size = bounded(BigInt(section.size), 'a thaw segment is too long:', section.offset);
   return { address: section.address, bytes: source.read(section.offset, size) };
 }

@@ -1,0 +1,45 @@
+import type { DescriptorTable, OpenFile } from '../../snapshot/descriptors.js';
+import type { Process } from '../../snapshot/schema.js';
+import { escapeText } from './escape.js';
+import { openFlags } from './names.js';
+import type { Style } from './style.js';
+import { table } from './table.js';
+
+/** The descriptors of a process; which of them share an open file shows by its number. */
+export function* descriptorLines(process: Process, style: Style): Generator<string> {
+  const { descriptors, files } = process.descriptors;
+  yield '';
+  yield style.heading(`Descriptors (${descriptors.length})`);
+  yield* table(
+    descriptors.map(({ fd, file: index, closeOnExec }) => {
+      const file = files[index];
+      if (!file) return [String(fd)];
+      const flags = `${openFlags(file.flags)}${closeOnExec ? ' close-on-exec' : ''}`;
+      return [String(fd), file.kind, flags, `file ${index}`, describeFile(file, process.descriptors)];
+    }),
+    [0],
+  );
+}
+
+function describeFile(file: OpenFile, { pipes }: DescriptorTable): string {
+  switch (file.kind) {
+    case 'stream':
+      return `stream ${file.stream} of the image, was ${escapeText(file.was)}`;
+    case 'file': {
+      const device = file.device ? ` ${file.device.major}:${file.device.minor}` : '';
+      return `${escapeText(file.path)} (${file.type}${device}${file.offset ? `, at ${file.offset}` : ''})`;
+    }
+    case 'object':
+      return `memory object ${file.object}${file.offset ? `, at ${file.offset}` : ''}`;
+    case 'pipe': {
+      const pipe = pipes[file.pipe];
+      const content = pipe?.content.reduce((sum, part) => sum + part.length, 0) ?? 0;
+      const name = pipe?.path ? ` ${escapeText(pipe.path)}` : '';
+      return `pipe ${file.pipe}${name}, ${file.end} end, ${content} bytes in it`;
+    }
+    case 'eventfd':
+      return `count ${file.count}${file.semaphore ? ', semaphore' : ''}`;
+    case 'epoll':
+      return `watches ${file.members.map(({ fd }) => fd).join(' ') || 'nothing'}`;
+  }
+}

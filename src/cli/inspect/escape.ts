@@ -1,0 +1,19 @@
+/**
+ * What a terminal might take for an order: C0 and C1 control characters, line and paragraph
+ * separators, and what turns the direction of writing. Halves of surrogate pairs stand for damage.
+ */
+const UNSAFE =
+  /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/gu;
+
+/** A name or path out of an image, safe to print: `evil\x1b[2J`. A backslash comes doubled. */
+export function escapeText(text: string): string {
+  return text.replaceAll('\\', '\\\\').replace(UNSAFE, (c) => {
+    const code = c.codePointAt(0) ?? 0;
+    return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
+  });
+}
+
+/** A JSON string that is safe to print, too: `JSON.stringify` lets the C1 characters pass. */
+export function escapeJson(text: string): string {
+  return JSON.stringify(text).replace(UNSAFE, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
