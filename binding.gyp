@@ -43,6 +43,7 @@
       "type": "executable",
       "sources": ["<!@(find native/tracer -name '*.c' | sort)"],
       "cflags": ["-std=gnu17"],
+      "defines": ["_GNU_SOURCE"],
     },
   ],
 }

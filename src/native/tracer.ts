@@ -2,11 +2,18 @@
  * The tracer: a small program of its own (native/tracer) that holds the target by ptrace, so that
  * the target is let go, exactly as it was, even if the command line dies. This is its client.
  */
+import { closeSync, readSync, writeSync } from 'node:fs';
+import { getSystemErrorName } from 'node:util';
+import { addon, tracerPath } from './addon.js';
 
 /** A thread as it was found: everything ptrace tells from outside. */
 export interface ThreadState {
   readonly tid: number;
-  /** `struct user_regs_struct`, 216 bytes, as at the stop: a call interrupted by the stop still shows -ERESTART*. */
+  /**
+   * `struct user_regs_struct`, 216 bytes, as at the stop: a call interrupted by the stop still shows
+   * -ERESTART* (-512 to -516) in rax, or -EINTR. Of the latter, those that the stop alone has caused are
+   * released with -ERESTARTNOHAND (-514) in rax, which is not shown here: see native/tracer/results.c.
+   */
   readonly registers: Uint8Array;
   /** NT_X86_XSTATE. */
   readonly xstate: Uint8Array;
@@ -22,26 +29,223 @@ export interface ThreadState {
 export interface Tracer {
   /**
    * Seizes and stops every thread; ends when none is left that runs. Returns the tids, leader first.
-   * Retries while threads appear; a thread that goes away meanwhile is left out.
-   * @throws Error with `code`: ESRCH, EPERM, ...
+   * Retries while threads appear; a thread that goes away meanwhile is left out, so is a leader that
+   * has ended before its threads.
+   * @throws {@link TracerError} with `code`: ESRCH; EPERM (also: traced already); ETIMEDOUT if a
+   * thread cannot be stopped within 5 s (a parent in vfork, a dead file server). After any of them the
+   * target runs on; after ETIMEDOUT the tracer has ended too.
    */
   seize(pid: number): number[];
   /** State of one thread. */
   state(tid: number): ThreadState;
   /** Signals pending for the whole process. */
   sharedPending(tid: number): Uint8Array[];
-  /** Lets one thread run instruction by instruction while its rip is in [start, end); at most `limit`. */
+  /**
+   * Lets one thread run instruction by instruction while its rip is in [start, end); at most `limit`.
+   * Returns whether it is out. Does nothing if the thread blocks or ignores SIGTRAP.
+   */
   stepOut(tid: number, start: bigint, end: bigint, limit: number): boolean;
-  /** One system call in the target, run at the address `gadget` of a `syscall` instruction. Result or -errno. */
+  /**
+   * One system call in the target, run at the address `gadget` of a `syscall` instruction. Result or
+   * -errno. A mapping made by `mmap` becomes the scratch mapping: the tracer removes it if the command
+   * line dies, and on release, unless `munmap` did.
+   * @throws {@link TracerError}: EPERM if the target has a seccomp filter and we lack CAP_SYS_ADMIN.
+   */
   syscall(tid: number, gadget: bigint, number: number, args: readonly bigint[]): bigint;
   /** Tells the tracer of the scratch mapping, to be unmapped on release (through `gadget`, in thread `tid`). */
   setScratch(tid: number, gadget: bigint, address: bigint, size: number): void;
-  /** Runs a thread at rip with rdi and rsp until it makes the system call QUERY_DONE_SYSCALL; it is held there. */
+  /**
+   * Runs a thread at rip with rdi and rsp until it makes the system call QUERY_DONE_SYSCALL, which is
+   * not made; it is held there. General registers, extended state and signal mask come back on release.
+   * @throws {@link TracerError}: EFAULT if the code faults, with the signal and rip in the message;
+   * ETIMEDOUT after 30 s.
+   */
   run(tid: number, rip: bigint, rsp: bigint, rdi: bigint): void;
-  /** What rax and orig_rax a thread is released with, where that differs from how it was found. */
+  /** With what in rax a thread is released, where that differs from how it was found. */
   setResult(tid: number, rax: bigint): void;
-  /** Lets the target go as it was found: scratch unmapped, registers and masks restored; 'stop' leaves it stopped (SIGSTOP), 'kill' ends it. */
+  /**
+   * Lets the target go as it was found: scratch unmapped, registers and masks restored; 'stop' leaves
+   * it stopped (SIGSTOP) and returns when it is, 'kill' ends it and returns when it has ended.
+   */
   release(how: 'run' | 'stop' | 'kill'): void;
   /** Ends the tracer program. The target, if still held, is released as by 'run'. */
   close(): void;
+}
+
+/** A request that the tracer could not fulfil; or, with `code` EPIPE, the tracer has ended. */
+export class TracerError extends Error {
+  override readonly name = 'TracerError';
+  /** Name of the errno: 'ESRCH'. */
+  readonly code: string;
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** `VERB_*` of native/tracer/protocol.h. */
+const Verb = {
+  seize: 1,
+  state: 2,
+  sharedPending: 3,
+  stepOut: 4,
+  syscall: 5,
+  setScratch: 6,
+  run: 7,
+  setResult: 8,
+  release: 9,
+} as const;
+
+const HEADER_SIZE = 16;
+const SIGINFO_SIZE = 128;
+const REGISTERS_SIZE = 216;
+/** `sizeof (struct state)`. */
+const STATE_SIZE = 256;
+const EFAULT = 14;
+
+/** Starts the tracer. It ends with {@link Tracer.close}, or with this process. */
+export function startTracer(): Tracer {
+  return new TracerClient(addon.spawnTracer(tracerPath));
+}
+
+class TracerClient implements Tracer {
+  readonly #socket: number;
+  readonly #pid: number;
+  #open = true;
+
+  constructor({ socket, pid }: { socket: number; pid: number }) {
+    this.#socket = socket;
+    this.#pid = pid;
+  }
+
+  seize(pid: number): number[] {
+    const tids = this.#request('seize', pid);
+    const list = Array.from({ length: tids.length / 4 }, (_, i) => tids.readInt32LE(i * 4));
+    return list.sort((a, b) => Number(b === pid) - Number(a === pid)); // stable: only the leader moves
+  }
+
+  state(tid: number): ThreadState {
+    return parseState(tid, this.#request('state', tid));
+  }
+
+  sharedPending(tid: number): Uint8Array[] {
+    return splitSiginfos(this.#request('sharedPending', tid));
+  }
+
+  stepOut(tid: number, start: bigint, end: bigint, limit: number): boolean {
+    return this.#request('stepOut', tid, [start, end, BigInt(limit)]).readBigUInt64LE() !== 0n;
+  }
+
+  syscall(tid: number, gadget: bigint, number: number, args: readonly bigint[]): bigint {
+    const operands = Array.from({ length: 6 }, (_, i) => args[i] ?? 0n);
+    return this.#request('syscall', tid, [gadget, BigInt(number), ...operands]).readBigInt64LE();
+  }
+
+  setScratch(tid: number, gadget: bigint, address: bigint, size: number): void {
+    this.#request('setScratch', tid, [gadget, address, BigInt(size)]);
+  }
+
+  run(tid: number, rip: bigint, rsp: bigint, rdi: bigint): void {
+    this.#request('run', tid, [rip, rsp, rdi]);
+  }
+
+  setResult(tid: number, rax: bigint): void {
+    this.#request('setResult', tid, [rax]);
+  }
+
+  release(how: 'run' | 'stop' | 'kill'): void {
+    this.#request('release', 0, [BigInt(['run', 'stop', 'kill'].indexOf(how))]);
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    closeSync(this.#socket);
+    addon.reap(this.#pid);
+  }
+
+  /** Sends a request of 64-bit words, waits for its reply, returns the reply's payload. */
+  #request(verb: keyof typeof Verb, tid: number, words: readonly bigint[] = []): Buffer {
+    const message = Buffer.alloc(HEADER_SIZE + words.length * 8);
+    message.writeUInt32LE(Verb[verb], 0);
+    message.writeInt32LE(tid, 4);
+    message.writeUInt32LE(words.length * 8, 8);
+    words.forEach((word, i) => {
+      message.writeBigUInt64LE(BigInt.asUintN(64, word), HEADER_SIZE + i * 8);
+    });
+    this.#send(message);
+    const header = this.#receive(HEADER_SIZE);
+    const payload = this.#receive(header.readUInt32LE(8));
+    const error = header.readInt32LE(12);
+    if (error !== 0) throw requestError(verb, tid, error, payload);
+    return payload;
+  }
+
+  #send(message: Buffer): void {
+    for (let sent = 0; sent < message.length; ) {
+      sent += this.#transfer(() => writeSync(this.#socket, message, sent));
+    }
+  }
+
+  #receive(size: number): Buffer {
+    const bytes = Buffer.alloc(size);
+    for (let received = 0; received < size; ) {
+      const count = this.#transfer(() => readSync(this.#socket, bytes, received, size - received, null));
+      if (count === 0) throw ended();
+      received += count;
+    }
+    return bytes;
+  }
+
+  #transfer(operation: () => number): number {
+    if (!this.#open) throw new TracerError('EBADF', 'the tracer is closed');
+    for (;;) {
+      try {
+        return operation();
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException;
+        if (code === 'EINTR') continue;
+        throw code === 'EPIPE' || code === 'ECONNRESET' ? ended() : error;
+      }
+    }
+  }
+}
+
+function ended(): TracerError {
+  return new TracerError('EPIPE', 'the tracer ended unexpectedly');
+}
+
+function requestError(verb: string, tid: number, error: number, payload: Buffer): TracerError {
+  const code = getSystemErrorName(-error);
+  if (error !== EFAULT || payload.length < 24) return new TracerError(code, `${verb} of ${tid}: ${code}`);
+  const [signal, rip, address] = [0, 8, 16].map((at) => payload.readBigUInt64LE(at).toString(16));
+  return new TracerError(code, `${verb} of ${tid}: signal 0x${signal} at 0x${rip}, address 0x${address}`);
+}
+
+/** Parses `struct state` and what follows it. */
+function parseState(tid: number, bytes: Buffer): ThreadState {
+  const address = bytes.readBigUInt64LE(REGISTERS_SIZE + 8);
+  const xstateEnd = STATE_SIZE + bytes.readUInt32LE(REGISTERS_SIZE + 28);
+  return {
+    tid,
+    registers: bytes.subarray(0, REGISTERS_SIZE),
+    xstate: bytes.subarray(STATE_SIZE, xstateEnd),
+    signalMask: bytes.readBigUInt64LE(REGISTERS_SIZE),
+    pending: splitSiginfos(bytes.subarray(xstateEnd)),
+    rseq:
+      address === 0n
+        ? null
+        : {
+            address,
+            length: bytes.readUInt32LE(REGISTERS_SIZE + 16),
+            signature: bytes.readUInt32LE(REGISTERS_SIZE + 20),
+          },
+    groupStopped: bytes.readUInt32LE(REGISTERS_SIZE + 24) !== 0,
+  };
+}
+
+function splitSiginfos(bytes: Buffer): Uint8Array[] {
+  return Array.from({ length: bytes.length / SIGINFO_SIZE }, (_, i) =>
+    bytes.subarray(i * SIGINFO_SIZE, (i + 1) * SIGINFO_SIZE),
+  );
 }

@@ -1,0 +1,142 @@
+#include "tracer.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+
+/* A call or a query that takes longer is given up. */
+#define CALL_MS 10000
+#define QUERY_MS 30000
+
+/* Selectors of 64-bit code; a thread may have been found in 32-bit code. */
+#define USER_CS 0x33
+#define USER_SS 0x2b
+/* Interrupts on, as always in user mode; direction, trap and the rest off. */
+#define FLAGS 0x202
+
+static struct user_regs_struct injected_registers(const struct thread *thread) {
+    struct user_regs_struct registers = thread->found;
+    registers.cs = USER_CS;
+    registers.ss = USER_SS;
+    registers.eflags = FLAGS;
+    registers.orig_rax = -1; /* or else the kernel would first repeat an interrupted call */
+    return registers;
+}
+
+static int set_registers(struct thread *thread, const struct user_regs_struct *registers) {
+    thread->changed = true;
+    return ptrace(PTRACE_SETREGS, thread->tid, 0, registers) < 0 ? errno : 0;
+}
+
+void note_fault(struct thread *thread, const siginfo_t *info, struct fault *fault) {
+    struct user_regs_struct registers = {0};
+    ptrace(PTRACE_GETREGS, thread->tid, 0, &registers);
+    fault->signal = info->si_signo;
+    fault->rip = registers.rip;
+    fault->address = (uint64_t)info->si_addr;
+}
+
+/* Runs the thread to the entry (or, from there, to the exit) of a system call. */
+static int run_to_syscall(struct thread *thread, deadline end, struct user_regs_struct *registers,
+                          struct fault *fault) {
+    for (;;) {
+        struct advance step = advance(thread, PTRACE_SYSCALL, end);
+        switch (step.stop) {
+        case STOP_EVENT: /* a group stop is honoured at the release */
+            continue;
+        case STOP_SYSCALL:
+            return ptrace(PTRACE_GETREGS, thread->tid, 0, registers) < 0 ? errno : 0;
+        case STOP_FAULT:
+            note_fault(thread, &step.info, fault);
+            return EFAULT;
+        case STOP_FAILED:
+            return step.error;
+        }
+    }
+}
+
+static bool is_restart(long result) {
+    return result <= -512 && result >= -516; /* ERESTARTSYS to ERESTART_RESTARTBLOCK */
+}
+
+static int call_once(struct thread *thread, const struct user_regs_struct *call, long *result,
+                     struct fault *fault) {
+    struct user_regs_struct registers;
+    deadline end = in_milliseconds(CALL_MS);
+    int error = set_registers(thread, call);
+    if (!error)
+        error = run_to_syscall(thread, end, &registers, fault);
+    if (!error && registers.orig_rax != call->rax)
+        error = EIO; /* the gadget is no syscall instruction */
+    if (!error)
+        error = run_to_syscall(thread, end, &registers, fault);
+    *result = registers.rax;
+    int parked = park(thread);
+    return error ? error : parked;
+}
+
+/* What the target would be left with if the command line died before it says so. */
+static void note_mapping(struct thread *thread, uint64_t gadget, uint64_t number,
+                         const uint64_t args[6], long result) {
+    if (number == SYS_mmap && (result > 0 || result < -4095)) {
+        target.scratch_tid = thread->tid;
+        target.scratch_gadget = gadget;
+        target.scratch_address = result;
+        target.scratch_size = args[1];
+    } else if (number == SYS_munmap && result == 0 && args[0] == target.scratch_address) {
+        target.scratch_size = 0;
+    }
+}
+
+int inject_syscall(struct thread *thread, uint64_t gadget, uint64_t number, const uint64_t args[6],
+                   int64_t *result, struct fault *fault) {
+    int error = engage(thread);
+    if (error)
+        return error;
+    struct user_regs_struct call = injected_registers(thread);
+    call.rip = gadget;
+    call.rax = number;
+    call.rdi = args[0];
+    call.rsi = args[1];
+    call.rdx = args[2];
+    call.r10 = args[3];
+    call.r8 = args[4];
+    call.r9 = args[5];
+    long value = 0;
+    do
+        error = call_once(thread, &call, &value, fault);
+    while (!error && is_restart(value));
+    if (!error)
+        note_mapping(thread, gadget, number, args, value);
+    *result = value;
+    return error;
+}
+
+/* At the entry of a call that must not be made: it is taken away. */
+static int cancel_call(struct thread *thread, struct user_regs_struct *registers) {
+    registers->orig_rax = -1;
+    int error = set_registers(thread, registers);
+    return error ? error : park(thread);
+}
+
+int inject_run(struct thread *thread, uint64_t rip, uint64_t rsp, uint64_t rdi,
+               struct fault *fault) {
+    int error = engage(thread);
+    if (error)
+        return error;
+    struct user_regs_struct registers = injected_registers(thread);
+    registers.rip = rip;
+    registers.rsp = rsp;
+    registers.rdi = rdi;
+    registers.rax = 0;
+    deadline end = in_milliseconds(QUERY_MS);
+    error = set_registers(thread, &registers);
+    for (bool entry = true; !error; entry = !entry) {
+        error = run_to_syscall(thread, end, &registers, fault);
+        if (!error && entry && registers.orig_rax == QUERY_DONE_SYSCALL)
+            return cancel_call(thread, &registers);
+    }
+    park(thread);
+    return error;
+}

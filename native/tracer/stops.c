@@ -1,0 +1,99 @@
+#include "tracer.h"
+
+#include <errno.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <time.h>
+
+static sigset_t child_signal;
+
+/*
+ * Takes note of threads that have ended, and only of those. It runs as a signal handler, but only
+ * where with_exits_reaped() lets it.
+ */
+static void reap_exits(int signal) {
+    (void)signal;
+    int error = errno;
+    siginfo_t info = {0};
+    while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | __WALL) == 0 && info.si_pid != 0) {
+        struct thread *thread = thread_find(info.si_pid);
+        if (thread)
+            thread->condition = GONE;
+        info.si_pid = 0;
+    }
+    errno = error;
+}
+
+void stops_init(void) {
+    sigemptyset(&child_signal);
+    sigaddset(&child_signal, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &child_signal, NULL);
+    struct sigaction action = {.sa_handler = reap_exits};
+    sigaction(SIGCHLD, &action, NULL);
+}
+
+/*
+ * Needed in two places. While we wait for a request, or else a target that is killed while held
+ * would stay a zombie. And around PTRACE_SEIZE: it waits for an execve(2) in progress, which waits
+ * for the other threads' ends, which, being traced, wait for us.
+ */
+void with_exits_reaped(bool on) {
+    sigprocmask(on ? SIG_UNBLOCK : SIG_BLOCK, &child_signal, NULL);
+}
+
+deadline in_milliseconds(unsigned milliseconds) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000ull + now.tv_nsec / 1000000 + milliseconds;
+}
+
+void collect_stops(void) {
+    int status;
+    pid_t tid;
+    while ((tid = waitpid(-1, &status, __WALL | WNOHANG)) > 0) {
+        struct thread *thread = thread_find(tid);
+        if (!thread && WIFSTOPPED(status)) {
+            thread = thread_add(tid);
+            if (thread)
+                thread->adopted = true;
+        }
+        if (!thread)
+            continue;
+        thread->condition = WIFSTOPPED(status) ? STOPPED : GONE;
+        thread->status = status;
+    }
+}
+
+/* waitpid(2) tells of a leader's end only when all other threads have ended. */
+static void note_dead_threads(void) {
+    for (size_t i = 0; i < target.count; i++) {
+        struct thread *thread = target.threads[i];
+        if (thread->condition == RUNNING && thread_is_dead(thread->tid))
+            thread->condition = GONE;
+    }
+}
+
+bool nap(deadline end) {
+    const struct timespec slice = {.tv_nsec = 100000000};
+    if (in_milliseconds(0) >= end)
+        return false;
+    if (sigtimedwait(&child_signal, NULL, &slice) < 0 && errno == EAGAIN)
+        note_dead_threads();
+    return true;
+}
+
+int await_stop(struct thread *thread, deadline end) {
+    for (;;) {
+        collect_stops();
+        if (thread->condition == STOPPED)
+            return 0;
+        if (thread->condition == GONE)
+            return ESRCH;
+        if (!nap(end))
+            return ETIMEDOUT;
+    }
+}
+
+bool is_event_stop(const struct thread *thread) {
+    return thread->condition == STOPPED && thread->status >> 16 == PTRACE_EVENT_STOP;
+}

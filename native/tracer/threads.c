@@ -1,0 +1,64 @@
+#include "tracer.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct target target;
+
+/* Indexed by tid; only the pages that are used take memory. PID_MAX_LIMIT of linux/threads.h. */
+#define MAX_TID (4 * 1024 * 1024)
+static struct thread *by_tid[MAX_TID + 1];
+
+struct thread *thread_find(pid_t tid) {
+    return tid > 0 && tid <= MAX_TID ? by_tid[tid] : NULL;
+}
+
+struct thread *thread_add(pid_t tid) {
+    if (tid <= 0 || tid > MAX_TID)
+        return NULL;
+    struct thread **threads = realloc(target.threads, (target.count + 1) * sizeof *threads);
+    if (!threads)
+        return NULL;
+    target.threads = threads;
+    struct thread *thread = calloc(1, sizeof *thread);
+    if (!thread)
+        return NULL;
+    thread->tid = tid;
+    threads[target.count++] = thread;
+    by_tid[tid] = thread;
+    return thread;
+}
+
+void threads_forget(void) {
+    for (size_t i = 0; i < target.count; i++) {
+        by_tid[target.threads[i]->tid] = NULL;
+        free(target.threads[i]->xstate);
+        free(target.threads[i]);
+    }
+    free(target.threads);
+    memset(&target, 0, sizeof target);
+}
+
+char thread_state(pid_t tid) {
+    char path[64];
+    char stat[512];
+    snprintf(path, sizeof path, "/proc/%d/task/%d/stat", target.pid, tid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    ssize_t size = read(fd, stat, sizeof stat - 1);
+    close(fd);
+    if (size <= 0)
+        return 0;
+    stat[size] = 0;
+    const char *end = strrchr(stat, ')'); /* the name before it may hold anything */
+    return end ? end[2] : 0;
+}
+
+bool thread_is_dead(pid_t tid) {
+    char state = thread_state(tid);
+    return state == 0 || state == 'Z' || state == 'X';
+}

@@ -1,0 +1,114 @@
+/*
+ * The parts of the tracer. Between two requests every thread of the target stands in a
+ * PTRACE_EVENT_STOP inside the kernel's get_signal(): from there a detach lets the kernel's own
+ * restart logic act on the registers, and no instruction of the target runs in between.
+ */
+#ifndef PROC2ELF_TRACER_H
+#define PROC2ELF_TRACER_H
+
+#include "protocol.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <sys/user.h>
+
+enum condition {
+    RUNNING, /* or not yet known to have stopped */
+    STOPPED, /* `status` says how */
+    GONE,
+};
+
+struct thread {
+    pid_t tid;
+    enum condition condition;
+    int status;                       /* of the last stop, from waitpid(2) */
+    bool adopted;                     /* the kernel attached it: PTRACE_O_TRACECLONE */
+    bool group_stopped;               /* it was found in a group stop */
+    struct user_regs_struct found;    /* registers as found */
+    struct user_regs_struct released; /* registers to go on with */
+    bool changed;                     /* the thread's registers may differ from `released` */
+
+    /* Once code was injected (inject.c): what has to be put back. */
+    bool engaged;
+    uint64_t mask;    /* its signal mask */
+    uint64_t blocked; /* the mask while code is injected */
+    void *xstate;
+    size_t xstate_size;
+    uint64_t rseq_cs; /* address of the cell of its restartable sequence, or 0 */
+    uint64_t rseq_value;
+    bool dispatches; /* it has system call user dispatch, switched off meanwhile */
+    uint64_t dispatch[4];
+};
+
+struct target {
+    pid_t pid; /* 0: none */
+    struct thread **threads;
+    size_t count;
+
+    /* A mapping of ours in the target. size 0: none. */
+    pid_t scratch_tid;
+    uint64_t scratch_gadget;
+    uint64_t scratch_address;
+    uint64_t scratch_size;
+};
+
+extern struct target target;
+
+/* threads.c: the table of threads. */
+struct thread *thread_find(pid_t tid);
+struct thread *thread_add(pid_t tid); /* null: no memory */
+void threads_forget(void);
+char thread_state(pid_t tid);   /* as in /proc/PID/stat; 0: no thread of this process */
+bool thread_is_dead(pid_t tid); /* a zombie, or no thread of this process */
+
+/* stops.c: waiting for threads to stop. */
+typedef uint64_t deadline; /* CLOCK_MONOTONIC, milliseconds */
+deadline in_milliseconds(unsigned milliseconds);
+void stops_init(void);
+void collect_stops(void); /* takes note of all that waitpid(2) tells */
+bool nap(deadline end);   /* until something may have changed; false: too late */
+int await_stop(struct thread *, deadline end); /* 0, ESRCH (gone), ETIMEDOUT */
+void with_exits_reaped(bool on);               /* meanwhile exits of threads are taken note of */
+bool is_event_stop(const struct thread *);
+
+/* seize.c, release.c */
+#define SEIZE_OPTIONS (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC)
+int seize(pid_t pid);
+int release(int how, bool *attached); /* attached: threads are left that only our end lets go */
+
+/* results.c: what a call that was interrupted by our stop is to return. */
+void note_registers(struct thread *, const struct user_regs_struct *);
+
+/* advance.c: letting one thread go on a little. */
+enum stop { STOP_EVENT, STOP_SYSCALL, STOP_FAULT, STOP_FAILED };
+struct advance {
+    enum stop stop;
+    int error;      /* of STOP_FAILED */
+    siginfo_t info; /* of STOP_FAULT */
+};
+struct advance advance(struct thread *, int request, deadline end);
+int park(struct thread *);
+
+/* engage.c: making a thread fit for injection, and undoing that. */
+int engage(struct thread *);
+void disengage(struct thread *);
+
+/* inject.c, step.c. On EFAULT `fault` is filled in. */
+int inject_syscall(struct thread *, uint64_t gadget, uint64_t number, const uint64_t args[6],
+                   int64_t *result, struct fault *fault);
+int inject_run(struct thread *, uint64_t rip, uint64_t rsp, uint64_t rdi, struct fault *fault);
+int step_out(struct thread *, uint64_t start, uint64_t end, uint64_t limit, bool *out);
+void note_fault(struct thread *, const siginfo_t *info, struct fault *fault);
+
+/* state.c */
+#define MAX_XSTATE 65536
+size_t read_xstate(pid_t tid, void *buffer, size_t size); /* 0: failed */
+int read_state(struct thread *, struct state *state, void *xstate, uint8_t **pending);
+int read_pending(pid_t tid, bool shared, uint8_t **siginfos, uint32_t *count);
+
+/* status.c: fields of /proc/PID/task/TID/status. */
+bool status_field(pid_t tid, const char *name, int base, uint64_t *value);
+
+#endif
