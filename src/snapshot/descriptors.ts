@@ -1,13 +1,33 @@
 /** The descriptor table of a frozen process: open file descriptions, and the descriptors that share them. */
 import { z } from 'zod';
 
-const bytes = z.instanceof(Uint8Array);
+const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'bytes');
 const int = z.int();
+const index = int.min(0);
+const word = z.bigint().min(0n).max(0xffff_ffff_ffff_ffffn);
+/** Paths and names end up as C strings. */
+const text = z.string().refine((value) => !value.includes('\0'), 'holds a NUL');
+
+/**
+ * A lock on a file.
+ * - `posix`: fcntl(2) F_SETLK, owned by the process
+ * - `ofd`: F_OFD_SETLK, owned by the open file description
+ * - `flock`: flock(2), owned by the open file description
+ */
+export const lockSchema = z.object({
+  type: z.enum(['posix', 'ofd', 'flock']),
+  write: z.boolean(),
+  /** First and last byte; `null`: to the end of the file, however long it becomes. */
+  first: word,
+  last: word.nullable(),
+});
 
 /** What every open file description has, whatever its kind. */
 const common = {
   /** `O_*` access mode and status flags from fdinfo, without O_CLOEXEC. */
-  flags: int,
+  flags: int.min(0),
+  /** POSIX locks of the process are listed with one of the descriptions through which they can be taken. */
+  locks: z.array(lockSchema),
 };
 
 /**
@@ -15,51 +35,83 @@ const common = {
  * - `stream`: becomes descriptor 0, 1 or 2 of the image that is run
  * - `file`: regular file, directory or device opened again by path
  * - `object`: deleted file or memfd: index into the process's memory objects
- * - `pipe`: one end of a pipe both of whose ends the process has: index into `pipes`
+ * - `pipe`: an end of a pipe or FIFO that the process has to itself: index into `pipes`
  */
 export const openFileSchema = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('stream'),
     ...common,
     stream: int.min(0).max(2),
-    /** What it was: `terminal`, `pipe:[123]`, `socket:[123]`. */
-    was: z.string(),
+    /** What it was: `terminal /dev/pts/1`, `pipe:[123]`, `socket:[123]`. */
+    was: text,
+    /**
+     * How it is made where the stream is a terminal:
+     * - `shared`: a duplicate of the stream, whose open file description it shared
+     * - `own`: the stream's terminal, opened again
+     * - `controlling`: /dev/tty, opened again
+     */
+    reopen: z.enum(['shared', 'own', 'controlling']),
   }),
   z.object({
     kind: z.literal('file'),
     ...common,
-    type: z.enum(['regular', 'directory', 'device', 'fifo']),
-    path: z.string(),
-    offset: z.bigint(),
+    /** The type of file that must be found there; `chosen`: any, the user gave the path (`--fd N=PATH`). */
+    type: z.enum(['regular', 'directory', 'device', 'fifo', 'socket', 'symlink', 'chosen']),
+    path: text,
+    offset: word,
+    /** Size in bytes at the freeze; 0 for what has none. */
+    size: word,
     /** For a device: major and minor number, checked at thaw. */
     device: z.object({ major: int, minor: int }).nullable(),
   }),
-  z.object({ kind: z.literal('object'), ...common, object: int.min(0), offset: z.bigint() }),
-  z.object({ kind: z.literal('pipe'), ...common, pipe: int.min(0), end: z.enum(['read', 'write', 'both']) }),
-  z.object({ kind: z.literal('eventfd'), ...common, count: z.bigint(), semaphore: z.boolean() }),
+  z.object({ kind: z.literal('object'), ...common, object: index, offset: word }),
+  z.object({ kind: z.literal('pipe'), ...common, pipe: index, end: z.enum(['read', 'write', 'both']) }),
+  z.object({ kind: z.literal('eventfd'), ...common, count: word, semaphore: z.boolean() }),
   z.object({
     kind: z.literal('epoll'),
     ...common,
-    members: z.array(z.object({ fd: int, events: int, data: z.bigint() })),
+    members: z.array(
+      z.object({
+        /** The number under which the file was added; it may mean another file by now, or none. */
+        fd: index,
+        /** What is watched: index into `files`. */
+        file: index,
+        /** `EPOLL*`, with the input flags (EPOLLET, ...). Without event bits: a one-shot member that has fired. */
+        events: int.min(0).max(0xffff_ffff),
+        data: word,
+      }),
+    ),
   }),
 ]);
 
 export const descriptorTableSchema = z.object({
   files: z.array(openFileSchema),
-  descriptors: z.array(z.object({ fd: int.min(0), file: int.min(0), closeOnExec: z.boolean() })),
+  descriptors: z.array(z.object({ fd: index.max(0x7fff_ffff), file: index, closeOnExec: z.boolean() })),
   pipes: z.array(
     z.object({
       /** Capacity in bytes. */
-      capacity: int,
+      capacity: int.min(0),
       /** What is in it; in packet mode one entry a packet, else one entry. */
       content: z.array(bytes),
       /** Path of a FIFO; empty for a pipe. */
-      path: z.string(),
+      path: text,
     }),
   ),
-  /** Modes of the terminal that a `stream` was: `struct termios2` (44 bytes) and `struct winsize` (8). */
-  terminal: z.object({ modes: bytes, size: bytes }).nullable(),
+  /**
+   * Modes of the terminal that a `stream` was, if the process had it in the foreground:
+   * `struct termios2` (44 bytes) and `struct winsize` (8).
+   */
+  terminal: z
+    .object({
+      modes: bytes.refine((value) => value.length === 44, 'a termios2 has 44 bytes'),
+      size: bytes.refine((value) => value.length === 8, 'a winsize has 8 bytes'),
+    })
+    .nullable(),
 });
 
+export type FileLock = z.infer<typeof lockSchema>;
 export type OpenFile = z.infer<typeof openFileSchema>;
+export type OpenFileKind = OpenFile['kind'];
+/** An open file description of one kind. */
+export type OpenFileOf<K extends OpenFileKind> = Extract<OpenFile, { kind: K }>;
 export type DescriptorTable = z.infer<typeof descriptorTableSchema>;

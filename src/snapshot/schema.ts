@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { descriptorTableSchema } from './descriptors.js';
 
 const address = z.bigint().min(0n).max(0xffff_ffff_ffff_ffffn);
-const bytes = z.instanceof(Uint8Array);
+const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'bytes');
 const int = z.int();
 const id = z.int().min(0).max(0x7fff_ffff);
 
@@ -35,7 +35,8 @@ export const backingSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('image-shared') }),
   z.object({ kind: z.literal('file'), file: int.min(0) }),
   z.object({ kind: z.literal('object'), object: int.min(0) }),
-  z.object({ kind: z.literal('vdso') }),
+  /** `image`: the bytes of the mapping. */
+  z.object({ kind: z.literal('vdso'), image: bytes }),
   z.object({ kind: z.literal('vvar') }),
 ]);
 

@@ -1,4 +1,4 @@
-import { type Cell } from './program.js';
+import type { Cell } from './program.js';
 
 /**
  * The thaw data segment in the making: hands out absolute addresses for bytes, strings and cells.

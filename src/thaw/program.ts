@@ -70,12 +70,38 @@ export interface OpBase {
 /** One operation. `mark` takes no space: it names a place to jump to. */
 export type Op =
   | (OpBase & { readonly op: 'syscall'; readonly name: string; readonly args: readonly Operand[] })
-  | (OpBase & { readonly op: 'read'; readonly fd: Operand; readonly address: Operand; readonly size: number | bigint; readonly offset: bigint })
-  | (OpBase & { readonly op: 'test'; readonly address: Operand; readonly width: 1 | 2 | 4 | 8; readonly mask: bigint })
-  | (OpBase & { readonly op: 'compare'; readonly left: Operand; readonly right: Operand; readonly size: number })
-  | (OpBase & { readonly op: 'store'; readonly address: Operand; readonly width: 1 | 2 | 4 | 8; readonly value: Operand })
+  | (OpBase & {
+      readonly op: 'read';
+      readonly fd: Operand;
+      readonly address: Operand;
+      readonly size: number | bigint;
+      readonly offset: bigint;
+    })
+  | (OpBase & {
+      readonly op: 'test';
+      readonly address: Operand;
+      readonly width: 1 | 2 | 4 | 8;
+      readonly mask: bigint;
+    })
+  | (OpBase & {
+      readonly op: 'compare';
+      readonly left: Operand;
+      readonly right: Operand;
+      readonly size: number;
+    })
+  | (OpBase & {
+      readonly op: 'store';
+      readonly address: Operand;
+      readonly width: 1 | 2 | 4 | 8;
+      readonly value: Operand;
+    })
   | (OpBase & { readonly op: 'builtin'; readonly name: Builtin; readonly args: readonly Operand[] })
-  | (OpBase & { readonly op: 'spawn'; readonly program: number; readonly tid: Operand; readonly stackTop: bigint })
+  | (OpBase & {
+      readonly op: 'spawn';
+      readonly program: number;
+      readonly tid: Operand;
+      readonly stackTop: bigint;
+    })
   | (OpBase & { readonly op: 'barrier'; readonly address: bigint; readonly parties: number })
   | (OpBase & { readonly op: 'jump'; readonly to: string })
   | (OpBase & { readonly op: 'exit'; readonly status: number })

@@ -1,0 +1,52 @@
+/** `proc2elf check [PID]`. */
+import type { Argv, CommandModule } from 'yargs';
+import { checkMachine, checkProcess } from '../check.js';
+import { choiceOptions, parseChoices, parsePid } from './freeze.js';
+
+interface CheckArguments {
+  pid: string | undefined;
+  json: boolean;
+  embedShared: boolean;
+  dropChildren: boolean;
+  dropFd: number[];
+  fd: string[];
+}
+
+/** Without a pid: what this machine allows. With one: what could not be carried; exit code 1 if there is anything. */
+export const checkCommand: CommandModule<object, CheckArguments> = {
+  command: 'check [pid]',
+  describe: 'What this machine allows; with a pid, whether that process can be frozen',
+  builder: (yargs) =>
+    choiceOptions(yargs.positional('pid', { type: 'string', describe: 'id of a process' })).option('json', {
+      type: 'boolean',
+      default: false,
+      describe: 'print JSON',
+    }) as unknown as Argv<CheckArguments>,
+  handler(args) {
+    if (args.pid === undefined) printMachine(args.json);
+    else printProcess(parsePid(args.pid), args);
+  },
+};
+
+function printMachine(json: boolean): void {
+  const facilities = checkMachine();
+  if (json) {
+    process.stdout.write(`${JSON.stringify(facilities, null, 2)}\n`);
+    return;
+  }
+  for (const { name, available, consequence } of facilities) {
+    process.stdout.write(`${available ? 'yes' : 'no '}  ${name}: ${consequence}\n`);
+  }
+}
+
+function printProcess(pid: number, args: CheckArguments): void {
+  const report = checkProcess(pid, {
+    embedShared: args.embedShared,
+    dropChildren: args.dropChildren,
+    descriptors: parseChoices(args.dropFd, args.fd),
+  });
+  if (args.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
+  else if (report.problems.length === 0) process.stdout.write(`process ${pid} can be frozen\n`);
+  else for (const problem of report.problems) process.stdout.write(`${problem}\n`);
+  if (report.problems.length > 0) process.exitCode = 1;
+}

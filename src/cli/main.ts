@@ -1,0 +1,43 @@
+#!/usr/bin/env node
+/** The command line: parses, calls, prints. */
+import yargs from 'yargs';
+import { hideBin } from 'yargs/helpers';
+import { Proc2elfError } from '../errors.js';
+import { VERSION } from '../version.js';
+import { checkCommand } from './check.js';
+import { freezeCommand } from './freeze.js';
+import { inspectCommand } from './inspect.js';
+
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
+
+/** One line for a person, and the exit code that belongs to it. */
+function report(error: unknown): number {
+  const message = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`proc2elf: ${message}\n`);
+  return error instanceof Proc2elfError ? error.exitCode : EXIT_FAILED;
+}
+
+const parser = yargs(hideBin(process.argv))
+  .scriptName('proc2elf')
+  .usage('$0 <pid> -o FILE\n\nFreezes a running process into one executable file that resumes it.')
+  .command(freezeCommand)
+  .command(inspectCommand)
+  .command(checkCommand)
+  .version(VERSION)
+  .strict()
+  .help()
+  .wrap(Math.min(100, process.stdout.columns ?? 100))
+  .example('$0 4242 -o frozen.bin --kill', 'freeze process 4242, then end it; ./frozen.bin resumes it')
+  .example('$0 inspect frozen.bin', 'what is in an image')
+  .fail((message, error) => {
+    if (error) throw error;
+    process.stderr.write(`proc2elf: ${message} (proc2elf --help tells more)\n`);
+    process.exit(EXIT_USAGE);
+  });
+
+try {
+  await parser.parseAsync();
+} catch (error) {
+  process.exitCode = report(error);
+}

@@ -1,0 +1,178 @@
+/** Freezing a process into an image: the whole of it, from the pid to a file safely on disk. */
+import { readdirSync, statSync } from 'node:fs';
+import { TargetError, UnsupportedError } from './errors.js';
+import type { ImageLayout } from './image/layout.js';
+import { prepareOutput } from './image/output.js';
+import { writeContents } from './image/write.js';
+import { addon } from './native/addon.js';
+import { startTracer, type Tracer } from './native/tracer.js';
+import { type Capture, captureProcess } from './proc/capture.js';
+import { type DescriptorChoices, NO_CHOICES } from './proc/descriptors/choices.js';
+import { commOf } from './proc/identity.js';
+import { assertFreezable, permissionAdvice, surveyProcess } from './proc/preflight.js';
+import { errnoOf } from './proc/read.js';
+import { observeSleeps } from './proc/sleep.js';
+import { type Plan, planImage } from './thaw/plan.js';
+import { VERSION } from './version.js';
+
+/** How to freeze. */
+export interface FreezeOptions {
+  /** File to make or replace, `-` for stdout; by default `<comm>.<pid>.bin` in the current folder. */
+  readonly output?: string;
+  /** What becomes of the process afterwards: it runs on, is left stopped, or is ended once the image is on disk. */
+  readonly after?: 'run' | 'stop' | 'kill';
+  /** The image thaws lazily unless told otherwise. */
+  readonly lazy?: boolean;
+  /** Writable shared file mappings travel in the image instead of being opened again. */
+  readonly embedShared?: boolean;
+  /** Child processes are left out. */
+  readonly dropChildren?: boolean;
+  /** What to do with descriptors by number. */
+  readonly descriptors?: DescriptorChoices;
+  /** Called a few times a second with bytes looked at, and bytes in all. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** What was done. Times in milliseconds, sizes in bytes. */
+export interface FreezeReport {
+  readonly pid: number;
+  readonly output: string;
+  /** Size of the image, holes included. */
+  readonly bytes: number;
+  /** What it takes on disk; 0 for a stream. */
+  readonly bytesOnDisk: number;
+  readonly regions: number;
+  readonly threads: number;
+  /** Pages of 4096 bytes that were copied, zeros not counted. */
+  readonly pagesCopied: number;
+  /** How long the process did not run. */
+  readonly heldMs: number;
+  readonly totalMs: number;
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Freezes a process.
+ * @param pid a process of this machine
+ * @throws TargetError, PermissionError, UnsupportedError, UsageError: see errors.ts. In each case the
+ *   process runs on as it was, and no image is left behind.
+ */
+export async function freeze(pid: number, options: FreezeOptions = {}): Promise<FreezeReport> {
+  const started = performance.now();
+  assertFreezable(pid);
+  const concessions = { dropChildren: options.dropChildren ?? false };
+  const early = surveyProcess(pid, concessions);
+  if (early.length > 0) throw new UnsupportedError(early);
+  const path = options.output ?? `${fileName(commOf(pid))}.${pid}.bin`;
+  const output = await prepareOutput(path);
+  try {
+    const hints = observeSleeps(pid, threadIds(pid));
+    const tracer = startTracer();
+    try {
+      const held = performance.now();
+      const tids = seize(tracer, pid);
+      const capture = captureProcess(pid, tids, tracer, blob(), hints, {
+        ...concessions,
+        embedShared: options.embedShared ?? false,
+        descriptors: options.descriptors ?? NO_CHOICES,
+        lazy: options.lazy ?? false,
+        tool: VERSION,
+      });
+      try {
+        const plan = planImage(capture.snapshot, blob());
+        const layout = withCopies(plan, capture);
+        const written = await writeContents(output, layout, plan.snapshot, {
+          onProgress: options.onProgress,
+        });
+        const after = options.after ?? 'run';
+        // A process that runs on need not wait for the disk; one that is ended must.
+        if (after === 'run') tracer.release('run');
+        let heldMs = performance.now() - held;
+        const bytesOnDisk = await output.commit();
+        if (after !== 'run') {
+          tracer.release(after);
+          heldMs = performance.now() - held;
+        }
+        return {
+          pid,
+          output: path,
+          bytes: written.bytes,
+          bytesOnDisk,
+          regions: capture.snapshot.processes[0]!.regions.length,
+          threads: tids.length,
+          pagesCopied: Math.ceil(written.written / 4096),
+          heldMs,
+          totalMs: performance.now() - started,
+          warnings: [...capture.warnings, ...unreadableWarnings(written.unreadable)],
+        };
+      } finally {
+        capture.close();
+      }
+    } finally {
+      tracer.close();
+    }
+  } finally {
+    await output.discard();
+  }
+}
+
+/** The interpreter and its fixed places; see `native/interpreter/program.h`. */
+function blob() {
+  return { bytes: addon.interpreter(), entry: 0, queryEntry: 0x10, headerAddress: 0x40 };
+}
+
+function threadIds(pid: number): number[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`).map(Number);
+  } catch {
+    throw new TargetError(`process ${pid} has ended`);
+  }
+}
+
+function seize(tracer: Tracer, pid: number): number[] {
+  try {
+    return tracer.seize(pid);
+  } catch (error) {
+    const code = errnoOf(error);
+    if (code === 'ESRCH') throw new TargetError(`process ${pid} has ended`);
+    if (code === 'EPERM' || code === 'EACCES') {
+      throw new TargetError(`cannot trace process ${pid}: ${code} (${permissionAdvice(ownerOf(pid))})`);
+    }
+    throw error;
+  }
+}
+
+function ownerOf(pid: number): number {
+  try {
+    return statSync(`/proc/${pid}`).uid;
+  } catch {
+    return -1;
+  }
+}
+
+/** Adds to a layout what is to be copied from the process. */
+function withCopies(plan: Plan, capture: Capture): ImageLayout {
+  const [process] = plan.snapshot.processes;
+  const copies: ImageLayout['copies'] = [];
+  for (const { extents } of process!.regions) {
+    for (const { start, size, offset } of extents)
+      copies.push({ fd: capture.mem, source: start, size, offset });
+  }
+  process!.objects.forEach(({ extents }, i) => {
+    const { fd, base } = capture.objectSources[i]!;
+    for (const { start, size, offset } of extents) copies.push({ fd, source: base + start, size, offset });
+  });
+  return { ...plan.layout, copies };
+}
+
+/** A command's name as part of a file name. */
+function fileName(comm: string): string {
+  return comm.replace(/[^\w.+-]/g, '_') || 'process';
+}
+
+function unreadableWarnings(runs: readonly (readonly [bigint, number])[]): string[] {
+  return runs.map(
+    ([address, size]) =>
+      `${size} bytes at 0x${address.toString(16)} could not be read (behind the end of a mapped file): they are zeros in the image`,
+  );
+}

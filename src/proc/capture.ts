@@ -1,0 +1,238 @@
+/** Captures a stopped process: everything that a snapshot holds, and where its contents are to be copied from. */
+import { constants, openSync, readFileSync } from 'node:fs';
+import { arch, hostname, release, version } from 'node:os';
+import { TargetError, UnsupportedError } from '../errors.js';
+import { Clock, clockGettime, schedGetaffinity } from '../native/syscalls.js';
+import type { ThreadState, Tracer } from '../native/tracer.js';
+import { decodeRegisters } from '../snapshot/registers.js';
+import type { Process, Snapshot, Thread } from '../snapshot/schema.js';
+import type { Blob } from '../thaw/plan.js';
+import { closeAll } from './content.js';
+import type { DescriptorChoices } from './descriptors/choices.js';
+import { captureDescriptors } from './descriptors/index.js';
+import { parseCredentials, readIdentity } from './identity.js';
+import { type Infection, infect, readMemory } from './infect.js';
+import { findScratch, findTrampolines, type Trampoline } from './leftovers.js';
+import { type Mapping, parseMaps } from './maps.js';
+import { ObjectTable } from './objects.js';
+import { surveyProcess } from './preflight.js';
+import { describeProcessor } from './processor.js';
+import { parseTimers, processQuery, threadQuery } from './query.js';
+import { readProcText } from './read.js';
+import { captureRegions } from './region-capture.js';
+import type { RegionOptions } from './regions.js';
+import type { SleepHint } from './sleep.js';
+import { numbers, parseStatus } from './status.js';
+import { findSyscall } from './syscall-gadget.js';
+import { describeThread } from './thread.js';
+
+/** What the user lets go of, or wants otherwise. */
+export interface CaptureOptions extends RegionOptions {
+  readonly dropChildren: boolean;
+  readonly descriptors: DescriptorChoices;
+  readonly lazy: boolean;
+  readonly tool: string;
+}
+
+/** A run of bytes to copy into the image once it has its place there. */
+export interface ContentSource {
+  /** Descriptor to copy from. */
+  readonly fd: number;
+  /** Offset in it of the content's own offset or address 0. */
+  readonly base: bigint;
+}
+
+/** A captured process. */
+export interface Capture {
+  readonly snapshot: Snapshot;
+  /** `/proc/PID/mem`, from which regions are copied. */
+  readonly mem: number;
+  /** Where each memory object is copied from, in the order of `objects`. */
+  readonly objectSources: readonly ContentSource[];
+  readonly warnings: readonly string[];
+  /** Closes every descriptor that the capture holds. */
+  close(): void;
+}
+
+const USER_CS = 0x33n;
+/** A vDSO function runs in well under a microsecond; its retry loops need a few rounds. */
+const VDSO_STEPS = 4096;
+
+/**
+ * Captures a process that `tracer` holds. The process is not changed: what is made in it is undone
+ * by the tracer on release.
+ * @throws UnsupportedError naming everything that cannot be carried
+ */
+export function captureProcess(
+  pid: number,
+  tids: readonly number[],
+  tracer: Tracer,
+  blob: Blob & { readonly queryEntry: number },
+  hints: ReadonlyMap<number, SleepHint>,
+  options: CaptureOptions,
+): Capture {
+  const fds = new Set<number>();
+  const open = (path: string, flags: number): number => {
+    const fd = openSync(path, flags);
+    fds.add(fd);
+    return fd;
+  };
+  try {
+    const mem = open(`/proc/${pid}/mem`, constants.O_RDWR);
+    const pagemap = open(`/proc/${pid}/pagemap`, constants.O_RDONLY);
+    const mappings = parseMaps(readProcText(pid, 'smaps'));
+    const states = holdStates(tracer, tids, mappings);
+    const trampolines = findTrampolines(mem, mappings);
+    const own = [...trampolines, ...findScratch(mem, mappings)];
+    const theirs = mappings.filter(
+      ({ start, end }) => !own.some((range) => start < range.end && end > range.start),
+    );
+    const objects = new ObjectTable();
+    const problems = surveyProcess(pid, options);
+    const regions = captureRegions(
+      { pid, mem, pagemap, options, objects, root: '', keep: (fd) => fds.add(fd) },
+      theirs,
+      problems,
+    );
+    const descriptors = captureDescriptors({
+      pid,
+      objects,
+      choices: options.descriptors,
+      keep: (fd) => fds.add(fd),
+    });
+    problems.push(...descriptors.problems, ...credentialProblems(pid, tids));
+    if (problems.length > 0) throw new UnsupportedError(problems);
+    const process = interrogate(pid, tracer, blob, mem, mappings, states, trampolines, hints);
+    const snapshot: Snapshot = {
+      version: 1,
+      taken: {
+        realtime: clockGettime(Clock.REALTIME),
+        monotonic: clockGettime(Clock.MONOTONIC),
+        boottime: clockGettime(Clock.BOOTTIME),
+      },
+      tool: options.tool,
+      host: {
+        name: hostname(),
+        kernel: `Linux ${release()}`,
+        kernelVersion: version(),
+        machine: arch() === 'x64' ? 'x86_64' : arch(),
+      },
+      processor: describeProcessor(process.threads, false),
+      lazy: options.lazy,
+      processes: [
+        {
+          ...process,
+          ...regions,
+          objects: [...objects.objects],
+          descriptors: descriptors.table,
+        },
+      ],
+    };
+    return {
+      snapshot,
+      mem,
+      objectSources: objects.sources,
+      warnings: descriptors.warnings,
+      close: () => closeAll(fds),
+    };
+  } catch (error) {
+    closeAll(fds);
+    throw error;
+  }
+}
+
+/** States of all threads, none of them inside the vDSO, whose code may differ where the image is thawed. */
+function holdStates(tracer: Tracer, tids: readonly number[], mappings: readonly Mapping[]): ThreadState[] {
+  const vdso = mappings.find(({ path }) => path === '[vdso]');
+  return tids.map((tid) => {
+    let state = tracer.state(tid);
+    const { rip, cs } = decodeRegisters(state.registers);
+    if (cs !== USER_CS) {
+      throw new TargetError(
+        `thread ${tid} runs 32-bit code: only 64-bit x86 processes can be frozen for now`,
+      );
+    }
+    if (
+      vdso &&
+      rip >= vdso.start &&
+      rip < vdso.end &&
+      tracer.stepOut(tid, vdso.start, vdso.end, VDSO_STEPS)
+    ) {
+      state = tracer.state(tid);
+    }
+    return state;
+  });
+}
+
+/** Threads that run under other ids than the leader: set by hand with raw system calls, by next to nobody. */
+function credentialProblems(pid: number, tids: readonly number[]): string[] {
+  const ids = (tid: number): string => {
+    const status = parseStatus(readFileSync(`/proc/${pid}/task/${tid}/status`, 'utf8'));
+    return ['Uid', 'Gid', 'Groups', 'CapPrm', 'CapEff', 'CapInh', 'NoNewPrivs']
+      .map((name) => status.get(name))
+      .join(';');
+  };
+  const leader = ids(pid);
+  return tids
+    .filter((tid) => ids(tid) !== leader)
+    .map((tid) => `thread ${tid} has user ids or capabilities of its own, which is not carried yet`);
+}
+
+type Interrogated = Omit<Process, 'regions' | 'objects' | 'mappedFiles' | 'descriptors'>;
+
+/** Asks the process, through the interpreter, what only it can tell; each thread for its own part. */
+function interrogate(
+  pid: number,
+  tracer: Tracer,
+  blob: Blob & { readonly queryEntry: number },
+  mem: number,
+  mappings: readonly Mapping[],
+  states: readonly ThreadState[],
+  trampolines: readonly Trampoline[],
+  hints: ReadonlyMap<number, SleepHint>,
+): Interrogated {
+  const gadget = findSyscall(mem, mappings);
+  const timers = parseTimers(readTimers(pid));
+  const leader = states[0]!;
+  const capacity = 32768 + 160 * timers.length + leader.xstate.length;
+  const infection: Infection = infect(tracer, leader.tid, mem, gadget, blob, capacity);
+  const { brk, secureBits, ...answers } = infection.ask(leader, (arena) => processQuery(arena, timers));
+  const { status, memory, ...identity } = readIdentity(pid);
+  const sharedPending = tracer.sharedPending(leader.tid);
+  const context = {
+    pid,
+    actions: answers.signalActions,
+    sharedPending,
+    trampolines,
+    hints,
+    allProcessors: schedGetaffinity(1),
+    readMemory: (address: bigint, size: number) => readMemory(mem, address, size),
+    ownTid: (tid: number) => ownTid(pid, tid),
+  };
+  const threads: Thread[] = states.map((state) =>
+    describeThread(state, infection.ask(state, threadQuery), context),
+  );
+  return {
+    ...identity,
+    ...answers,
+    credentials: parseCredentials(status, secureBits),
+    memory: { ...memory, brk },
+    threads,
+    pendingSignals: sharedPending,
+  };
+}
+
+/** `/proc/PID/timers` is there with CONFIG_CHECKPOINT_RESTORE. */
+function readTimers(pid: number): string {
+  try {
+    return readProcText(pid, 'timers');
+  } catch {
+    return '';
+  }
+}
+
+/** A thread's id in the innermost pid namespace that it is in. */
+function ownTid(pid: number, tid: number): number {
+  const status = parseStatus(readFileSync(`/proc/${pid}/task/${tid}/status`, 'utf8'));
+  return status.has('NSpid') ? numbers(status, 'NSpid').at(-1)! : tid;
+}

@@ -1,0 +1,80 @@
+/** Which bytes of the target's memory travel in the image. */
+import { closeSync, fstatSync, openSync } from 'node:fs';
+import { addon } from '../native/addon.js';
+import { scanPagemap } from '../native/syscalls.js';
+import type { Extent, Region } from '../snapshot/schema.js';
+import type { Mapping } from './maps.js';
+
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+const SYS_LSEEK = 8;
+/** Runs closer than this are taken as one: fewer reads at thaw, at the cost of some pages of zeros. */
+const COALESCE = 8n * 4096n;
+const extent = (start: bigint, end: bigint): Extent => ({ start, size: Number(end - start), offset: 0 });
+
+/** Merges runs with small gaps between them. */
+export function coalesce(ranges: readonly { start: bigint; end: bigint }[]): Extent[] {
+  const extents: { start: bigint; end: bigint }[] = [];
+  for (const { start, end } of ranges) {
+    const last = extents.at(-1);
+    if (last && start - last.end <= COALESCE) {
+      if (end > last.end) last.end = end;
+    } else extents.push({ start, end });
+  }
+  return extents.map(({ start, end }) => extent(start, end));
+}
+
+/**
+ * Populated runs of a private region.
+ * @param pagemap descriptor of `/proc/PID/pagemap`
+ */
+export function regionExtents(pagemap: number, mapping: Mapping, backing: Region['backing']): Extent[] {
+  switch (backing.kind) {
+    case 'anonymous':
+      return mapping.resident === 0 ? [] : coalesce(scanPagemap(pagemap, mapping.start, mapping.end));
+    case 'image':
+    case 'image-shared':
+      return [extent(mapping.start, mapping.end)];
+    default:
+      return [];
+  }
+}
+
+/** Opens what a region maps, through `/proc/PID/map_files`; `null` where that is not permitted. */
+export function openMapped(pid: number, mapping: Mapping): number | null {
+  const name = `${mapping.start.toString(16)}-${mapping.end.toString(16)}`;
+  try {
+    return openSync(`/proc/${pid}/map_files/${name}`, 'r');
+  } catch {
+    return null;
+  }
+}
+
+/** Runs of data in an open file, by SEEK_DATA and SEEK_HOLE. `start` is the offset in the file. */
+export function fileExtents(fd: number, size = fstatSync(fd).size): Extent[] {
+  const ranges: { start: bigint; end: bigint }[] = [];
+  let position = 0n;
+  while (position < BigInt(size)) {
+    let data: bigint;
+    try {
+      data = addon.syscall(SYS_LSEEK, fd, position, SEEK_DATA);
+    } catch {
+      break; // ENXIO: no data behind
+    }
+    const hole = addon.syscall(SYS_LSEEK, fd, data, SEEK_HOLE);
+    ranges.push({ start: data, end: hole });
+    position = hole;
+  }
+  return coalesce(ranges);
+}
+
+/** Closes descriptors, whatever becomes of one of them. */
+export function closeAll(fds: Iterable<number>): void {
+  for (const fd of fds) {
+    try {
+      closeSync(fd);
+    } catch {
+      // already closed
+    }
+  }
+}

@@ -1,0 +1,40 @@
+/** The processor of this machine, and what of it a process uses. */
+import { readFileSync } from 'node:fs';
+import { addon } from '../native/addon.js';
+import type { Processor, Thread } from '../snapshot/schema.js';
+import { xstateInUse } from '../thaw/frame.js';
+
+const XSAVE_LEAF = 0xd;
+/** x87, SSE: every x86-64 processor. */
+const BASE = 3n;
+/** AVX, AVX-512 (opmask, ZMM_Hi256, Hi16_ZMM), PKRU, AMX. */
+const OPTIONAL = (1n << 2n) | (7n << 5n) | (1n << 9n) | (3n << 17n);
+const AVX512 = 7n << 5n;
+
+/** Where this processor keeps its XSAVE components (standard form); index is the component's number. */
+export function xsaveComponents(): { offset: number; size: number }[] {
+  const xcr0 = addon.xcr0();
+  return Array.from({ length: 19 }, (_, i) => {
+    if (i < 2 || !(xcr0 & (1n << BigInt(i)))) return { offset: 0, size: 0 };
+    const [size, offset] = addon.cpuid(XSAVE_LEAF, i);
+    return { offset: offset >>> 0, size: size >>> 0 };
+  });
+}
+
+/**
+ * What the threads need of a processor: the register sets that are in use. `evex` says that code for
+ * AVX-512 was chosen by the C library though no register of it is in use right now.
+ */
+export function describeProcessor(threads: readonly Thread[], evex: boolean): Processor {
+  const used = threads.reduce((bits, { xstate }) => bits | xstateInUse(xstate), BASE);
+  const xcr0 = addon.xcr0();
+  const info = readFileSync('/proc/cpuinfo', 'utf8');
+  const line = (name: string): string => new RegExp(`^${name}\\s*: (.*)$`, 'm').exec(info)?.[1] ?? 'unknown';
+  return {
+    vendor: line('vendor_id'),
+    model: line('model name'),
+    xcr0,
+    components: xsaveComponents(),
+    required: BASE | (used & OPTIONAL) | (evex ? xcr0 & AVX512 : 0n),
+  };
+}

@@ -1,0 +1,171 @@
+/**
+ * Questions that only a process itself can answer: handlers of signals, timers, alternate stacks,
+ * thread id addresses, prctl state. They are operations of the interpreter, run once inside the
+ * target; the answers are read from the scratch mapping.
+ */
+import type { PosixTimer, Process, Thread } from '../snapshot/schema.js';
+import type { Arena } from '../thaw/arena.js';
+import { call } from '../thaw/calls.js';
+import type { Cell, Op } from '../thaw/program.js';
+
+const PR_GET_PDEATHSIG = 2;
+const PR_GET_DUMPABLE = 3;
+const PR_GET_SECUREBITS = 27;
+const PR_GET_TIMERSLACK = 30;
+const PR_GET_CHILD_SUBREAPER = 37;
+const PR_GET_TID_ADDRESS = 40;
+const PR_GET_THP_DISABLE = 42;
+const SS_ONSTACK = 1;
+const SIGNALS = 64;
+
+/** Reads the bytes at an address of the scratch mapping. */
+export type Answers = (address: bigint, size: number) => Buffer;
+
+/** Operations, and how to read what they found. */
+export interface Query<T> {
+  readonly ops: readonly Op[];
+  decode(answers: Answers): T;
+}
+
+const ignore = { check: { kind: 'none' } } as const;
+
+function prctlGet(option: number, argument: bigint | number, result: Cell): Op {
+  return call('prctl', [option, argument, 0, 0, 0], { result, ...ignore });
+}
+
+function cellValue(answers: Answers, { cell }: Cell): bigint {
+  return answers(cell, 8).readBigInt64LE();
+}
+
+/** What every thread is asked. */
+export type ThreadAnswers = Pick<
+  Thread,
+  'alternateStack' | 'tidAddress' | 'parentDeathSignal' | 'timerSlack'
+>;
+
+/** Asks a thread for its alternate stack, tid address, parent-death signal and timer slack. */
+export function threadQuery(arena: Arena): Query<ThreadAnswers> {
+  const stack = arena.reserve(24);
+  const tidAddress = arena.cell();
+  const tidResult = arena.cell();
+  const deathSignal = arena.cell();
+  const slack = arena.cell();
+  return {
+    ops: [
+      call('sigaltstack', [0, stack], ignore),
+      prctlGet(PR_GET_TID_ADDRESS, tidAddress.cell, tidResult),
+      prctlGet(PR_GET_PDEATHSIG, deathSignal.cell, arena.cell()),
+      prctlGet(PR_GET_TIMERSLACK, 0, slack),
+    ],
+    decode(answers) {
+      if (cellValue(answers, tidResult) !== 0n) {
+        throw new Error('this kernel lacks prctl PR_GET_TID_ADDRESS (CONFIG_CHECKPOINT_RESTORE)');
+      }
+      const bytes = answers(stack, 24);
+      return {
+        alternateStack: {
+          address: bytes.readBigUInt64LE(0),
+          flags: bytes.readInt32LE(8) & ~SS_ONSTACK,
+          size: bytes.readBigUInt64LE(16),
+        },
+        tidAddress: BigInt.asUintN(64, cellValue(answers, tidAddress)),
+        parentDeathSignal: answers(deathSignal.cell, 4).readInt32LE(),
+        timerSlack: BigInt.asUintN(64, cellValue(answers, slack)),
+      };
+    },
+  };
+}
+
+/** What the process is asked once. */
+export type ProcessAnswers = Pick<
+  Process,
+  'signalActions' | 'intervalTimers' | 'posixTimers' | 'dumpable' | 'childSubreaper' | 'thpDisabled'
+> & { brk: bigint; secureBits: number };
+
+/** A timer as `/proc/PID/timers` lists it. */
+export type TimerEntry = Omit<PosixTimer, 'remaining' | 'interval'>;
+
+/** Asks the process for its signal handlers, timers, brk and prctl state. */
+export function processQuery(arena: Arena, timers: readonly TimerEntry[]): Query<ProcessAnswers> {
+  const actions = arena.reserve(32 * SIGNALS);
+  const interval = arena.reserve(32 * 3);
+  const posix = arena.reserve(32 * Math.max(1, timers.length));
+  const brk = arena.cell();
+  const dumpable = arena.cell();
+  const secureBits = arena.cell();
+  const subreaper = arena.cell();
+  const thpDisabled = arena.cell();
+  const ops: Op[] = [];
+  for (let signal = 1; signal <= SIGNALS; signal++) {
+    ops.push(call('rt_sigaction', [signal, 0, actions + BigInt(32 * (signal - 1)), 8], ignore));
+  }
+  for (let which = 0; which < 3; which++)
+    ops.push(call('getitimer', [which, interval + BigInt(32 * which)], ignore));
+  timers.forEach(({ id }, i) => {
+    ops.push(call('timer_gettime', [id, posix + BigInt(32 * i)], ignore));
+  });
+  ops.push(
+    call('brk', [0], { result: brk, ...ignore }),
+    prctlGet(PR_GET_DUMPABLE, 0, dumpable),
+    prctlGet(PR_GET_SECUREBITS, 0, secureBits),
+    prctlGet(PR_GET_CHILD_SUBREAPER, subreaper.cell, arena.cell()),
+    prctlGet(PR_GET_THP_DISABLE, 0, thpDisabled),
+  );
+  return {
+    ops,
+    decode: (answers) => ({
+      signalActions: Array.from({ length: SIGNALS }, (_, i) => {
+        const bytes = answers(actions + BigInt(32 * i), 32);
+        return {
+          handler: bytes.readBigUInt64LE(0),
+          flags: bytes.readBigUInt64LE(8),
+          restorer: bytes.readBigUInt64LE(16),
+          mask: bytes.readBigUInt64LE(24),
+        };
+      }),
+      intervalTimers: Array.from({ length: 3 }, (_, i) =>
+        timesOf(answers(interval + BigInt(32 * i), 32), 1000n),
+      ),
+      posixTimers: timers.map((timer, i) => ({
+        ...timer,
+        ...timesOf(answers(posix + BigInt(32 * i), 32), 1n),
+      })),
+      brk: BigInt.asUintN(64, cellValue(answers, brk)),
+      dumpable: Number(cellValue(answers, dumpable)),
+      secureBits: Number(cellValue(answers, secureBits)),
+      childSubreaper: answers(subreaper.cell, 4).readInt32LE() !== 0,
+      thpDisabled: cellValue(answers, thpDisabled) > 0n,
+    }),
+  };
+}
+
+/** `struct itimerspec` or `struct itimerval`: interval, then the time left. */
+function timesOf(bytes: Buffer, unit: bigint): { interval: bigint; remaining: bigint } {
+  const time = (at: number): bigint =>
+    bytes.readBigInt64LE(at) * 1_000_000_000n + bytes.readBigInt64LE(at + 8) * unit;
+  return { interval: time(0), remaining: time(16) };
+}
+
+/** Parses `/proc/PID/timers`. */
+export function parseTimers(text: string): TimerEntry[] {
+  const timers: TimerEntry[] = [];
+  for (const block of text.split(/^(?=ID: )/m)) {
+    const id = /^ID: (\d+)/m.exec(block);
+    const signal = /^signal: (-?\d+)\/([0-9a-f]+)/m.exec(block);
+    const notify = /^notify: (\w+)\/(\w+)\.(\d+)/m.exec(block);
+    const clock = /^ClockID: (-?\d+)/m.exec(block);
+    if (!id || !signal || !notify || !clock) continue;
+    timers.push({
+      id: Number(id[1]),
+      clock: Number(clock[1]),
+      signal: Number(signal[1]),
+      value: BigInt(`0x${signal[2]}`),
+      notify: (SIGEV[notify[1]!] ?? 0) | (notify[2] === 'tid' ? 4 : 0),
+      tid: notify[2] === 'tid' ? Number(notify[3]) : 0,
+    });
+  }
+  return timers;
+}
+
+/** `sigev_notify` by the kernel's names (fs/proc/base.c). */
+const SIGEV: Readonly<Record<string, number>> = { signal: 0, none: 1, thread: 2 };

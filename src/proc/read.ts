@@ -1,0 +1,60 @@
+/** Reading `/proc`: text files as a whole, with errors that name the process. */
+import { readFileSync, readlinkSync } from 'node:fs';
+import { PermissionError, TargetError } from '../errors.js';
+
+/** The errno name of a failed file operation, or `undefined`. */
+export function errnoOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** Turns a failed access to a process's `/proc` entry into an error for people. */
+export function procError(pid: number, path: string, error: unknown): Error {
+  const code = errnoOf(error);
+  if (code === 'ENOENT' || code === 'ESRCH')
+    return new TargetError(`process ${pid} has ended (${path}: ${code})`);
+  if (code === 'EACCES' || code === 'EPERM') {
+    return new PermissionError(
+      `cannot open ${path}: ${code} (the process belongs to another user, or ptrace is restricted here: run as root, or as its owner)`,
+    );
+  }
+  return error instanceof Error ? error : new Error(String(error));
+}
+
+/** Reads `/proc/PID/<name>` as bytes. @throws TargetError, PermissionError */
+export function readProc(pid: number, name: string): Buffer {
+  const path = `/proc/${pid}/${name}`;
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw procError(pid, path, error);
+  }
+}
+
+/** Reads `/proc/PID/<name>` as text; bytes that are not UTF-8 become U+FFFD. */
+export function readProcText(pid: number, name: string): string {
+  return readProc(pid, name).toString('utf8');
+}
+
+/** Reads the link `/proc/PID/<name>`; `null` where the link names nothing (kernel threads). */
+export function readProcLink(pid: number, name: string): string | null {
+  const path = `/proc/${pid}/${name}`;
+  try {
+    return readlinkSync(path);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return null;
+    throw procError(pid, path, error);
+  }
+}
+
+/** Undoes the octal escapes (`\012`) by which `/proc` writes paths with odd characters. */
+export function unescapePath(path: string): string {
+  if (!path.includes('\\')) return path;
+  const bytes: number[] = [];
+  const raw = Buffer.from(path);
+  for (let i = 0; i < raw.length; i++) {
+    const octal = raw[i] === 0x5c ? /^[0-7]{3}/.exec(raw.toString('latin1', i + 1, i + 4)) : null;
+    bytes.push(octal ? Number.parseInt(octal[0], 8) : raw[i]!);
+    if (octal) i += 3;
+  }
+  return Buffer.from(bytes).toString('utf8');
+}

@@ -1,0 +1,123 @@
+/** Turns the mappings of a stopped process into regions, with what each is backed by and holds. */
+import { fstatSync } from 'node:fs';
+import type { MappedFile, Process, Region } from '../snapshot/schema.js';
+import { coalesce, fileExtents, openMapped, regionExtents } from './content.js';
+import { readMemory } from './infect.js';
+import type { Mapping } from './maps.js';
+import type { ObjectTable } from './objects.js';
+import { classify, describeMapping, type RegionOptions, regionOf } from './regions.js';
+
+/** What capturing regions needs. */
+export interface RegionContext {
+  readonly pid: number;
+  readonly mem: number;
+  readonly pagemap: number;
+  readonly options: RegionOptions;
+  readonly objects: ObjectTable;
+  /** Prefix of the target's paths as seen from here. */
+  readonly root: string;
+  /** Keeps a descriptor open until the image is written. */
+  keep(fd: number): void;
+}
+
+/** Captures all regions; what cannot be carried is added to `problems`. */
+export function captureRegions(
+  context: RegionContext,
+  mappings: readonly Mapping[],
+  problems: string[],
+): Pick<Process, 'regions' | 'mappedFiles'> {
+  const mappedFiles: MappedFile[] = [];
+  const regions = mappings.flatMap((mapping): Region[] => {
+    const backing = backingOf(context, mapping, mappings, mappedFiles, problems);
+    if (!backing) return [];
+    return [{ ...regionOf(mapping), backing, extents: regionExtents(context.pagemap, mapping, backing) }];
+  });
+  return { regions, mappedFiles };
+}
+
+function backingOf(
+  context: RegionContext,
+  mapping: Mapping,
+  mappings: readonly Mapping[],
+  mappedFiles: MappedFile[],
+  problems: string[],
+): Region['backing'] | null {
+  const found = classify(mapping, context.root, context.options);
+  switch (found.kind) {
+    case 'skip':
+      return null;
+    case 'unsupported':
+      problems.push(`the memory at ${describeMapping(mapping)} ${found.why}`);
+      return null;
+    case 'vdso':
+      return {
+        kind: 'vdso',
+        image: new Uint8Array(readMemory(context.mem, mapping.start, Number(mapping.end - mapping.start))),
+      };
+    case 'file': {
+      const known = mappedFiles.find(({ path }) => path === found.file.path);
+      if (known) known.size = Math.max(known.size, found.file.size);
+      else mappedFiles.push(found.file);
+      return { kind: 'file', file: mappedFiles.findIndex(({ path }) => path === found.file.path) };
+    }
+    case 'object':
+      return { kind: 'object', object: internObject(context, mapping, mappings, found.object, found.name) };
+    default:
+      return { kind: found.kind };
+  }
+}
+
+/** Gives shared memory its index; its content is read once, from the object itself or through the mappings. */
+function internObject(
+  context: RegionContext,
+  mapping: Mapping,
+  mappings: readonly Mapping[],
+  kind: 'shared-anonymous' | 'memfd' | 'deleted-file' | 'embedded-file',
+  name: string,
+): number {
+  const key = { device: mapping.device, inode: mapping.inode };
+  const known = context.objects.find(key);
+  if (known !== null) return known;
+  const fd = openMapped(context.pid, mapping);
+  if (fd !== null) {
+    context.keep(fd);
+    const stat = fstatSync(fd);
+    return context.objects.intern(
+      {
+        ...key,
+        kind,
+        name,
+        size: stat.size,
+        mode: stat.mode & 0o7777,
+        seals: 0,
+        extents: fileExtents(fd, stat.size),
+      },
+      { fd, base: 0n },
+    );
+  }
+  return internThroughMemory(context, mapping, mappings, kind, name);
+}
+
+/**
+ * Without leave to open the object itself, its content is what the mappings show. The parts that
+ * no mapping shows cannot be reached by the process either, unless it maps the descriptor again.
+ */
+function internThroughMemory(
+  context: RegionContext,
+  mapping: Mapping,
+  mappings: readonly Mapping[],
+  kind: 'shared-anonymous' | 'memfd' | 'deleted-file' | 'embedded-file',
+  name: string,
+): number {
+  const views = mappings.filter(
+    (m) => m.inode === mapping.inode && m.device === mapping.device && m.shared && m.path === mapping.path,
+  );
+  const size = views.reduce((most, m) => Math.max(most, Number(m.offset + (m.end - m.start))), 0);
+  // One source per object: content lies at the first view's distance from the object's start.
+  const base = mapping.start - mapping.offset;
+  const extents = coalesce([{ start: mapping.offset, end: mapping.offset + (mapping.end - mapping.start) }]);
+  return context.objects.intern(
+    { device: mapping.device, inode: mapping.inode, kind, name, size, mode: 0o600, seals: 0, extents },
+    { fd: context.mem, base },
+  );
+}

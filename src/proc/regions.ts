@@ -1,0 +1,97 @@
+/** From the lines of smaps to regions: what each is backed by, and what cannot be carried. */
+import { statSync } from 'node:fs';
+import type { MappedFile, Region } from '../snapshot/schema.js';
+import type { Mapping } from './maps.js';
+
+/** How shared memory of files is to be carried. */
+export interface RegionOptions {
+  /** Writable shared file mappings travel in the image, private to each thawed copy. */
+  embedShared: boolean;
+}
+
+/** What a mapping turned out to be. `object` names memory that several mappings or descriptors may share. */
+export type Classified =
+  | { kind: 'anonymous' | 'image' | 'image-shared' | 'vdso' | 'vvar' }
+  | { kind: 'file'; file: MappedFile }
+  | { kind: 'object'; object: 'shared-anonymous' | 'memfd' | 'deleted-file' | 'embedded-file'; name: string }
+  | { kind: 'skip' }
+  | { kind: 'unsupported'; why: string };
+
+/** Regions above this are the kernel's own ([vsyscall]). */
+const USER_SPACE_END = 0x7fff_ffff_f000n;
+const DELETED = ' (deleted)';
+
+/** Decides what a mapping is. `root` is prefixed to paths of the target, for files seen through `/proc/PID/root`. */
+export function classify(mapping: Mapping, root: string, options: RegionOptions): Classified {
+  const { path, shared, flags } = mapping;
+  if (path === '[vsyscall]') return { kind: 'skip' };
+  if (mapping.start >= USER_SPACE_END)
+    return { kind: 'unsupported', why: 'lies above the 47-bit address space' };
+  if (path === '[vdso]') return { kind: 'vdso' };
+  if (path.startsWith('[vvar')) return { kind: 'vvar' };
+  if (flags.includes('io') || flags.includes('pf')) {
+    return { kind: 'unsupported', why: 'is memory of a device' };
+  }
+  if (flags.includes('ss'))
+    return { kind: 'unsupported', why: 'is a shadow stack (CET), which is not carried yet' };
+  if (!shared) return { kind: isAnonymous(mapping) ? 'anonymous' : 'image' };
+  return classifyShared(mapping, root, options);
+}
+
+/** Private memory without a file: the kernel shows an inode only for what a file or object backs. */
+function isAnonymous(mapping: Mapping): boolean {
+  return mapping.inode === 0n || mapping.path === '/dev/zero' || mapping.path.startsWith('/anon_hugepage');
+}
+
+function classifyShared(mapping: Mapping, root: string, options: RegionOptions): Classified {
+  const { path, flags } = mapping;
+  if (mapping.pageSize > 4096)
+    return { kind: 'unsupported', why: 'is shared memory in huge pages of hugetlbfs' };
+  if (path === `/dev/zero${DELETED}` || path.startsWith('[anon_shmem:')) {
+    return { kind: 'object', object: 'shared-anonymous', name: '' };
+  }
+  if (path.startsWith('/memfd:')) {
+    return { kind: 'object', object: 'memfd', name: path.slice('/memfd:'.length).replace(DELETED, '') };
+  }
+  if (path.startsWith('/SYSV'))
+    return { kind: 'unsupported', why: 'is System V shared memory, which is not carried yet' };
+  if (!path.startsWith('/'))
+    return { kind: 'unsupported', why: 'is memory of a kernel object, not of a file' };
+  const file = fileAt(root + path, mapping.inode);
+  if (file === 'special') return { kind: 'unsupported', why: 'is memory of a device' };
+  if (file === null) {
+    return {
+      kind: 'object',
+      object: 'deleted-file',
+      name: path.endsWith(DELETED) ? path.slice(0, -DELETED.length) : path,
+    };
+  }
+  if (!flags.includes('mw') && !(mapping.prot & 2)) return { kind: 'image-shared' };
+  if (options.embedShared) return { kind: 'object', object: 'embedded-file', name: path };
+  const size = Number(mapping.offset) + Number(mapping.end - mapping.start);
+  return { kind: 'file', file: { path, writable: true, size: Math.min(size, file) } };
+}
+
+/** Size of the regular file at `path` if it is the mapped one; `special` for a device; `null` if it is gone or another. */
+function fileAt(path: string, inode: bigint): number | 'special' | null {
+  try {
+    const stat = statSync(path, { bigint: true });
+    if (stat.ino !== inode) return null;
+    return stat.isFile() ? Number(stat.size) : 'special';
+  } catch {
+    return null;
+  }
+}
+
+/** The parts of a region that come straight from its mapping. */
+export function regionOf(mapping: Mapping): Omit<Region, 'backing' | 'extents'> {
+  const { start, end, prot, shared, offset, device, inode, path, flags, pageSize } = mapping;
+  return { start, end, prot, shared, offset, device, inode, path, flags, pageSize };
+}
+
+/** `7f0000000000-7f0000001000 rw-s /srv/data`, for messages. */
+export function describeMapping(mapping: Mapping): string {
+  const bits = `${mapping.prot & 1 ? 'r' : '-'}${mapping.prot & 2 ? 'w' : '-'}${mapping.prot & 4 ? 'x' : '-'}`;
+  const range = `${mapping.start.toString(16)}-${mapping.end.toString(16)}`;
+  return `${range} ${bits}${mapping.shared ? 's' : 'p'}${mapping.path ? ` ${mapping.path}` : ''}`;
+}

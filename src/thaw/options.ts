@@ -1,0 +1,90 @@
+/** What the image's own command line understands, and what `--help` and `--info` print. */
+import type { Snapshot } from '../snapshot/schema.js';
+import type { Arena } from './arena.js';
+import { call } from './calls.js';
+import { Flag, type ImageOption, type Op, type Program } from './program.js';
+
+/** Indices of programs that only print. Program 0 is the thaw itself, threads follow behind these. */
+export const HELP_PROGRAM = 1;
+export const INFO_PROGRAM = 2;
+export const USAGE_PROGRAM = 3;
+
+/** Options of an image. Those that choose between two ways clear the other's flag. */
+export const IMAGE_OPTIONS: readonly ImageOption[] = [
+  { name: '--help', program: HELP_PROGRAM },
+  { name: '-h', program: HELP_PROGRAM },
+  { name: '--info', program: INFO_PROGRAM },
+  { name: '--verbose', set: Flag.VERBOSE },
+  { name: '-v', set: Flag.VERBOSE },
+  { name: '--check', set: Flag.CHECK },
+  { name: '--lazy', set: Flag.LAZY },
+  { name: '--eager', clear: Flag.LAZY },
+  { name: '--pid=auto', clear: Flag.PID_SAME | Flag.PID_NEW },
+  { name: '--pid=same', set: Flag.PID_SAME, clear: Flag.PID_NEW },
+  { name: '--pid=new', set: Flag.PID_NEW, clear: Flag.PID_SAME },
+];
+
+const USAGE =
+  'usage: IMAGE [--help | --info | --check] [--verbose] [--lazy | --eager] [--pid=auto|same|new]\n';
+
+/** The programs of `--help`, `--info` and wrong usage, in the order of their indices. */
+export function printingPrograms(arena: Arena, snapshot: Snapshot): Program[] {
+  return [
+    { name: 'help', ops: printAndExit(arena, 1, helpText(snapshot), 0) },
+    { name: 'info', ops: printAndExit(arena, 1, infoText(snapshot), 0) },
+    { name: 'usage', ops: printAndExit(arena, 2, USAGE, 2) },
+  ];
+}
+
+function printAndExit(arena: Arena, fd: number, text: string, status: number): Op[] {
+  return [
+    call('write', [fd, arena.string(text), Buffer.byteLength(text)], { check: { kind: 'none' } }),
+    { op: 'exit', status },
+  ];
+}
+
+function title(snapshot: Snapshot): string {
+  const [process] = snapshot.processes;
+  const command = printable(process!.commandLine.join(' ')) || printable(process!.comm);
+  return command.length > 200 ? `${command.slice(0, 200)}...` : command;
+}
+
+function helpText(snapshot: Snapshot): string {
+  return `A frozen process: ${title(snapshot)}
+Running this file resumes it where it was frozen. Nothing needs to be installed.
+
+${USAGE}
+  --help      this text
+  --info      where and when the process was frozen
+  --check     test whether it can be thawed here, without doing it
+  --verbose   print each step on standard error
+  --eager     read all memory before resuming${snapshot.lazy ? '' : ' (default)'}
+  --lazy      page memory in from this file on first touch${snapshot.lazy ? ' (default)' : ''}
+  --pid=auto  take the process's old ids if they are free and permitted (default)
+  --pid=same  take the old ids, or refuse
+  --pid=new   run under new ids
+
+Exit status: the process's own; 125 if it cannot be thawed, 2 for an unknown option.
+`;
+}
+
+function infoText(snapshot: Snapshot): string {
+  const [process] = snapshot.processes;
+  const { host } = snapshot;
+  const when = new Date(Number(snapshot.taken.realtime / 1_000_000n)).toISOString();
+  return `command:    ${title(snapshot)}
+process:    ${process!.pid} (${printable(process!.comm)}), ${process!.threads.length} thread${process!.threads.length === 1 ? '' : 's'}
+directory:  ${printable(process!.workingDirectory)}
+frozen:     ${when}
+host:       ${printable(host.name)}, ${printable(host.kernel)} ${printable(host.machine)}
+processor:  ${printable(snapshot.processor.model)}
+memory:     ${process!.regions.length} regions, ${snapshot.lazy ? 'lazy' : 'eager'} by default
+tool:       proc2elf ${snapshot.tool}
+`;
+}
+
+/** Text of the process, made safe for a terminal. */
+function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is taken out
+  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?');
+}

@@ -1,0 +1,285 @@
+/**
+ * The planner: a pure function from a snapshot to an image layout and its thaw programs. It runs
+ * twice, first at a provisional address to learn how large the thaw segments are.
+ */
+import { UnsupportedError } from '../errors.js';
+import { contentOffset, type ImageLayout, MAX_SEGMENTS, THAW_DATA, THAW_TEXT } from '../image/layout.js';
+import { sectionNames } from '../image/section-names.js';
+import type { MemoryObject, Process, Region, Snapshot } from '../snapshot/schema.js';
+import { findPlace, PAGE, roundUp } from './addresses.js';
+import { Arena } from './arena.js';
+import { planTrampoline } from './finish.js';
+import type { PlacedRegion } from './memory.js';
+import { planPrograms } from './programs.js';
+import { longestSpan, packExtents, type Span } from './spans.js';
+
+/** The interpreter blob, and where it wants the address of its header. */
+export interface Blob {
+  readonly bytes: Uint8Array;
+  readonly entry: number;
+  readonly headerAddress: number;
+}
+
+/** A plan: the layout without what is to be copied, and the snapshot with every extent's place in the file. */
+export interface Plan {
+  readonly layout: Omit<ImageLayout, 'copies'>;
+  readonly snapshot: Snapshot;
+}
+
+/** Bytes of the thaw data segment behind its content: no file bytes, only memory. */
+export interface Memory {
+  /** Stacks of the spawned threads while they set themselves up: top of each, in the order of the threads. */
+  readonly threadStacks: readonly bigint[];
+  readonly stackTop: bigint;
+  readonly parking: bigint;
+  readonly parkingSize: bigint;
+  readonly trampoline: bigint;
+  readonly end: bigint;
+}
+
+const THREAD_STACK = 8192n;
+const STACK = 65536n;
+const PARKING = 32n * PAGE;
+/** Any address will do to learn the sizes. */
+const TRIAL = 0x10_0000_0000n;
+const PF = { X: 1, W: 2, R: 4 } as const;
+
+/** Plans the image of a snapshot. @throws UnsupportedError if the address space has no room for the thaw segments */
+export function planImage(snapshot: Snapshot, blob: Blob): Plan {
+  const process = snapshot.processes[0]!;
+  const loadable = process.regions.filter((region) => isLoadable(region) && region.extents.length > 0);
+  const segmentCount = Math.min(loadable.length + 2, MAX_SEGMENTS);
+  const files = packFiles(process, contentOffset(segmentCount));
+  const textSize = roundUp(BigInt(blob.bytes.length));
+  const trial = build(TRIAL, textSize, process, files, snapshot, []);
+  const place = placeThaw(process, files.regions, trial.memory.end - TRIAL);
+  const chosen = chooseSegments(files.regions, place, segmentCount - 2);
+  const text = chosen.end;
+  const placed = files.regions.map((region) => ({
+    ...region,
+    loaded: chosen.loaded.get(region.region) ?? null,
+  }));
+  const built = build(text, textSize, process, { ...files, regions: placed }, snapshot, chosen.segments);
+  return finishLayout(built, blob, text, textSize, files, chosen.segments, snapshot);
+}
+
+interface Files {
+  readonly regions: PlacedRegion[];
+  readonly objects: MemoryObject[];
+  readonly end: number;
+}
+
+/** Regions whose content can be a `PT_LOAD`. */
+function isLoadable(region: Region): boolean {
+  return ['anonymous', 'image', 'image-shared'].includes(region.backing.kind);
+}
+
+/** Gives every region's and object's content its place in the file. */
+function packFiles(process: Process, offset: number): Files {
+  let end = offset;
+  const regions = process.regions.map((region) => {
+    const packed = packExtents(region.extents, end);
+    end = packed.end;
+    return { region, extents: packed.extents, spans: packed.spans, loaded: null };
+  });
+  const objects = process.objects.map((object) => {
+    const packed = packExtents(object.extents, end);
+    end = packed.end;
+    return { ...object, extents: packed.extents };
+  });
+  return { regions, objects, end };
+}
+
+/** Finds room for the thaw segments, and before them for all regions that would lie above them. */
+function placeThaw(process: Process, regions: readonly PlacedRegion[], size: bigint): bigint {
+  let staged = 0n;
+  for (;;) {
+    const place = findPlace(process.regions, size + staged);
+    if (place === null) {
+      throw new UnsupportedError([
+        `process ${process.pid} leaves no free range of ${size + staged} bytes in its address space`,
+      ]);
+    }
+    const needed = stagedSize(regions, place);
+    if (needed <= staged) return place;
+    staged = needed;
+  }
+}
+
+function stagedSize(regions: readonly PlacedRegion[], place: bigint): bigint {
+  return regions.reduce((sum, { spans }) => {
+    const span = longestSpan(spans);
+    return span && span.end > place ? sum + (span.end - span.start) : sum;
+  }, 0n);
+}
+
+interface Segment {
+  readonly vaddr: bigint;
+  readonly span: Span;
+  readonly region: Region;
+}
+
+/**
+ * Chooses a `PT_LOAD` for the longest span of each region. What lies above `place` (the process's
+ * stack among it) is linked at `place` and behind instead, below the thaw segments.
+ */
+function chooseSegments(regions: readonly PlacedRegion[], place: bigint, most: number) {
+  const segments: Segment[] = [];
+  const loaded = new Map<Region, Span>();
+  let end = place;
+  for (const { region, spans } of regions) {
+    const span = longestSpan(spans);
+    if (!span || !isLoadable(region) || segments.length >= most) continue;
+    const staged = span.end > place;
+    segments.push({ vaddr: staged ? end : span.start, span, region });
+    if (staged) end += span.end - span.start;
+    // A read-only shared mapping is made from the file: the loader makes private ones only.
+    else if (region.backing.kind !== 'image-shared') loaded.set(region, span);
+  }
+  return { segments, loaded, end };
+}
+
+function build(
+  text: bigint,
+  textSize: bigint,
+  process: Process,
+  files: Files,
+  snapshot: Snapshot,
+  segments: readonly Segment[],
+) {
+  const data = text + textSize;
+  // The content's size does not depend on where the memory behind it lies.
+  const probe = new Arena(data);
+  planPrograms(
+    probe,
+    snapshot,
+    { ...process, objects: files.objects },
+    files.regions,
+    memoryAt(data, process),
+    text,
+    segments,
+  );
+  const memory = memoryAt(data + roundUp(BigInt(probe.size)), process);
+  const arena = new Arena(data);
+  const header = planPrograms(
+    arena,
+    snapshot,
+    { ...process, objects: files.objects },
+    files.regions,
+    memory,
+    text,
+    segments,
+  );
+  return { arena, memory, header, data };
+}
+
+/** Lays out the memory behind the content of the thaw data segment. */
+function memoryAt(start: bigint, process: Process): Memory {
+  let cursor = start;
+  const threadStacks = process.threads.slice(1).map(() => {
+    cursor += THREAD_STACK;
+    return cursor;
+  });
+  cursor += STACK;
+  const stackTop = cursor;
+  const parking = cursor;
+  cursor += PARKING;
+  const trampoline = cursor;
+  cursor += BigInt(planTrampoline(process.threads).size);
+  return { threadStacks, stackTop, parking, parkingSize: PARKING, trampoline, end: cursor };
+}
+
+function finishLayout(
+  built: ReturnType<typeof build>,
+  blob: Blob,
+  text: bigint,
+  textSize: bigint,
+  files: Files,
+  chosen: readonly Segment[],
+  snapshot: Snapshot,
+): Plan {
+  const { arena, memory, header, data } = built;
+  const code = Buffer.alloc(Number(textSize));
+  code.set(blob.bytes);
+  code.writeBigUInt64LE(header, blob.headerAddress);
+  const content = arena.toBytes();
+  const dataBytes = Buffer.alloc(Number(roundUp(BigInt(content.length))));
+  dataBytes.set(content);
+  const textOffset = files.end;
+  const dataOffset = textOffset + code.length;
+  const segments = [
+    ...chosen.map(({ vaddr, span, region }) => ({
+      vaddr,
+      paddr: span.start,
+      offset: span.offset,
+      filesz: Number(span.end - span.start),
+      memsz: Number(span.end - span.start),
+      flags: (region.prot & 1 ? PF.R : 0) | (region.prot & 2 ? PF.W : 0) | (region.prot & 4 ? PF.X : 0),
+    })),
+    {
+      vaddr: text,
+      paddr: text,
+      offset: textOffset,
+      filesz: code.length,
+      memsz: code.length,
+      flags: PF.R | PF.X,
+    },
+    {
+      vaddr: data,
+      paddr: data,
+      offset: dataOffset,
+      filesz: dataBytes.length,
+      memsz: Number(memory.end - data),
+      flags: PF.R | PF.W,
+    },
+  ].sort((a, b) => (a.vaddr < b.vaddr ? -1 : 1));
+  const names = sectionNames(files.regions.map(({ region }) => region));
+  const process = { ...snapshot.processes[0]!, objects: files.objects };
+  process.regions = files.regions.map(({ region, extents }) => ({ ...region, extents: [...extents] }));
+  return {
+    layout: {
+      entry: text + BigInt(blob.entry),
+      segments,
+      sections: [
+        ...files.regions.map((placed, i) => sectionOf(placed, names[i]!, chosen)),
+        section(THAW_TEXT, text, textOffset, code.length, false, true),
+        section(THAW_DATA, data, dataOffset, dataBytes.length, true, false),
+      ],
+      chunks: [
+        { offset: textOffset, bytes: code },
+        { offset: dataOffset, bytes: dataBytes },
+      ],
+      end: dataOffset + dataBytes.length,
+    },
+    snapshot: { ...snapshot, processes: [process, ...snapshot.processes.slice(1)] },
+  };
+}
+
+function section(
+  name: string,
+  address: bigint,
+  offset: number,
+  size: number,
+  writable: boolean,
+  executable: boolean,
+) {
+  return { name, address, offset, size, writable, executable, nobits: false };
+}
+
+/** The section of a region: its span in a segment, else its longest span, else only its address. */
+function sectionOf({ region, spans }: PlacedRegion, name: string, segments: readonly Segment[]) {
+  const span = longestSpan(spans);
+  const segment = segments.find((candidate) => candidate.region === region);
+  const common = { name, writable: (region.prot & 2) !== 0, executable: (region.prot & 4) !== 0 };
+  if (!span) {
+    return {
+      ...common,
+      address: region.start,
+      offset: 0,
+      size: Number(region.end - region.start),
+      nobits: true,
+    };
+  }
+  const address = segment?.vaddr ?? span.start;
+  return { ...common, address, offset: span.offset, size: Number(span.end - span.start), nobits: false };
+}

@@ -1,0 +1,192 @@
+/** Operations that give the process as a whole its state back. */
+import type { Process } from '../snapshot/schema.js';
+import type { Arena } from './arena.js';
+import { call, prctl, tolerate } from './calls.js';
+import { type Cell, Flag, type Op } from './program.js';
+import { signalNumber } from './thread.js';
+
+const AT_FDCWD = -100;
+const O_WRONLY = 1;
+const PR_SET_MM = 35;
+const PR_SET_MM_MAP = 14;
+const PR_SET_CHILD_SUBREAPER = 36;
+const PR_SET_THP_DISABLE = 41;
+const RLIMIT_NOFILE = 7;
+const SIGKILL = 9;
+const SIGSTOP = 19;
+const TIMER_NAMES = ['ITIMER_REAL', 'ITIMER_VIRTUAL', 'ITIMER_PROF'];
+
+/** `{tv_sec, tv_nsec or tv_usec}` of a time in nanoseconds. */
+function timeBytes(nanoseconds: bigint, unit: bigint): Buffer {
+  const bytes = Buffer.alloc(16);
+  bytes.writeBigInt64LE(nanoseconds / 1_000_000_000n, 0);
+  bytes.writeBigInt64LE((nanoseconds % 1_000_000_000n) / unit, 8);
+  return bytes;
+}
+
+/** Room for descriptors before any is opened: the hard limit as it was, which the soft one may not exceed. */
+export function planDescriptorLimit(arena: Arena, process: Process): Op[] {
+  return planLimits(
+    arena,
+    process.limits
+      .filter(({ resource }) => resource === RLIMIT_NOFILE)
+      .map(({ resource, hard }) => ({ resource, soft: hard, hard })),
+  );
+}
+
+/** Resource limits. A hard limit that may not be raised stays as it is here. */
+export function planLimits(arena: Arena, limits: Process['limits']): Op[] {
+  return limits.map(({ resource, soft, hard }) => {
+    const bytes = Buffer.alloc(16);
+    bytes.writeBigUInt64LE(soft, 0);
+    bytes.writeBigUInt64LE(hard, 8);
+    return call('prlimit64', [0, resource, arena.bytes(bytes), 0], {
+      check: tolerate('EPERM'),
+      unless: Flag.CHECK,
+    });
+  });
+}
+
+/** Working directory, umask, personality and the like. */
+export function planEnvironment(arena: Arena, process: Process): Op[] {
+  const { workingDirectory } = process;
+  const ops: Op[] = [
+    call('chdir', [arena.string(workingDirectory)], {
+      label: `cannot enter the working directory ${workingDirectory}`,
+      text: `chdir(${JSON.stringify(workingDirectory)})`,
+    }),
+    call('umask', [process.umask]),
+    call('personality', [process.personality >>> 0]),
+  ];
+  if (process.childSubreaper) ops.push(prctl('PR_SET_CHILD_SUBREAPER', PR_SET_CHILD_SUBREAPER, [1]));
+  if (process.thpDisabled) ops.push(prctl('PR_SET_THP_DISABLE', PR_SET_THP_DISABLE, [1]));
+  return ops;
+}
+
+/** `/proc/self/oom_score_adj`: lowering it needs a privilege, and there may be no `/proc`. */
+export function planOomScore(arena: Arena, process: Process): Op[] {
+  const fd = arena.cell();
+  const text = `${process.oomScoreAdjust}\n`;
+  return [
+    call('openat', [AT_FDCWD, arena.string('/proc/self/oom_score_adj'), O_WRONLY, 0], {
+      result: fd,
+      check: { kind: 'ok', tolerated: ['ENOENT', 'EACCES'], jump: 'no-oom' },
+      text: 'openat(AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY)',
+    }),
+    call('write', [fd, arena.string(text), text.length], { check: { kind: 'none' } }),
+    call('close', [fd]),
+    { op: 'mark', name: 'no-oom' },
+  ];
+}
+
+/** `struct prctl_mm_map`: what `/proc/PID/{cmdline,environ,auxv,stat}` show, and where brk stands. */
+export function planMemoryMap(arena: Arena, process: Process): Op[] {
+  const m = process.memory;
+  const bytes = Buffer.alloc(104);
+  const words = [
+    m.startCode,
+    m.endCode,
+    m.startData,
+    m.endData,
+    m.startBrk,
+    m.brk,
+    m.startStack,
+    m.argStart,
+    m.argEnd,
+    m.envStart,
+    m.envEnd,
+    arena.bytes(m.auxv),
+  ];
+  words.forEach((word, i) => {
+    bytes.writeBigUInt64LE(word, i * 8);
+  });
+  bytes.writeUInt32LE(m.auxv.length, 96);
+  bytes.writeUInt32LE(0xffff_ffff, 100); // exe_fd: the program file stays the image
+  return [
+    prctl('PR_SET_MM', PR_SET_MM, [PR_SET_MM_MAP, arena.bytes(bytes), bytes.length], {
+      label: `cannot set brk to 0x${m.brk.toString(16)} (this kernel lacks prctl PR_SET_MM_MAP, CONFIG_CHECKPOINT_RESTORE)`,
+    }),
+  ];
+}
+
+/** Signal handlers. They cannot run yet: all signals are blocked until the last act. */
+export function planSignalActions(arena: Arena, process: Process): Op[] {
+  const ops: Op[] = [];
+  process.signalActions.forEach((action, i) => {
+    const signal = i + 1;
+    if (signal === SIGKILL || signal === SIGSTOP) return;
+    const bytes = Buffer.alloc(32);
+    bytes.writeBigUInt64LE(action.handler, 0);
+    bytes.writeBigUInt64LE(action.flags, 8);
+    bytes.writeBigUInt64LE(action.restorer, 16);
+    bytes.writeBigUInt64LE(action.mask, 24);
+    ops.push(
+      call('rt_sigaction', [signal, arena.bytes(bytes), 0, 8], {
+        label: `cannot set the handler of signal ${signal}`,
+      }),
+    );
+  });
+  return ops;
+}
+
+/** Signals that were pending for the whole process. */
+export function planSharedPending(arena: Arena, process: Process, pid: Cell): Op[] {
+  return process.pendingSignals.map((siginfo) =>
+    call('rt_sigqueueinfo', [pid, signalNumber(siginfo), arena.bytes(siginfo)], {
+      label: `cannot queue signal ${signalNumber(siginfo)}`,
+    }),
+  );
+}
+
+/** POSIX timers with their ids; armed by `planTimerStart`. `tidOf` gives the cell of a thread for SIGEV_THREAD_ID. */
+export function planTimers(arena: Arena, process: Process, tidOf: (tid: number) => Cell | null): Op[] {
+  const ops: Op[] = [];
+  for (const timer of process.posixTimers) {
+    const event = Buffer.alloc(64);
+    event.writeBigUInt64LE(timer.value, 0);
+    event.writeInt32LE(timer.signal, 8);
+    event.writeInt32LE(timer.notify, 12);
+    event.writeInt32LE(timer.tid, 16);
+    const address = arena.bytes(event);
+    const tid = timer.notify & 4 ? tidOf(timer.tid) : null;
+    if (tid)
+      ops.push({
+        op: 'store',
+        address: address + 16n,
+        width: 4,
+        value: tid,
+        label: 'sigev_notify_thread_id',
+      });
+    ops.push({
+      op: 'builtin',
+      name: 'timer_create',
+      args: [timer.clock, address, timer.id],
+      label: `cannot create timer ${timer.id} (clock ${timer.clock})`,
+    });
+  }
+  return ops;
+}
+
+/** Starts timers with the time that was left: the very last thing, so that little of it is lost. */
+export function planTimerStart(arena: Arena, process: Process): Op[] {
+  const ops: Op[] = [];
+  for (const { id, remaining, interval } of process.posixTimers) {
+    if (remaining === 0n) continue;
+    const spec = Buffer.concat([timeBytes(interval, 1n), timeBytes(remaining, 1n)]);
+    ops.push(call('timer_settime', [id, 0, arena.bytes(spec), 0], { label: `cannot start timer ${id}` }));
+  }
+  process.intervalTimers.forEach(({ remaining, interval }, which) => {
+    if (remaining === 0n) return;
+    const value = Buffer.concat([
+      timeBytes(interval, 1000n),
+      timeBytes(remaining < 1000n ? 1000n : remaining, 1000n),
+    ]);
+    ops.push(
+      call('setitimer', [which, arena.bytes(value), 0], {
+        label: `cannot start ${TIMER_NAMES[which]}`,
+        text: `setitimer(${TIMER_NAMES[which]}, {it_interval=${interval}ns, it_value=${remaining}ns}, NULL)`,
+      }),
+    );
+  });
+  return ops;
+}

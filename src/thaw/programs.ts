@@ -1,0 +1,312 @@
+/** The thaw programs of an image, in the order in which things must happen. */
+import type { MappedFile, Process, Region, Snapshot, Thread } from '../snapshot/schema.js';
+import { findPlace, gaps, merge, type Range, USER_SPACE_END } from './addresses.js';
+import type { Arena } from './arena.js';
+import { assemble } from './assembler.js';
+import { call, prctl, show } from './calls.js';
+import { planDescriptors } from './descriptors/index.js';
+import { finishPlan, planFrames, planTrampoline } from './finish.js';
+import { type PlacedRegion, planGaps, planName, planRegion } from './memory.js';
+import { IMAGE_OPTIONS, printingPrograms, USAGE_PROGRAM } from './options.js';
+import type { Memory } from './plan.js';
+import {
+  planDescriptorLimit,
+  planEnvironment,
+  planLimits,
+  planMemoryMap,
+  planOomScore,
+  planSharedPending,
+  planSignalActions,
+  planTimerStart,
+  planTimers,
+} from './process.js';
+import { type Cell, Flag, type Op, type Program } from './program.js';
+import { planSharedMemory, sharedMemoryRoom } from './shared-memory.js';
+import { planThread } from './thread.js';
+import { vdsoPlan } from './vdso.js';
+
+const AT_FDCWD = -100;
+const O_RDONLY = 0;
+const O_RDWR = 2;
+const O_CLOEXEC = 0o2000000;
+const O_NOCTTY = 0o400;
+const SEEK_END = 2;
+/** Descriptors of our own start here, or above the process's highest. */
+const LOWEST_OWN_DESCRIPTOR = 100;
+/** How many of them there may be: streams, objects, mapped files, temporaries. */
+const PR_SET_DUMPABLE = 4;
+
+/** XCR0 bits and what people call them, for refusals. */
+const FEATURES: readonly (readonly [bigint, string])[] = [
+  [1n << 2n, 'AVX'],
+  [(1n << 5n) | (1n << 6n) | (1n << 7n), 'AVX-512'],
+  [1n << 9n, 'protection keys (PKU)'],
+  [(1n << 17n) | (1n << 18n), 'AMX'],
+];
+
+/**
+ * Plans and assembles all programs into the arena.
+ * @returns the address of the thaw header
+ */
+export function planPrograms(
+  arena: Arena,
+  snapshot: Snapshot,
+  process: Process,
+  regions: readonly PlacedRegion[],
+  memory: Memory,
+  text: bigint,
+  segments: readonly { readonly vaddr: bigint; readonly span: Range; readonly region: Region }[],
+): bigint {
+  const [leader, ...others] = process.threads as [Thread, ...Thread[]];
+  const trampoline = planTrampoline(process.threads);
+  const frames = planFrames(arena, process.threads, snapshot.processor, memory.trampoline, trampoline);
+  const tids = process.threads.map(() => arena.cell());
+  const tidOf = (tid: number): Cell | null => tids[process.threads.findIndex((t) => t.tid === tid)] ?? null;
+  const barrier = arena.reserve(8);
+  const gate = arena.reserve(8);
+  const pid = arena.cell();
+  const printing = printingPrograms(arena, snapshot);
+  const threadPrograms = others.map(
+    (thread, i): Program => ({
+      name: `thread ${thread.tid}`,
+      ops: [
+        ...planThread(arena, process, thread, tids[i + 1]!),
+        convert(frames.frames[i + 1]!.xstatePlan),
+        { op: 'barrier', address: barrier, parties: process.threads.length },
+        {
+          op: 'builtin',
+          name: 'resume',
+          args: [frames.frames[i + 1]!.address, gate],
+          check: { kind: 'none' },
+        },
+      ],
+    }),
+  );
+  const thaw: Range = { start: text, end: memory.end };
+  const own = lowestOwn(process);
+  const image = own;
+  const descriptors = planDescriptors({ arena, process, imageFd: image, firstTemporary: own + 1 });
+  const mappedFiles = process.mappedFiles.map(() => arena.cell());
+  const context = { image, objects: descriptors.objects, mappedFiles };
+  const room = findPlace(merge([...process.regions, thaw]), BigInt(sharedMemoryRoom(process))) ?? 0n;
+  const unmap = thaw.start < memory.trampoline ? [{ start: thaw.start, end: memory.trampoline }] : [];
+  const main: Op[] = [
+    ...planProcessor(snapshot),
+    ...planDescriptorLimit(arena, process),
+    ...openImage(arena, image),
+    ...becomeItself(snapshot, process, pid),
+    ...descriptors.open,
+    ...process.mappedFiles.flatMap((file, i) => openMappedFile(arena, file, mappedFiles[i]!)),
+    ...planVerdict(arena, regions),
+    {
+      op: 'builtin',
+      name: 'park_vdso',
+      args: [memory.parking, memory.parkingSize],
+      label: "cannot move the kernel's vDSO out of the way",
+    },
+    ...planSpace(thaw, segments, regions),
+    ...regions.flatMap((placed) => planRegion(placed, context)),
+    ...planSharedMemory(process, context, room),
+    ...regions.flatMap(({ region }) => planName(region, (name) => arena.string(name))),
+    {
+      op: 'builtin',
+      name: 'place_vdso',
+      args: [vdsoPlan(arena, process)],
+      label: 'cannot put the vDSO back',
+    },
+    ...planMemoryMap(arena, process),
+    ...planEnvironment(arena, process),
+    ...planSignalActions(arena, process),
+    ...others.map(
+      (thread, i): Op => ({
+        op: 'spawn',
+        program: FIRST_THREAD_PROGRAM + i,
+        tid: thread.tid,
+        stackTop: memory.threadStacks[i]!,
+        result: tids[i + 1]!,
+        label: `cannot start thread ${thread.tid} (${thread.comm})`,
+        text: `clone3(thread ${thread.tid})`,
+      }),
+    ),
+    ...planTimers(arena, process, tidOf),
+    ...planOomScore(arena, process),
+    ...planSharedPending(arena, process, pid),
+    ...descriptors.finish,
+    ...planThread(arena, process, leader, tids[0]!),
+    ...planLimits(arena, process.limits),
+    prctl('PR_SET_DUMPABLE', PR_SET_DUMPABLE, [1], { check: { kind: 'none' } }),
+    convert(frames.frames[0]!.xstatePlan),
+    ...closeOwn(own),
+    { op: 'barrier', address: barrier, parties: process.threads.length },
+    ...planTimerStart(arena, process),
+    {
+      op: 'builtin',
+      name: 'finish',
+      args: [
+        finishPlan(arena, {
+          page: memory.trampoline,
+          layout: trampoline,
+          frames,
+          unmap,
+          dumpable: process.dumpable,
+          tids: tids.slice(1),
+          gate,
+        }),
+      ],
+      label: 'cannot start the process',
+    },
+  ];
+  return assemble(arena, [{ name: 'main', ops: main }, ...printing, ...threadPrograms], IMAGE_OPTIONS, {
+    flags: snapshot.lazy ? Flag.LAZY : 0,
+    usageProgram: USAGE_PROGRAM,
+    stackTop: memory.stackTop,
+  });
+}
+
+const FIRST_THREAD_PROGRAM = 4;
+
+function convert(plan: bigint): Op {
+  return {
+    op: 'builtin',
+    name: 'convert_xstate',
+    args: [plan],
+    label: 'cannot bring the vector registers into the form of this processor',
+  };
+}
+
+/** Refuses a processor without the registers that the process is using. */
+function planProcessor(snapshot: Snapshot): Op[] {
+  const { required } = snapshot.processor;
+  return FEATURES.filter(([bits]) => (required & bits) !== 0n).map(([bits, name]) => {
+    const need = required & bits;
+    return {
+      op: 'builtin',
+      name: 'xcr0',
+      args: [need],
+      check: { kind: 'equal', expected: need },
+      label: `this processor lacks ${name}`,
+      reason:
+        'the frozen process uses it: start it so that it does not (GLIBC_TUNABLES), or thaw it on a processor that has it',
+      text: `xgetbv(0) & 0x${need.toString(16)}`,
+    };
+  });
+}
+
+function lowestOwn(process: Process): number {
+  const highest = process.descriptors.descriptors.reduce((most, { fd }) => Math.max(most, fd), -1);
+  return Math.max(LOWEST_OWN_DESCRIPTOR, highest + 1);
+}
+
+/** Opens the image itself for reading, at a number above all that the process uses. */
+function openImage(arena: Arena, image: number): Op[] {
+  const fd = arena.cell();
+  return [
+    call('openat', [AT_FDCWD, arena.string('/proc/self/exe'), O_RDONLY | O_CLOEXEC, 0], {
+      result: fd,
+      check: { kind: 'ok', tolerated: ['ENOENT', 'EACCES', 'ELOOP'], jump: 'no-proc' },
+      label: 'cannot open the image /proc/self/exe',
+      text: 'openat(AT_FDCWD, "/proc/self/exe", O_RDONLY|O_CLOEXEC)',
+    }),
+    { op: 'jump', to: 'image-open' },
+    { op: 'mark', name: 'no-proc' },
+    {
+      op: 'builtin',
+      name: 'open_execfn',
+      args: [O_RDONLY | O_CLOEXEC],
+      result: fd,
+      label: 'cannot open the image',
+      text: 'openat(AT_FDCWD, AT_EXECFN, O_RDONLY|O_CLOEXEC)',
+    },
+    { op: 'mark', name: 'image-open' },
+    call('dup3', [fd, image, O_CLOEXEC], { label: 'cannot keep the image open' }),
+    call('close', [fd]),
+  ];
+}
+
+/** Clock and ids: from here on the process is the one that was frozen. */
+function becomeItself(snapshot: Snapshot, process: Process, pid: Cell): Op[] {
+  const { monotonic, boottime } = snapshot.taken;
+  return [
+    {
+      op: 'builtin',
+      name: 'time_namespace',
+      args: [monotonic, boottime],
+      unless: Flag.CHECK,
+      text: `settime(CLOCK_MONOTONIC >= ${monotonic}ns)`,
+    },
+    {
+      op: 'builtin',
+      name: 'become',
+      args: [process.pid],
+      unless: Flag.CHECK,
+      label: `cannot take process id ${process.pid}`,
+      text: `clone3({set_tid=[${process.pid}]})`,
+    },
+    call('getpid', [], { result: pid }),
+  ];
+}
+
+/** A file for shared mappings, which must still be as large as they are. */
+function openMappedFile(arena: Arena, file: MappedFile, fd: Cell): Op[] {
+  const label = `cannot map ${file.path} again`;
+  const path = JSON.stringify(file.path);
+  return [
+    call(
+      'openat',
+      [AT_FDCWD, arena.string(file.path), (file.writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY, 0],
+      {
+        result: fd,
+        label,
+        text: `openat(AT_FDCWD, ${path}, ${file.writable ? 'O_RDWR' : 'O_RDONLY'}|O_CLOEXEC)`,
+      },
+    ),
+    call('lseek', [fd, 0, SEEK_END], {
+      label,
+      check: { kind: 'atleast', expected: file.size },
+      reason: `the file is shorter than the ${file.size} bytes that were mapped`,
+    }),
+  ];
+}
+
+/** Under `--check`: a last test of the memory that will be needed, then the verdict. */
+function planVerdict(arena: Arena, regions: readonly PlacedRegion[]): Op[] {
+  const charged = regions.reduce((sum, { region }) => {
+    const writable = (region.prot & 2) !== 0 && !region.shared && !region.flags.includes('nr');
+    return writable ? sum + (region.end - region.start) : sum;
+  }, 0n);
+  const text = 'this image can be thawed here\n';
+  const only = { when: Flag.CHECK } as const;
+  return [
+    call('mmap', [0, charged === 0n ? 4096n : charged, 3, 0x22, -1, 0], {
+      ...only,
+      label: `cannot get ${charged} bytes of memory`,
+    }),
+    { op: 'exit', status: 125, when: Flag.CHECK | Flag.FAILED },
+    call('write', [1, arena.string(text), text.length], { ...only, check: { kind: 'none' } }),
+    { op: 'exit', status: 0, ...only },
+  ];
+}
+
+/**
+ * Empties the address space but for our own segments and what stays as the loader mapped it.
+ * This is where the kernel's new stack goes.
+ */
+function planSpace(
+  thaw: Range,
+  segments: readonly { readonly span: Range; readonly region: Region }[],
+  regions: readonly PlacedRegion[],
+): Op[] {
+  const inPlace = new Set(regions.filter(({ loaded }) => loaded !== null).map(({ region }) => region));
+  const stay = segments.filter(({ region }) => inPlace.has(region));
+  const images = stay.filter(({ region }) => region.backing.kind === 'image').map(({ span }) => span);
+  const free = (kept: readonly Range[]): Range[] => gaps(merge([...kept, thaw]), 0n, USER_SPACE_END);
+  return [
+    ...planGaps(free(stay.map(({ span }) => span)), Flag.LAZY, 0),
+    ...planGaps(free(images), 0, Flag.LAZY),
+  ];
+}
+
+/** Closes every descriptor of our own. */
+function closeOwn(first: number): Op[] {
+  return [call('close_range', [first, 0xffff_ffff, 0], { text: `close_range(${show(first)}, ~0U, 0)` })];
+}

@@ -1,0 +1,78 @@
+/**
+ * Shared anonymous memory. It has no name by which it could be mapped twice, so it is made once, at
+ * a place of its own, and each region becomes a further view of it: mremap(2) with an old size of
+ * zero duplicates a shared mapping.
+ */
+import type { MemoryObject, Process, Region } from '../snapshot/schema.js';
+import { call, MapFlag, mapFixed, Prot, protect, show } from './calls.js';
+import { type MemoryContext, planAdvice } from './memory.js';
+import { Flag, type Op } from './program.js';
+
+const MREMAP_MAYMOVE = 1;
+const MREMAP_FIXED = 2;
+
+/** Whether any region shows shared anonymous memory, and how much room its first view needs. */
+export function sharedMemoryRoom(process: Process): number {
+  return Math.max(
+    0,
+    ...process.objects.filter((o) => o.kind === 'shared-anonymous').map((o) => pages(o.size)),
+  );
+}
+
+function pages(size: number): number {
+  return Math.ceil(size / 4096) * 4096;
+}
+
+/** Operations for all such regions. `room` is a free range of `sharedMemoryRoom` bytes. */
+export function planSharedMemory(process: Process, context: MemoryContext, room: bigint): Op[] {
+  return process.objects.flatMap((object, index) =>
+    object.kind === 'shared-anonymous'
+      ? planObject(
+          object,
+          process.regions.filter((r) => r.backing.kind === 'object' && r.backing.object === index),
+          context,
+          room,
+        )
+      : [],
+  );
+}
+
+function planObject(
+  object: MemoryObject,
+  regions: readonly Region[],
+  context: MemoryContext,
+  room: bigint,
+): Op[] {
+  const size = BigInt(pages(object.size));
+  const label = `cannot make ${size} bytes of shared memory`;
+  const first = { start: room, end: room + size };
+  const reserve = regions.every((region) => region.flags.includes('nr')) ? MapFlag.NORESERVE : 0;
+  const ops: Op[] = [
+    mapFixed(first, Prot.READ | Prot.WRITE, MapFlag.SHARED | MapFlag.ANONYMOUS | reserve, -1, 0, { label }),
+    ...object.extents.map(
+      ({ start, size: length, offset }): Op => ({
+        op: 'read',
+        fd: context.image,
+        address: room + start,
+        size: length,
+        offset: BigInt(offset),
+        unless: Flag.CHECK,
+        label,
+        text: `pread64(${show(context.image)}, ${show(room + start)}, ${length}, ${offset})`,
+      }),
+    ),
+  ];
+  for (const region of regions) {
+    const length = region.end - region.start;
+    ops.push(
+      call('mremap', [room + region.offset, 0, length, MREMAP_MAYMOVE | MREMAP_FIXED, region.start], {
+        label,
+        check: { kind: 'equal', expected: region.start },
+      }),
+    );
+    if (region.prot !== (Prot.READ | Prot.WRITE)) ops.push(protect(region, region.prot, { label }));
+    ops.push(...planAdvice(region));
+  }
+  ops.push(call('munmap', [room, size], { label }));
+  return ops;
+}
