@@ -17,7 +17,6 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum { HIGH = 600, PIPE_SIZE = 1 << 18 };
@@ -250,35 +249,7 @@ static void check_epoll(void) {
     expect_event("epoll: level stays", outer, 1, 4);
 }
 
-static int locked;
-static void make_locks(void) {
-    locked = (int)NEED(open("locked", O_RDWR | O_CREAT, 0600));
-    NEED(fcntl(locked, F_SETLK, &(struct flock){.l_type = F_WRLCK, .l_start = 10, .l_len = 5}));
-    NEED(fcntl(locked, F_SETLK, &(struct flock){.l_type = F_RDLCK, .l_start = 100}));
-}
-/* Another process must find the locks. */
-static int conflict(off_t start, short type) {
-    pid_t child = fork();
-    if (child == 0) {
-        struct flock lock = {.l_type = type, .l_start = start, .l_len = 1};
-        _exit(fcntl(locked, F_GETLK, &lock) != 0 ? 9
-              : lock.l_type == F_UNLCK           ? 0
-              : lock.l_type == F_WRLCK           ? 1
-                                                 : 2);
-    }
-    int status = -1;
-    NEED(waitpid(child, &status, 0));
-    return WEXITSTATUS(status);
-}
-static void check_locks(void) {
-    CHECK(conflict(9, F_WRLCK) == 0, "record lock: byte 9 is locked");
-    CHECK(conflict(12, F_RDLCK) == 1, "record lock: byte 12 is not write-locked");
-    CHECK(conflict(15, F_WRLCK) == 0, "record lock: byte 15 is locked");
-    CHECK(conflict(5000, F_WRLCK) == 2, "record lock: the end is not read-locked");
-    CHECK(conflict(5000, F_RDLCK) == 0, "record lock: a read lock keeps readers out");
-}
-
-/* Numbers, flags and targets' kinds of all descriptors, as text. */
+/* Numbers and flags of all descriptors, as text. */
 static void table(char *out, size_t capacity) {
     size_t length = 0;
     for (int fd = 3; fd < HIGH + 10; fd++) {
@@ -289,12 +260,9 @@ static void table(char *out, size_t capacity) {
     }
 }
 
-int main(int argc, char **argv) {
+int main(void) {
     static char before[4096], after[4096];
-    bool with_locks = argc > 1 && strcmp(argv[1], "locks") == 0;
     signal(SIGPIPE, SIG_IGN);
-    if (with_locks)
-        make_locks();
     make_files();
     make_devices();
     make_pipes();
@@ -312,7 +280,5 @@ int main(int argc, char **argv) {
     check_pipes();
     check_objects();
     check_epoll();
-    if (with_locks)
-        check_locks();
     finish();
 }

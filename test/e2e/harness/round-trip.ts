@@ -1,0 +1,73 @@
+/** The main job as a test: start, freeze, end, thaw, and let the program judge. */
+import { chownSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ExecutionContext } from 'ava';
+import { leaveOut } from './needs.js';
+import { type Launch, type Running, start } from './running.js';
+import { scratch } from './scratch.js';
+import { freeze } from './tool.js';
+
+export interface RoundTrip {
+  readonly command: string;
+  readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Options of the freeze. */
+  readonly freeze?: readonly string[];
+  /** Options of the image. */
+  readonly thaw?: readonly string[];
+  /** Put before the command: `setarch -R`. */
+  readonly before?: readonly string[];
+  /** Put before the image. */
+  readonly beforeImage?: readonly string[];
+  /**
+   * Let the frozen process work to its end, which must be a good one, before the image is
+   * started. Not for programs that leave traces in files: those are ended by `--kill`.
+   */
+  readonly goesOn?: boolean;
+  /** Ordinary user under whom the program, the tool and the image run; only for root to say. */
+  readonly uid?: number;
+  /** Lines that the image may write to standard error. */
+  readonly stderr?: RegExp;
+  /** What to do once the program is ready, before it is frozen. */
+  readonly prepare?: (running: Running, cwd: string) => Promise<void>;
+}
+
+/** What runs a program as an ordinary user without any capability. */
+export function asUser(uid: number): readonly string[] {
+  return ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', '--inh-caps=-all'];
+}
+
+function startLine(t: ExecutionContext<unknown>, line: readonly string[], launch: Launch): Running {
+  return start(t, line[0] as string, line.slice(1), launch);
+}
+
+/** Runs a self-checking program through freeze, end and thaw. */
+export async function roundTrip(t: ExecutionContext<unknown>, trip: RoundTrip): Promise<void> {
+  const cwd = scratch(t);
+  if (trip.uid !== undefined) chownSync(cwd, trip.uid, trip.uid);
+  const launch = { cwd, env: { ...process.env, ...trip.env } };
+  const image = join(cwd, 'frozen.bin');
+  const as = trip.uid === undefined ? [] : asUser(trip.uid);
+
+  const original = startLine(t, [...as, ...(trip.before ?? []), trip.command, ...(trip.args ?? [])], launch);
+  try {
+    await original.ready();
+  } catch (error) {
+    const reason = /^left out: (.*)$/m.exec(original.stdout)?.[1];
+    if (reason === undefined) throw error;
+    leaveOut(t, reason);
+    return;
+  }
+  await trip.prepare?.(original, cwd);
+  if (trip.goesOn === false) {
+    await freeze(original.pid, image, ['--kill', ...(trip.freeze ?? [])], launch, as);
+    t.is((await original.ending()).signal, 'SIGKILL', 'the frozen process is ended');
+  } else {
+    await freeze(original.pid, image, trip.freeze ?? [], launch, as);
+    await original.goAndExpectOk();
+  }
+
+  const thawed = startLine(t, [...as, ...(trip.beforeImage ?? []), image, ...(trip.thaw ?? [])], launch);
+  await thawed.goAndExpectOk();
+  t.regex(thawed.stderr, trip.stderr ?? /^$/, 'the image says nothing on standard error');
+}

@@ -1,0 +1,32 @@
+import { testWith } from './harness/needs.js';
+import { target } from './harness/paths.js';
+import { roundTrip } from './harness/round-trip.js';
+
+testWith([], 'signal actions, masks, pending signals and alternate stacks come back', (t) =>
+  roundTrip(t, { command: target('signals') }),
+);
+
+testWith([], 'timers come back with their ids and the time left', (t) =>
+  roundTrip(t, { command: target('timers') }),
+);
+
+testWith([], 'ticking timers tick on', (t) => roundTrip(t, { command: target('timers'), args: ['ticking'] }));
+
+testWith([], 'identity comes back', (t) =>
+  roundTrip(t, { command: target('identity'), args: ['a b', '', '\n'], goesOn: false }),
+);
+
+testWith([], 'an undumpable process stays undumpable', (t) => {
+  if (process.getuid?.() !== 0) {
+    t.log('only root can look into it');
+    t.pass();
+    return Promise.resolve();
+  }
+  return roundTrip(t, { command: target('identity'), args: ['undumpable', '', '\n'], goesOn: false });
+});
+
+testWith([], 'descriptors of every kind come back', (t) =>
+  roundTrip(t, { command: target('descriptors'), goesOn: false }),
+);
+
+testWith([], 'record locks come back', (t) => roundTrip(t, { command: target('records'), goesOn: false }));
