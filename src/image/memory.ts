@@ -1,4 +1,4 @@
-import { fileSource } from '../elf/source.js';
+import { bytesSource, fileSource, type Source } from '../elf/source.js';
 import { ImageError } from '../errors.js';
 import type { Process, Region, Snapshot } from '../snapshot/schema.js';
 import { openRegular } from './open.js';
@@ -29,15 +29,14 @@ export async function readMemory(
       const region = process.regions.find((r) => r.start <= at && at < r.end);
       if (!region) throw new ImageError(`${image.path}: nothing was mapped at 0x${at.toString(16)}`);
       const stop = region.end < end ? region.end : end;
-      for (const run of runsOf(process, region, image.path)) {
+      for (const run of runsOf(process, region, source)) {
         let from = run.start;
-        let to = run.end;
+        let to = run.start + BigInt(run.size);
         if (from < at) from = at;
         if (to > stop) to = stop;
-        if (from < to) {
-          const bytes = source.read(run.offset + Number(from - run.start), Number(to - from));
-          out.set(bytes, Number(from - address));
-        }
+        if (from >= to) continue;
+        const offset = run.offset + Number(from - run.start);
+        out.set(run.source.read(offset, Number(to - from)), Number(from - address));
       }
       at = stop;
     }
@@ -47,24 +46,32 @@ export async function readMemory(
   }
 }
 
-/** Runs of a region's content: addresses, and the offset in the image. */
-function runsOf(
-  process: Process,
-  region: Region,
-  path: string,
-): { start: bigint; end: bigint; offset: number }[] {
-  const { backing } = region;
-  if (backing.kind === 'file' || backing.kind === 'vvar') {
-    throw new ImageError(`${path}: the content of ${region.path} is not in the image`);
+/** Content of a region: `size` bytes for `start`, to be found at `offset` of `source`. */
+interface Run {
+  readonly start: bigint;
+  readonly size: number;
+  readonly source: Source;
+  readonly offset: number;
+}
+
+function runsOf(process: Process, region: Region, source: Source): Run[] {
+  const { backing, start, path } = region;
+  switch (backing.kind) {
+    case 'file':
+    case 'vvar':
+      throw new ImageError(`the content of ${path} at 0x${start.toString(16)} is not in the image`);
+    case 'vdso':
+      return [{ start, size: backing.image.length, source: bytesSource(backing.image), offset: 0 }];
+    case 'object': {
+      const extents = process.objects[backing.object]?.extents ?? [];
+      const base = start - region.offset;
+      return extents.map((extent) => ({ ...extent, start: base + extent.start, source }));
+    }
+    case 'anonymous':
+    case 'image':
+    case 'image-shared':
+      return region.extents.map((extent) => ({ ...extent, source }));
   }
-  const object = backing.kind === 'object' ? process.objects[backing.object] : undefined;
-  const extents = object ? object.extents : region.extents;
-  const base = object ? region.start - region.offset : 0n;
-  return extents.map(({ start, size, offset }) => ({
-    start: base + start,
-    end: base + start + BigInt(size),
-    offset,
-  }));
 }
 
 /** @throws ImageError if some content would lie outside of the file of `fileSize` bytes */

@@ -52,6 +52,11 @@ function checkDescriptors({ descriptors: table, objects }: Process, where: strin
     const place = `${where}.descriptors.files[${i}]`;
     if (file.kind === 'object') requireIndex(file.object, objects, `${place}.object`);
     if (file.kind === 'pipe') requireIndex(file.pipe, table.pipes, `${place}.pipe`);
+    if (file.kind === 'epoll') {
+      file.members.forEach((member, j) => {
+        requireIndex(member.file, table.files, `${place}.members[${j}].file`);
+      });
+    }
   });
 }
 

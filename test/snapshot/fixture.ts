@@ -47,21 +47,30 @@ export function makeRegion(start: bigint, changes: Partial<Region> = {}): Region
   };
 }
 
+const LOCK = { type: 'posix', write: true, first: 0n, last: null } as const;
+
 const descriptors: DescriptorTable = {
   files: [
-    { kind: 'stream', flags: 2, stream: 0, was: 'terminal' },
+    { kind: 'stream', flags: 2, locks: [], stream: 0, was: 'terminal /dev/pts/1', reopen: 'shared' },
     {
       kind: 'file',
       flags: 0o102001,
+      locks: [LOCK],
       type: 'regular',
       path: '/var/log/counter.log',
       offset: 20n,
+      size: 20n,
       device: null,
     },
-    { kind: 'pipe', flags: 0, pipe: 0, end: 'read' },
-    { kind: 'eventfd', flags: 2, count: 7n, semaphore: false },
-    { kind: 'epoll', flags: 2, members: [{ fd: 3, events: 1, data: 0xffff_ffff_0000_0003n }] },
-    { kind: 'object', flags: 2, object: 0, offset: 0n },
+    { kind: 'pipe', flags: 0, locks: [], pipe: 0, end: 'read' },
+    { kind: 'eventfd', flags: 2, locks: [], count: 7n, semaphore: false },
+    {
+      kind: 'epoll',
+      flags: 2,
+      locks: [],
+      members: [{ fd: 3, file: 1, events: 1, data: 0xffff_ffff_0000_0003n }],
+    },
+    { kind: 'object', flags: 2, locks: [], object: 0, offset: 0n },
   ],
   descriptors: [
     { fd: 0, file: 0, closeOnExec: false },

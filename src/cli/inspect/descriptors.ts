@@ -15,7 +15,9 @@ export function* descriptorLines(process: Process, style: Style): Generator<stri
       const file = files[index];
       if (!file) return [String(fd)];
       const flags = `${openFlags(file.flags)}${closeOnExec ? ' close-on-exec' : ''}`;
-      return [String(fd), file.kind, flags, `file ${index}`, describeFile(file, process.descriptors)];
+      const locks = file.locks.length > 0 ? `, ${file.locks.length} locks` : '';
+      const what = `${describeFile(file, process.descriptors)}${locks}`;
+      return [String(fd), file.kind, flags, `file ${index}`, what];
     }),
     [0],
   );

@@ -1,0 +1,148 @@
+import { spawnSync } from 'node:child_process';
+import {
+  closeSync,
+  copyFileSync,
+  openSync,
+  readFileSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { ImageError } from '../../src/errors.js';
+import { readMemory } from '../../src/image/memory.js';
+import { readImage } from '../../src/image/read.js';
+import { writeImage } from '../../src/image/write.js';
+import { contentFile, temporaryDirectory } from './files.js';
+import { makeFixture } from './fixture.js';
+import { resign } from './resign.js';
+
+async function makeImage(t: ExecutionContext): Promise<string> {
+  const path = join(temporaryDirectory(t), 'frozen.bin');
+  const { layout, snapshot } = makeFixture(3, { fd: contentFile(t, 3), loose: 2 });
+  await writeImage(path, layout, snapshot);
+  return path;
+}
+
+/** Reading ends well, or with an ImageError of one line; returns whether it ended well. */
+async function readsOrRefuses(t: ExecutionContext, path: string, what: string): Promise<boolean> {
+  try {
+    await readImage(path);
+    return true;
+  } catch (error) {
+    if (!(error instanceof ImageError) || error.message.includes('\n')) t.fail(`${what}: ${error}`);
+    return false;
+  }
+}
+
+test('an image comes back as it was written', async (t) => {
+  const path = await makeImage(t);
+  const { layout, snapshot } = makeFixture(3, { loose: 2 });
+  const image = await readImage(path);
+  t.deepEqual(image.snapshot, snapshot);
+  t.deepEqual(image.segments, layout.segments);
+  t.deepEqual(image.sections, layout.sections);
+  t.is(image.entry, layout.entry);
+  t.is(image.thaw.headerAddress, image.thaw.data.address + 0x10n);
+  t.deepEqual(Uint8Array.from(image.thaw.text.bytes), layout.chunks[0]?.bytes);
+  t.deepEqual(
+    image.notes.map(({ name, type }) => `${name} ${type}`),
+    ['CORE 1', 'CORE 3', 'CORE 6', `CORE ${0x46494c45}`, 'CORE 2', 'LINUX 514', 'proc2elf 1'],
+  );
+});
+
+test('memory can be read by address', async (t) => {
+  const image = await readImage(await makeImage(t));
+  t.deepEqual(await readMemory(image, 0x40_0ffen, 2), Uint8Array.of(1, 1));
+  t.deepEqual(await readMemory(image, 0x40_8000n, 1), Uint8Array.of(3));
+  t.deepEqual(await readMemory(image, 0x5000_0000_0000n, 2), Uint8Array.of(0, 0));
+  await t.throwsAsync(readMemory(image, 0x40_0fffn, 2), {
+    instanceOf: ImageError,
+    message: /nothing was mapped/,
+  });
+});
+
+test('files of other kinds are refused without waiting', async (t) => {
+  const directory = temporaryDirectory(t);
+  const fifo = join(directory, 'fifo');
+  const empty = join(directory, 'empty');
+  const huge = join(directory, 'huge');
+  spawnSync('mkfifo', [fifo]);
+  writeFileSync(empty, '');
+  writeFileSync(huge, readFileSync('/proc/self/exe').subarray(0, 4096));
+  truncateSync(huge, 2 ** 40);
+  const cases: readonly (readonly [string, RegExp])[] = [
+    ['/bin/sh', /not an image made by proc2elf/],
+    [import.meta.filename, /not an ELF file/],
+    [directory, /it is a folder/],
+    [fifo, /it is not a file/],
+    ['/dev/null', /it is not a file/],
+    [empty, /too short/],
+    [huge, /huge/],
+    [join(directory, 'missing'), /ENOENT/],
+  ];
+  for (const [path, message] of cases) {
+    const error = await t.throwsAsync(readImage(path), { instanceOf: ImageError, message }, path);
+    t.false(error?.message.includes('\n'));
+  }
+});
+
+test('an image cut off anywhere, or longer than it was, is refused', async (t) => {
+  const path = await makeImage(t);
+  const bytes = readFileSync(path);
+  const other = `${path}.cut`;
+  for (let size = 0; size < bytes.length; size += size < 1000 || size > bytes.length - 1000 ? 37 : 997) {
+    writeFileSync(other, bytes.subarray(0, size));
+    t.false(await readsOrRefuses(t, other, `cut to ${size}`));
+  }
+  writeFileSync(other, Buffer.concat([bytes, Buffer.of(0)]));
+  t.false(await readsOrRefuses(t, other, 'longer'));
+});
+
+test('a flipped bit in headers, thaw segments, notes or section headers is noticed', async (t) => {
+  const path = await makeImage(t);
+  const bytes = readFileSync(path);
+  const { layout } = makeFixture(3, { loose: 2 });
+  const headers = 64 + (layout.segments.length + 2) * 56;
+  const ranges = [
+    [0, headers, 1],
+    [layout.chunks[0]?.offset ?? 0, layout.end, 311],
+    [layout.end, bytes.length, 13],
+  ] as const;
+  const other = `${path}.flipped`;
+  copyFileSync(path, other);
+  const fd = openSync(other, 'r+');
+  t.teardown(() => closeSync(fd));
+  for (const [start, end, step] of ranges) {
+    for (let at = start; at < end; at += step) {
+      const flipped = (bytes[at] ?? 0) ^ (1 << (at % 8));
+      writeSync(fd, Uint8Array.of(flipped), 0, 1, at);
+      t.false(await readsOrRefuses(t, other, `byte ${at}`), `byte ${at}`);
+      writeSync(fd, bytes, at, 1, at);
+    }
+  }
+});
+
+test('damage that the checksum was made for does no harm either', async (t) => {
+  const path = await makeImage(t);
+  const bytes = readFileSync(path);
+  const other = `${path}.forged`;
+  const values = [0, 1, 0x7fff_ffff, 0xffff_ffff];
+  let readable = 0;
+  // Every word of the headers, of the core notes' beginning and of the section headers.
+  const tail = Number(bytes.readBigUInt64LE(40));
+  for (const [start, end, step] of [
+    [16, 400, 4],
+    [tail, bytes.length, 8],
+  ] as const) {
+    for (let at = start; at + 4 <= end; at += step) {
+      const forged = Buffer.from(bytes);
+      forged.writeUInt32LE(values[(at / 4) % values.length] ?? 0, at);
+      writeFileSync(other, resign(forged));
+      if (await readsOrRefuses(t, other, `word at ${at}`)) readable++;
+    }
+  }
+  // Not all words matter: where they do not, the checksum was right.
+  t.true(readable > 0);
+});
