@@ -1,7 +1,8 @@
 /** `proc2elf check [PID]`. */
 import type { Argv, CommandModule } from 'yargs';
 import { checkMachine, checkProcess } from '../check.js';
-import { choiceOptions, parseChoices, parsePid } from './freeze.js';
+import { parseChoices } from '../proc/descriptors/choices.js';
+import { choiceOptions, parsePid } from './freeze.js';
 
 interface CheckArguments {
   pid: string | undefined;

@@ -3,7 +3,7 @@ import { SingleBar } from 'cli-progress';
 import type { Argv, CommandModule } from 'yargs';
 import { UsageError } from '../errors.js';
 import { type FreezeReport, freeze } from '../freeze.js';
-import type { DescriptorChoices } from '../proc/descriptors/choices.js';
+import { parseChoices } from '../proc/descriptors/choices.js';
 
 interface FreezeArguments {
   pid: string;
@@ -87,22 +87,6 @@ export function parsePid(text: string): number {
   const pid = /^\d{1,10}$/.test(text) ? Number(text) : 0;
   if (pid < 1 || pid > 0x7fff_ffff) throw new UsageError(`${JSON.stringify(text)} is not a process id`);
   return pid;
-}
-
-/** `--drop-fd` and `--fd` as choices. @throws UsageError */
-export function parseChoices(dropFd: readonly number[], fd: readonly string[]): DescriptorChoices {
-  const drop = new Set<number>();
-  for (const number of dropFd) {
-    if (!Number.isInteger(number) || number < 0) throw new UsageError('--drop-fd takes a descriptor number');
-    drop.add(number);
-  }
-  const reopen = new Map<number, string>();
-  for (const choice of fd) {
-    const match = /^(\d{1,9})=(.+)$/s.exec(choice);
-    if (!match) throw new UsageError(`--fd takes N=PATH, not ${JSON.stringify(choice)}`);
-    reopen.set(Number(match[1]), match[2]!);
-  }
-  return { drop, reopen };
 }
 
 async function run(args: FreezeArguments): Promise<void> {

@@ -90,9 +90,8 @@ export function captureProcess(
     const objects = new ObjectTable();
     const problems = surveyProcess(pid, options);
     const regions = captureRegions(
-      { pid, mem, pagemap, options, objects, root: '', keep: (fd) => fds.add(fd) },
+      { pid, mem, pagemap, options, objects, root: '', problems, keep: (fd) => fds.add(fd) },
       theirs,
-      problems,
     );
     const descriptors = captureDescriptors({
       pid,

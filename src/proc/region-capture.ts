@@ -1,6 +1,7 @@
 /** Turns the mappings of a stopped process into regions, with what each is backed by and holds. */
 import { fstatSync } from 'node:fs';
 import type { MappedFile, Process, Region } from '../snapshot/schema.js';
+import { merge } from '../thaw/addresses.js';
 import { coalesce, fileExtents, openMapped, regionExtents } from './content.js';
 import { readMemory } from './infect.js';
 import type { Mapping } from './maps.js';
@@ -16,19 +17,20 @@ export interface RegionContext {
   readonly objects: ObjectTable;
   /** Prefix of the target's paths as seen from here. */
   readonly root: string;
+  /** Takes what cannot be carried. */
+  readonly problems: string[];
   /** Keeps a descriptor open until the image is written. */
   keep(fd: number): void;
 }
 
-/** Captures all regions; what cannot be carried is added to `problems`. */
+/** Captures all regions; what cannot be carried is added to `context.problems`. */
 export function captureRegions(
   context: RegionContext,
   mappings: readonly Mapping[],
-  problems: string[],
 ): Pick<Process, 'regions' | 'mappedFiles'> {
   const mappedFiles: MappedFile[] = [];
   const regions = mappings.flatMap((mapping): Region[] => {
-    const backing = backingOf(context, mapping, mappings, mappedFiles, problems);
+    const backing = backingOf(context, mapping, mappings, mappedFiles);
     if (!backing) return [];
     return [{ ...regionOf(mapping), backing, extents: regionExtents(context.pagemap, mapping, backing) }];
   });
@@ -40,14 +42,13 @@ function backingOf(
   mapping: Mapping,
   mappings: readonly Mapping[],
   mappedFiles: MappedFile[],
-  problems: string[],
 ): Region['backing'] | null {
   const found = classify(mapping, context.root, context.options);
   switch (found.kind) {
     case 'skip':
       return null;
     case 'unsupported':
-      problems.push(`the memory at ${describeMapping(mapping)} ${found.why}`);
+      context.problems.push(`the memory at ${describeMapping(mapping)} ${found.why}`);
       return null;
     case 'vdso':
       return {
@@ -113,11 +114,33 @@ function internThroughMemory(
     (m) => m.inode === mapping.inode && m.device === mapping.device && m.shared && m.path === mapping.path,
   );
   const size = views.reduce((most, m) => Math.max(most, Number(m.offset + (m.end - m.start))), 0);
-  // One source per object: content lies at the first view's distance from the object's start.
+  // One source per object: all views at the same distance from the object's start, in pieces if mprotect cut it.
   const base = mapping.start - mapping.offset;
-  const extents = coalesce([{ start: mapping.offset, end: mapping.offset + (mapping.end - mapping.start) }]);
+  const shown = views.map((m) => ({
+    start: m.offset,
+    end: m.offset + (m.end - m.start),
+    base: m.start - m.offset,
+  }));
+  const covered = merge(shown.filter((view) => view.base === base));
+  const hidden = shown.find(
+    (view) => !covered.some((range) => view.start >= range.start && view.end <= range.end),
+  );
+  if (hidden) {
+    context.problems.push(
+      `the shared memory at ${describeMapping(mapping)} is mapped in parts at several places: only root can read it as a whole`,
+    );
+  }
   return context.objects.intern(
-    { device: mapping.device, inode: mapping.inode, kind, name, size, mode: 0o600, seals: 0, extents },
+    {
+      device: mapping.device,
+      inode: mapping.inode,
+      kind,
+      name,
+      size,
+      mode: 0o600,
+      seals: 0,
+      extents: coalesce(covered),
+    },
     { fd: context.mem, base },
   );
 }

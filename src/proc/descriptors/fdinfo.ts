@@ -1,0 +1,86 @@
+/** `/proc/PID/fdinfo/N`, as proc_pid_fdinfo(5) and the kernel's filesystems/proc.rst describe it. */
+import type { FileLock } from '../../snapshot/descriptors.js';
+
+const O_CLOEXEC = 0o2000000;
+
+/** What every descriptor tells of itself. */
+export interface FdInfo {
+  readonly offset: bigint;
+  /** Access mode and status flags of the open file description. */
+  readonly flags: number;
+  readonly closeOnExec: boolean;
+  /** All of it, for what only some kinds have. */
+  readonly text: string;
+}
+
+/** Parses the whole file. */
+export function parseFdInfo(text: string): FdInfo {
+  const flags = Number.parseInt(infoField(text, 'flags') ?? '0', 8);
+  return {
+    offset: BigInt(infoField(text, 'pos') ?? 0),
+    flags: flags & ~O_CLOEXEC,
+    closeOnExec: (flags & O_CLOEXEC) !== 0,
+    text,
+  };
+}
+
+/** The value behind `name:`, or `null` where this kernel or kind has no such line. */
+export function infoField(text: string, name: string): string | null {
+  const label = `${name}:`;
+  let start = text.startsWith(label) ? 0 : text.indexOf(`\n${label}`);
+  if (start < 0) return null;
+  if (start > 0) start++;
+  const end = text.indexOf('\n', start);
+  return text.slice(start + label.length, end < 0 ? undefined : end).trim();
+}
+
+/** A member of an epoll set. */
+export interface EpollLine {
+  readonly fd: number;
+  readonly events: number;
+  readonly data: bigint;
+  /** Inode of the watched file; `null` before Linux 4.13. */
+  readonly inode: bigint | null;
+}
+
+const EPOLL_LINE = /^tfd:\s*(\d+) events:\s*([0-9a-f]+) data:\s*([0-9a-f]+)(?:.* ino:\s*([0-9a-f]+))?/;
+
+/** The `tfd:` lines of an epoll set, in the kernel's order. */
+export function parseEpollLines(text: string): EpollLine[] {
+  return text.split('\n').flatMap((line) => {
+    const match = EPOLL_LINE.exec(line);
+    if (!match) return [];
+    const [, fd, events, data, inode] = match;
+    return [
+      {
+        fd: Number(fd),
+        events: Number.parseInt(events!, 16),
+        data: BigInt(`0x${data}`),
+        inode: inode === undefined ? null : BigInt(`0x${inode}`),
+      },
+    ];
+  });
+}
+
+/** A lock, or what stands among the locks and is none that could be taken again. */
+export type LockLine = FileLock | { readonly type: 'lease' | 'unknown'; readonly line: string };
+
+const LOCK_TYPES: Readonly<Record<string, FileLock['type']>> = { POSIX: 'posix', OFDLCK: 'ofd', FLOCK: 'flock' };
+
+/**
+ * The `lock:` lines, for instance `lock: 1: POSIX  ADVISORY  WRITE 4242 08:01:1234 0 EOF`. POSIX
+ * locks show with every descriptor of the process on that file, the others with their own.
+ */
+export function parseLockLines(text: string): LockLine[] {
+  if (!text.includes('\nlock:')) return [];
+  return text.split('\n').flatMap((line): LockLine[] => {
+    if (!line.startsWith('lock:')) return [];
+    const [, , type, , access, , , first, last] = line.split(/\s+/);
+    const known = LOCK_TYPES[type ?? ''];
+    if (known && (access === 'READ' || access === 'WRITE')) {
+      const end = last === 'EOF' ? null : BigInt(last!);
+      return [{ type: known, write: access === 'WRITE', first: BigInt(first!), last: end }];
+    }
+    return [{ type: type === 'LEASE' ? 'lease' : 'unknown', line: line.slice('lock:'.length).trim() }];
+  });
+}

@@ -1,0 +1,45 @@
+/** Pipes and FIFOs as inodes: which ends of each the process has. */
+import { type BigIntStats, constants } from 'node:fs';
+import type { Entry } from './entries.js';
+
+const { S_IFMT, S_IFIFO } = constants;
+const O_PATH = 0o10000000;
+
+/** What the process has of a pipe. */
+export interface PipeEnds {
+  read: boolean;
+  write: boolean;
+}
+
+/**
+ * Where the end lies that the process may lack:
+ * - `inside`: the process has both ends, and nobody else has one
+ * - `outside`: another process has an end
+ * - `closed`: nobody has the other end
+ */
+export type OtherEnd = 'inside' | 'outside' | 'closed';
+
+/** Which ends an access mode opens. */
+export function endOf(flags: number): 'read' | 'write' | 'both' {
+  return (['read', 'write', 'both', 'both'] as const)[flags & 3]!;
+}
+
+export function isFifo(stat: BigIntStats): boolean {
+  return (Number(stat.mode) & S_IFMT) === S_IFIFO;
+}
+
+/** Ends of all pipes and FIFOs, by `device inode`. */
+export function pipeEnds(entries: readonly Entry[]): Map<string, PipeEnds> {
+  const pipes = new Map<string, PipeEnds>();
+  for (const { stat, info } of entries) {
+    if (!isFifo(stat)) continue;
+    const key = `${stat.dev} ${stat.ino}`;
+    const ends = pipes.get(key) ?? { read: false, write: false };
+    pipes.set(key, ends);
+    if (info.flags & O_PATH) continue;
+    const end = endOf(info.flags);
+    ends.read ||= end !== 'write';
+    ends.write ||= end !== 'read';
+  }
+  return pipes;
+}

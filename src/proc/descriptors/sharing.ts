@@ -1,0 +1,58 @@
+/** Which descriptors share an open file description. */
+import { PermissionError } from '../../errors.js';
+import { Kcmp, kcmp } from '../../native/syscalls.js';
+import { errnoOf } from '../read.js';
+import type { Entry } from './entries.js';
+import { infoField } from './fdinfo.js';
+
+const O_ACCMODE = 3;
+
+/**
+ * Groups descriptors by open file description: n log n comparisons at most, as kcmp(2) gives an
+ * order. Each group ascends, and the groups ascend by their first descriptor.
+ * @throws PermissionError where kcmp is not there or not permitted, and is needed
+ */
+export function groupByDescription(pid: number, entries: readonly Entry[]): Entry[][] {
+  const candidates = new Map<string, Entry[]>();
+  for (const entry of entries) {
+    const key = descriptionKey(entry);
+    const list = candidates.get(key);
+    if (list) list.push(entry);
+    else candidates.set(key, [entry]);
+  }
+  return [...candidates.values()]
+    .flatMap((list) => (list.length === 1 ? [list] : groupCandidates(pid, list)))
+    .sort((a, b) => a[0]!.fd - b[0]!.fd);
+}
+
+/** Descriptors with different keys cannot share a description: it is of one file, with one access mode. */
+function descriptionKey({ stat, link, info }: Entry): string {
+  // All eventfds and epoll sets have one inode; the kernel numbers the former.
+  const event = link === 'anon_inode:[eventfd]' ? infoField(info.text, 'eventfd-id') : null;
+  return `${stat.dev} ${stat.ino} ${info.flags & O_ACCMODE} ${link.startsWith('anon_inode:') ? link : ''} ${event ?? ''}`;
+}
+
+function groupCandidates(pid: number, entries: readonly Entry[]): Entry[][] {
+  const ordered = [...entries].sort((a, b) => compare(pid, a, b));
+  const groups: Entry[][] = [];
+  for (const entry of ordered) {
+    const group = groups.at(-1);
+    if (group && compare(pid, group[0]!, entry) === 0) group.push(entry);
+    else groups.push([entry]);
+  }
+  for (const group of groups) group.sort((a, b) => a.fd - b.fd);
+  return groups;
+}
+
+function compare(pid: number, a: Entry, b: Entry): number {
+  try {
+    const order = kcmp(pid, pid, Kcmp.FILE, a.fd, b.fd);
+    return order === 0 ? 0 : order === 1 ? -1 : 1;
+  } catch (error) {
+    const code = errnoOf(error) ?? String(error);
+    throw new PermissionError(
+      `cannot tell whether descriptors ${a.fd} and ${b.fd} share an open file: kcmp: ${code}` +
+        (code === 'ENOSYS' ? ' (this kernel was built without CONFIG_KCMP)' : ''),
+    );
+  }
+}

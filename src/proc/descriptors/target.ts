@@ -1,0 +1,62 @@
+/** What the kinds ask of a process beyond the single descriptor. All of it is read from `/proc`. */
+import type { BigIntStats } from 'node:fs';
+import { readProcText } from '../read.js';
+import { type DescriptorChoices, NO_CHOICES } from './choices.js';
+import { type Entry, readEntries } from './entries.js';
+import { findPipeHolders } from './holders.js';
+import { isFifo, type OtherEnd, type PipeEnds, pipeEnds } from './pipe-ends.js';
+import { findTerminal, type TerminalView } from './terminal.js';
+
+/** A process whose descriptors are looked at. */
+export interface Target {
+  readonly pid: number;
+  /** Every descriptor, ascending, those among them that the user lets go of. */
+  readonly entries: readonly Entry[];
+  readonly choices: DescriptorChoices;
+  readonly terminal: TerminalView;
+  /** Prefix by which the target's paths are seen from here. */
+  readonly root: string;
+  /** Ends of a pipe that the process has, by inode. */
+  pipe(stat: BigIntStats): PipeEnds;
+  /** Where the end lies that the process may lack. */
+  otherEnd(entry: Entry): OtherEnd;
+}
+
+/** Asks the kernel whether the other end of a pipe is closed; `null` where that cannot be told. */
+export type Poll = (entry: Entry) => boolean | null;
+
+/**
+ * Reads a process's descriptors.
+ * @param poll for a dry run, which may not touch the descriptors: always `null`
+ * @throws TargetError, PermissionError
+ */
+export function readTarget(pid: number, choices: DescriptorChoices = NO_CHOICES, poll: Poll = () => null): Target {
+  const entries = readEntries(pid);
+  const pipes = pipeEnds(entries);
+  const links = new Set(entries.filter(({ stat }) => isFifo(stat)).map(({ link }) => link));
+  const holders = findPipeHolders(pid, links);
+  const known = new Map<string, OtherEnd>();
+  const pipe = (stat: BigIntStats): PipeEnds => pipes.get(`${stat.dev} ${stat.ino}`)!;
+  const otherEnd = (entry: Entry): OtherEnd => {
+    const { read, write } = pipe(entry.stat);
+    if (holders.held.has(entry.link)) return 'outside';
+    if (read && write) return 'inside';
+    const closed = poll(entry);
+    if (closed !== null) return closed ? 'closed' : 'outside';
+    return holders.complete ? 'closed' : 'outside';
+  };
+  return {
+    pid,
+    entries,
+    choices,
+    terminal: findTerminal(readProcText(pid, 'stat'), entries),
+    root: `/proc/${pid}/root`,
+    pipe,
+    otherEnd: (entry) => {
+      const key = `${entry.stat.dev} ${entry.stat.ino}`;
+      const end = known.get(key) ?? otherEnd(entry);
+      known.set(key, end);
+      return end;
+    },
+  };
+}
