@@ -1,16 +1,18 @@
-import { ftruncate, write } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { ftruncate } from 'node:fs';
 import { promisify } from 'node:util';
 import { TargetError } from '../errors.js';
 import type { Snapshot } from '../snapshot/schema.js';
 import { assembleImage } from './assemble.js';
-import { cutContents, endOf, type Piece } from './contents.js';
-import type { ImageLayout } from './layout.js';
+import { cutContents } from './contents.js';
+import { checkLayout, type ImageLayout } from './layout.js';
 import { loadNative, type Native } from './native.js';
 import { type Output, prepareOutput } from './output.js';
 import { errnoOf, outputError } from './output-error.js';
+import { PieceWriter } from './piece-writer.js';
 
 export interface WriteOptions {
+  /** Called when all is copied, and whoever is copied from need no longer hold still. */
+  readonly onCopied?: () => void;
   /** Called a few times a second with bytes looked at and bytes in all. */
   readonly onProgress?: (done: number, total: number) => void;
   /** Stops the writing between two pieces; the reason is thrown. */
@@ -32,11 +34,11 @@ export interface WriteReport {
 }
 
 const PROGRESS_INTERVAL = 100;
-const ZEROS = new Uint8Array(1 << 20);
 
 /**
- * Writes an image: headers, contents, notes. Only while this runs the process that is copied from
- * has to hold still. The image gets its name by `output.commit()`; on an error call `output.discard()`.
+ * Writes an image: headers, contents, notes. Only until `onCopied` is called the process that is
+ * copied from has to hold still. The image gets its name by `output.commit()`; on an error call
+ * `output.discard()`.
  * @throws PermissionError, TargetError (the process is gone), ImageError, or the reason of `signal`
  */
 export async function writeContents(
@@ -45,21 +47,18 @@ export async function writeContents(
   snapshot: Snapshot,
   options: WriteOptions = {},
 ): Promise<WriteReport> {
-  const native = options.native ?? (await loadNative());
-  const image = assembleImage(layout, snapshot);
-  const pieces = cutContents(image.chunks, layout.copies, output.stream);
-  const counter = new BigUint64Array(1);
-  const total = pieces.reduce((sum, piece) => sum + (piece.kind === 'copy' ? piece.size : 0), 0);
-  const report = () => options.onProgress?.(Number(counter[0]), total);
+  checkLayout(layout);
+  const writer = new PieceWriter(options.native ?? (await loadNative()), output);
+  const total = layout.copies.reduce((sum, { size }) => sum + size, 0);
+  const report = () => options.onProgress?.(Number(writer.counter[0]), total);
   const timer = setInterval(report, PROGRESS_INTERVAL);
   try {
-    // Also tells at once if the file would be too large.
-    if (!output.stream) await promisify(ftruncate)(output.fd, image.size);
-    const result = await writePieces(native, output, pieces, counter, options.signal);
+    const write = output.stream ? writeStream : writeFile;
+    const bytes = await write(writer, output, layout, snapshot, options);
     report();
-    return { bytes: image.size, ...result };
+    return { bytes, written: writer.written, zero: writer.zero, unreadable: writer.unreadable };
   } catch (error) {
-    throw describeError(output, error, image.size);
+    throw describeError(output, error, layout.end);
   } finally {
     clearInterval(timer);
   }
@@ -84,53 +83,37 @@ export async function writeImage(
   }
 }
 
-async function writePieces(
-  native: Native,
+/** Front to back. Returns the size of the image. */
+async function writeStream(
+  writer: PieceWriter,
+  _output: Output,
+  layout: ImageLayout,
+  snapshot: Snapshot,
+  options: WriteOptions,
+): Promise<number> {
+  const image = assembleImage(layout, snapshot);
+  await writer.write(cutContents(image.chunks, layout.copies, true), options.signal);
+  options.onCopied?.();
+  return image.size;
+}
+
+/** What is copied first; the rest, which takes a while to make, when the process runs again. */
+async function writeFile(
+  writer: PieceWriter,
   output: Output,
-  pieces: readonly Piece[],
-  counter: BigUint64Array,
-  signal: AbortSignal | undefined,
-): Promise<Omit<WriteReport, 'bytes'>> {
-  let position = 0;
-  let written = 0;
-  let zero = 0;
-  const unreadable: (readonly [bigint, number])[] = [];
-  for (const piece of pieces) {
-    signal?.throwIfAborted();
-    if (piece.kind === 'bytes') {
-      if (output.stream) await writeZeros(output, piece.offset - position);
-      await writeAll(output, piece.bytes, piece.offset);
-    } else {
-      const from = BigInt(position);
-      const result = await native.copy(piece.fd, output.fd, piece.runs, !output.stream, from, counter);
-      written += result.written;
-      zero += result.zero;
-      unreadable.push(...result.unreadable);
-    }
-    position = endOf(piece);
-  }
-  return { written, zero, unreadable };
-}
-
-async function writeZeros(output: Output, size: number): Promise<void> {
-  for (let left = size; left > 0; left -= ZEROS.length) {
-    await writeAll(output, left < ZEROS.length ? ZEROS.subarray(0, left) : ZEROS, null);
-  }
-}
-
-async function writeAll(output: Output, bytes: Uint8Array, offset: number | null): Promise<void> {
-  let done = 0;
-  while (done < bytes.length) {
-    const place = output.stream || offset === null ? null : offset + done;
-    try {
-      const { bytesWritten } = await promisify(write)(output.fd, bytes, done, bytes.length - done, place);
-      done += bytesWritten;
-    } catch (error) {
-      // A pipe that somebody made non-blocking, and whose reader is slow.
-      if (errnoOf(error) !== 'EAGAIN') throw error;
-      await sleep(5);
-    }
-  }
+  layout: ImageLayout,
+  snapshot: Snapshot,
+  options: WriteOptions,
+): Promise<number> {
+  const copies = cutContents(layout.chunks, layout.copies, false).filter(({ kind }) => kind === 'copy');
+  // Tells at once if the file would be too large.
+  await promisify(ftruncate)(output.fd, layout.end);
+  await writer.write(copies, options.signal);
+  options.onCopied?.();
+  const image = assembleImage(layout, snapshot);
+  await promisify(ftruncate)(output.fd, image.size);
+  await writer.write(cutContents(image.chunks, [], false), options.signal);
+  return image.size;
 }
 
 /** The addon's errors say whether reading from the process failed, or writing to the image. */
