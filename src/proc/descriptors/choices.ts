@@ -38,6 +38,7 @@ export function parseChoices(
 }
 
 function parseNumber(text: string, option: string): number {
-  if (!/^\d{1,9}$/.test(text)) throw new UsageError(`${option} ${text}: ${JSON.stringify(text)} is no descriptor number`);
+  if (!/^\d{1,9}$/.test(text))
+    throw new UsageError(`${option} ${text}: ${JSON.stringify(text)} is no descriptor number`);
   return Number(text);
 }

@@ -1,5 +1,13 @@
 /** `/proc/PID/fd`: every descriptor with its link, its stat and its fdinfo. */
-import { type BigIntStats, closeSync, openSync, readdirSync, readlinkSync, readSync, statSync } from 'node:fs';
+import {
+  type BigIntStats,
+  closeSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  readSync,
+  statSync,
+} from 'node:fs';
 import { errnoOf, procError } from '../read.js';
 import { type FdInfo, parseFdInfo } from './fdinfo.js';
 

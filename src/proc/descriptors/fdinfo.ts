@@ -65,7 +65,11 @@ export function parseEpollLines(text: string): EpollLine[] {
 /** A lock, or what stands among the locks and is none that could be taken again. */
 export type LockLine = FileLock | { readonly type: 'lease' | 'unknown'; readonly line: string };
 
-const LOCK_TYPES: Readonly<Record<string, FileLock['type']>> = { POSIX: 'posix', OFDLCK: 'ofd', FLOCK: 'flock' };
+const LOCK_TYPES: Readonly<Record<string, FileLock['type']>> = {
+  POSIX: 'posix',
+  OFDLCK: 'ofd',
+  FLOCK: 'flock',
+};
 
 /**
  * The `lock:` lines, for instance `lock: 1: POSIX  ADVISORY  WRITE 4242 08:01:1234 0 EOF`. POSIX

@@ -27,7 +27,9 @@ export function findPipeHolders(pid: number, links: ReadonlySet<PipeLink>): Pipe
       fds = readdirSync(`/proc/${name}/fd`);
     } catch (error) {
       // A process that has ended holds nothing.
-      if (!(error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ESRCH'))) {
+      if (
+        !(error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ESRCH'))
+      ) {
         complete = false;
       }
       continue;

@@ -30,7 +30,11 @@ export type Poll = (entry: Entry) => boolean | null;
  * @param poll for a dry run, which may not touch the descriptors: always `null`
  * @throws TargetError, PermissionError
  */
-export function readTarget(pid: number, choices: DescriptorChoices = NO_CHOICES, poll: Poll = () => null): Target {
+export function readTarget(
+  pid: number,
+  choices: DescriptorChoices = NO_CHOICES,
+  poll: Poll = () => null,
+): Target {
   const entries = readEntries(pid);
   const pipes = pipeEnds(entries);
   const links = new Set(entries.filter(({ stat }) => isFifo(stat)).map(({ link }) => link));

@@ -41,14 +41,22 @@ export function findTerminal(stat: string, entries: readonly Entry[]): TerminalV
     if (fd > 2 || info.flags & O_PATH || !isTerminalDevice(stat)) continue;
     streams.set(stat.rdev, [...(streams.get(stat.rdev) ?? []), fd]);
   }
-  return { foreground: group === foreground, controlling: device === 0 ? null : BigInt(device >>> 0), streams };
+  return {
+    foreground: group === foreground,
+    controlling: device === 0 ? null : BigInt(device >>> 0),
+    streams,
+  };
 }
 
 /** A terminal by its device number. /dev/tty is one, too. */
 function isTerminalDevice(stat: BigIntStats): boolean {
   if (!isCharacterDevice(stat)) return false;
   const { major, minor } = deviceNumbers(stat.rdev);
-  return TERMINAL_MAJORS.has(major) || (major === DEV_CONSOLE.major && minor === DEV_CONSOLE.minor) || isDevTty(stat);
+  return (
+    TERMINAL_MAJORS.has(major) ||
+    (major === DEV_CONSOLE.major && minor === DEV_CONSOLE.minor) ||
+    isDevTty(stat)
+  );
 }
 
 export function isCharacterDevice(stat: BigIntStats): boolean {

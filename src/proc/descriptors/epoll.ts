@@ -1,0 +1,50 @@
+/** epoll(7) sets with their members. */
+import { kcmpEpoll } from '../../native/syscalls.js';
+import { errnoOf } from '../read.js';
+import type { Entry } from './entries.js';
+import { type EpollLine, parseEpollLines } from './fdinfo.js';
+import type { DescriptorKind, KindContext } from './kind.js';
+import { Refusal } from './refusal.js';
+
+export const epoll: DescriptorKind = {
+  matches: ({ link }) => link === 'anon_inode:[eventpoll]',
+  describe: () => 'epoll set',
+  problem: () => null,
+  capture: ({ entries: [entry] }, context) => {
+    const lines = parseEpollLines(entry!.info.text);
+    const seen = new Map<number, number>();
+    const members = lines.flatMap((line) => {
+      const nth = seen.get(line.fd) ?? 0;
+      seen.set(line.fd, nth + 1);
+      const watched = findWatched(entry!.fd, line, nth, context);
+      const file = context.fileOf(watched);
+      // A descriptor that the user lets go of leaves the sets in which it was.
+      return file === null ? [] : [{ fd: line.fd, file, events: line.events, data: line.data }];
+    });
+    return { kind: 'epoll', flags: entry!.info.flags, members };
+  },
+};
+
+/**
+ * A descriptor of the file that a set watches: usually the number under which it was added. That
+ * may mean another file by now, when the watched one lives on under another number.
+ */
+function findWatched(epoll: number, line: EpollLine, nth: number, { pid, target }: KindContext): number {
+  const watches = ({ fd }: Entry): boolean => kcmpEpoll(pid, fd, pid, epoll, line.fd, nth) === 0;
+  const direct = target.entries.find(({ fd }) => fd === line.fd);
+  try {
+    if (direct && watches(direct)) return direct.fd;
+    const other = target.entries.find(
+      (entry) => entry !== direct && (line.inode === null || entry.stat.ino === line.inode) && watches(entry),
+    );
+    if (other) return other.fd;
+  } catch (error) {
+    const code = errnoOf(error);
+    // Kernels before 4.13 do not compare: there the number has to do.
+    if ((code === 'EOPNOTSUPP' || code === 'EINVAL') && direct) return direct.fd;
+    throw error;
+  }
+  throw new Refusal(
+    `it watches a file, added as descriptor ${line.fd}, that no descriptor of the process means any more`,
+  );
+}

@@ -1,0 +1,175 @@
+/** Captures the descriptor table of a process, from outside. */
+import { closeSync } from 'node:fs';
+import { pidfdGetfd, pidfdOpen, tcgets2, tiocgwinsz } from '../../native/syscalls.js';
+import type { DescriptorTable, OpenFile } from '../../snapshot/descriptors.js';
+import type { ObjectTable } from '../objects.js';
+import { type DescriptorChoices, NO_CHOICES } from './choices.js';
+import type { Entry } from './entries.js';
+import type { Description, KindContext } from './kind.js';
+import { kindOf } from './kinds.js';
+import { generalProblem, locksOf } from './locks.js';
+import { isOtherEndClosed } from './pipe.js';
+import { Refusal, refusalOf } from './refusal.js';
+import { groupByDescription } from './sharing.js';
+import { streamOf } from './stream.js';
+import { readTarget, type Target } from './target.js';
+import { isCharacterDevice } from './terminal.js';
+import { privateTables } from './threads.js';
+
+/** What capturing descriptors needs. */
+export interface DescriptorCaptureContext {
+  /** A process all of whose threads are stopped. */
+  readonly pid: number;
+  /** Deleted files and memfds are added, or described more exactly than mappings could. */
+  readonly objects: ObjectTable;
+  readonly choices: DescriptorChoices;
+  /** Takes descriptors of ours that must stay open until the image is written. */
+  keep(fd: number): void;
+}
+
+/** The outcome. The table is complete only if there are no problems. */
+export interface CapturedDescriptors {
+  readonly table: DescriptorTable;
+  readonly warnings: readonly string[];
+  /** Everything that cannot be carried, by number, kind and path. */
+  readonly problems: readonly string[];
+}
+
+/**
+ * What cannot be carried, as far as `/proc` tells. The process is not touched and may run.
+ * @returns a line for each: `descriptor 7 (socket, socket:[123]) cannot be carried: ...`
+ * @throws TargetError, PermissionError
+ */
+export function surveyDescriptors(pid: number, choices: DescriptorChoices = NO_CHOICES): string[] {
+  const target = readTarget(pid, choices);
+  return [...privateTables(pid), ...unknownChoices(target), ...problemsOf(target)];
+}
+
+/** Captures all descriptors. @throws TargetError, PermissionError */
+export function captureDescriptors(context: DescriptorCaptureContext): CapturedDescriptors {
+  const { pid, choices } = context;
+  const pidfd = pidfdOpen(pid);
+  const duplicate = (fd: number): number => pidfdGetfd(pidfd, fd);
+  const withCopy = <T>(fd: number, use: (copy: number) => T): T => {
+    const copy = duplicate(fd);
+    try {
+      return use(copy);
+    } finally {
+      closeSync(copy);
+    }
+  };
+  try {
+    const target = readTarget(pid, choices, (entry) =>
+      withCopy(entry.fd, (copy) => isOtherEndClosed(entry, copy)),
+    );
+    const problems = [...privateTables(pid), ...unknownChoices(target), ...problemsOf(target)];
+    const warnings: string[] = [];
+    const table: DescriptorTable = { files: [], descriptors: [], pipes: [], terminal: null };
+    if (problems.length > 0) return { table, warnings, problems };
+    const descriptions = describe(target);
+    const files = new Map<number, number>();
+    descriptions.forEach(({ entries }, index) => {
+      for (const { fd } of entries) files.set(fd, index);
+    });
+    const kindContext: KindContext = {
+      ...{ pid, target, warnings, duplicate, withCopy },
+      objects: context.objects,
+      pipes: table.pipes,
+      fileOf: (fd) => files.get(fd) ?? null,
+      keep: (fd) => context.keep(fd),
+    };
+    const locks = locksOf(descriptions);
+    descriptions.forEach((description, index) => {
+      const file = captureOne(description, kindContext, problems);
+      if (file) table.files.push({ ...file, locks: locks[index]! } as OpenFile);
+    });
+    table.descriptors = descriptions
+      .flatMap(({ entries }, file) =>
+        entries.map(({ fd, info }) => ({ fd, file, closeOnExec: info.closeOnExec })),
+      )
+      .sort((a, b) => a.fd - b.fd);
+    table.terminal = captureTerminal(target, withCopy);
+    return { table, warnings, problems };
+  } finally {
+    closeSync(pidfd);
+  }
+}
+
+function captureOne(
+  description: Description,
+  context: KindContext,
+  problems: string[],
+): ReturnType<ReturnType<typeof kindOf>['capture']> | null {
+  const [first] = description.entries;
+  const kind = kindOf(first!, context.target);
+  try {
+    return kind.capture(description, context);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    problems.push(refusalOf(first!.fd, kind.describe(first!), error.message));
+    return null;
+  }
+}
+
+function carried({ entries, choices }: Target): Entry[] {
+  return entries.filter(({ fd }) => !choices.drop.has(fd));
+}
+
+function problemsOf(target: Target): string[] {
+  return carried(target).flatMap((entry) => {
+    if (target.choices.replace.has(entry.fd)) return [];
+    const kind = kindOf(entry, target);
+    const why = generalProblem(entry) ?? kind.problem(entry, target);
+    return why === null ? [] : [refusalOf(entry.fd, kind.describe(entry), why)];
+  });
+}
+
+function unknownChoices({ pid, entries, choices }: Target): string[] {
+  const open = new Set(entries.map(({ fd }) => fd));
+  const options = [
+    ...[...choices.drop].map((fd) => ({ fd, option: `--drop-fd ${fd}` })),
+    ...[...choices.replace].map(([fd, path]) => ({ fd, option: `--fd ${fd}=${path}` })),
+  ];
+  return options
+    .filter(({ fd }) => !open.has(fd))
+    .map(({ fd, option }) => `process ${pid} has no descriptor ${fd} open (${option})`);
+}
+
+/**
+ * The open file descriptions. One that is on several of 0, 1 and 2 is taken apart, as each of them
+ * becomes the stream of its number; so is one for whose descriptors the user gave different paths.
+ */
+function describe(target: Target): Description[] {
+  const { choices } = target;
+  return groupByDescription(target.pid, carried(target))
+    .flatMap((entries) => {
+      const sharedWithStream = entries.some(({ fd }) => fd <= 2);
+      const parts = new Map<string, { entries: Entry[]; stream: number | null; sharedWithStream: boolean }>();
+      for (const entry of entries) {
+        const path = choices.replace.get(entry.fd);
+        const stream = path === undefined ? streamOf(entry, target) : null;
+        const key = path === undefined ? `stream ${stream}` : `path ${path}`;
+        const part = parts.get(key) ?? { entries: [], stream, sharedWithStream };
+        part.entries.push(entry);
+        parts.set(key, part);
+      }
+      return [...parts.values()];
+    })
+    .sort((a, b) => a.entries[0]!.fd - b.entries[0]!.fd);
+}
+
+/** Modes of the terminal, where they are those that the process works with. */
+function captureTerminal(
+  target: Target,
+  withCopy: <T>(fd: number, use: (copy: number) => T) => T,
+): DescriptorTable['terminal'] {
+  if (!target.terminal.foreground) return null;
+  const entry = carried(target).find(
+    (candidate) =>
+      isCharacterDevice(candidate.stat) &&
+      !target.choices.replace.has(candidate.fd) &&
+      streamOf(candidate, target) !== null,
+  );
+  if (!entry) return null;
+  return withCopy(entry.fd, (copy) => ({ modes: tcgets2(copy), size: tiocgwinsz(copy) }));
+}

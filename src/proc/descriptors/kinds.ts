@@ -1,0 +1,30 @@
+/** The table of kinds. The first that matches a descriptor has it; the last matches everything. */
+import { chosen } from './chosen.js';
+import { device } from './device.js';
+import type { Entry } from './entries.js';
+import { epoll } from './epoll.js';
+import { eventfd } from './eventfd.js';
+import type { DescriptorKind } from './kind.js';
+import { memory } from './memory.js';
+import { other } from './other.js';
+import { pipe } from './pipe.js';
+import { regular } from './regular.js';
+import { stream } from './stream.js';
+import type { Target } from './target.js';
+
+const KINDS: readonly DescriptorKind[] = [
+  chosen,
+  stream,
+  pipe,
+  eventfd,
+  epoll,
+  memory,
+  device,
+  regular,
+  other,
+];
+
+/** The kind of a descriptor. */
+export function kindOf(entry: Entry, target: Target): DescriptorKind {
+  return KINDS.find((kind) => kind.matches(entry, target))!;
+}

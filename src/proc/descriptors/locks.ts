@@ -1,0 +1,38 @@
+/** Locks that the process holds, and properties of a description that cannot be carried. */
+import type { FileLock } from '../../snapshot/descriptors.js';
+import type { Entry } from './entries.js';
+import { parseLockLines } from './fdinfo.js';
+import type { Description } from './kind.js';
+
+const O_ACCMODE = 3;
+const O_RDONLY = 0;
+const O_WRONLY = 1;
+const O_ASYNC = 0o20000;
+
+/** Why a description of any kind cannot be carried; `null` if nothing stands against it. */
+export function generalProblem({ info }: Entry): string | null {
+  if (info.flags & O_ASYNC)
+    return 'it sends signals when there is input or output (O_ASYNC), which is not carried';
+  for (const lock of parseLockLines(info.text)) {
+    if (lock.type === 'lease') return 'the process holds a lease on it (F_SETLEASE), which is not carried';
+    if (lock.type === 'unknown') return `it has a lock of a kind that is not carried: ${lock.line}`;
+  }
+  return null;
+}
+
+/** Locks of each description, in the order given. A POSIX lock goes to the first description that can take it. */
+export function locksOf(descriptions: readonly Description[]): FileLock[][] {
+  const assigned = new Set<string>();
+  return descriptions.map(({ entries: [entry] }) => {
+    const { stat, info } = entry!;
+    return parseLockLines(info.text).filter((lock): lock is FileLock => {
+      if (lock.type === 'lease' || lock.type === 'unknown') return false;
+      if (lock.type !== 'posix') return true;
+      if ((info.flags & O_ACCMODE) === (lock.write ? O_RDONLY : O_WRONLY)) return false;
+      const key = `${stat.dev} ${stat.ino} ${lock.write} ${lock.first} ${lock.last}`;
+      const fresh = !assigned.has(key);
+      assigned.add(key);
+      return fresh;
+    });
+  });
+}

@@ -1,0 +1,107 @@
+/** Files that live in memory or have lost their name: memfd_create(2) and deleted files. */
+import { closeSync, fstatSync, openSync, readSync, statfsSync } from 'node:fs';
+import { fcntlGetSeals } from '../../native/syscalls.js';
+import type { Extent, MemoryObject } from '../../snapshot/schema.js';
+import { fileExtents } from '../content.js';
+import { deviceName } from '../objects.js';
+import { errnoOf } from '../read.js';
+import type { Entry } from './entries.js';
+import type { DescriptorKind, KindContext } from './kind.js';
+import { Refusal } from './refusal.js';
+import { isRegular } from './regular.js';
+
+const MEMFD = '/memfd:';
+const DELETED = ' (deleted)';
+const O_PATH = 0o10000000;
+const O_ACCMODE = 3;
+const O_WRONLY = 1;
+/** `linux/magic.h` */
+const HUGETLBFS_MAGIC = 0x958458f6;
+const SECRETMEM_MAGIC = 0x5345434d;
+
+export const memory: DescriptorKind = {
+  // A path that merely ends in " (deleted)" has a link that counts.
+  matches: ({ stat, info }) => isRegular(stat) && stat.nlink === 0n && !(info.flags & O_PATH),
+  describe: ({ link }) => (link.startsWith(MEMFD) ? `memfd, ${link}` : `deleted file, ${link}`),
+  problem: ({ fd, link, garbled }, { pid }) => {
+    if (garbled) return 'its name is not valid UTF-8';
+    if (!link.startsWith('/')) return 'it is not a file of a file system';
+    switch (statfsSync(`/proc/${pid}/fd/${fd}`).type) {
+      case HUGETLBFS_MAGIC:
+        return 'memory in huge pages of hugetlbfs is not carried';
+      case SECRETMEM_MAGIC:
+        return 'secret memory can be read by nobody but the process';
+      default:
+        return null;
+    }
+  },
+  capture: ({ entries: [entry] }, context) => ({
+    kind: 'object',
+    flags: entry!.info.flags,
+    object: captureObject(entry!, context),
+    offset: entry!.info.offset,
+  }),
+};
+
+/** Opened once each, however many descriptions there are. */
+const captured = new WeakMap<KindContext, Map<string, number>>();
+
+function captureObject(entry: Entry, context: KindContext): number {
+  const known = captured.get(context) ?? new Map<string, number>();
+  captured.set(context, known);
+  const key = `${entry.stat.dev} ${entry.stat.ino}`;
+  const index = known.get(key) ?? openObject(entry, context);
+  known.set(key, index);
+  return index;
+}
+
+function openObject({ fd, link, stat, info }: Entry, context: KindContext): number {
+  const { copy, extents } = openForReading(fd, info.flags, context);
+  context.keep(copy);
+  const name = link.startsWith(MEMFD) ? link.slice(MEMFD.length) : link;
+  const object: MemoryObject = {
+    kind: link.startsWith(MEMFD) ? 'memfd' : 'deleted-file',
+    name: name.endsWith(DELETED) ? name.slice(0, -DELETED.length) : name,
+    device: deviceName(stat.dev),
+    inode: stat.ino,
+    size: Number(stat.size),
+    mode: Number(stat.mode) & 0o7777,
+    seals: sealsOf(copy),
+    extents,
+  };
+  // What a mapping may have told of it already is less exact.
+  return context.objects.replace(object, { fd: copy, base: 0n });
+}
+
+/** Opens a file by its descriptor, with an offset of our own; where that is forbidden, takes a duplicate. */
+function openForReading(
+  fd: number,
+  flags: number,
+  { pid, duplicate }: KindContext,
+): { copy: number; extents: Extent[] } {
+  try {
+    const copy = openSync(`/proc/${pid}/fd/${fd}`, 'r');
+    return { copy, extents: fileExtents(copy) };
+  } catch (error) {
+    if ((flags & O_ACCMODE) === O_WRONLY) throw new Refusal(`its content cannot be read: ${errnoOf(error)}`);
+  }
+  const copy = duplicate(fd);
+  try {
+    // Proves that it can be read. Looking for holes would move the offset, which is the target's.
+    readSync(copy, new Uint8Array(1), 0, 1, 0);
+    const { size } = fstatSync(copy);
+    return { copy, extents: size > 0 ? [{ start: 0n, size, offset: 0 }] : [] };
+  } catch (error) {
+    closeSync(copy);
+    throw new Refusal(`its content cannot be read: ${errnoOf(error)}`);
+  }
+}
+
+/** Other files than those of tmpfs and memfd know no seals. */
+function sealsOf(fd: number): number {
+  try {
+    return fcntlGetSeals(fd);
+  } catch {
+    return 0;
+  }
+}

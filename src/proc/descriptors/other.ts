@@ -1,0 +1,78 @@
+/** Whatever no other kind claims: refused, with a reason that names it. */
+import { constants } from 'node:fs';
+import { deviceNumbers } from '../objects.js';
+import type { Entry } from './entries.js';
+import type { DescriptorKind } from './kind.js';
+import { Refusal } from './refusal.js';
+
+const { S_IFMT, S_IFSOCK, S_IFCHR, S_IFBLK } = constants;
+
+interface Row {
+  readonly link: RegExp;
+  readonly name: string;
+  readonly why: string;
+}
+
+/** What the kernel calls its nameless files, in fs/, kernel/ and io_uring/. */
+const NAMELESS: readonly Row[] = [
+  { link: /^anon_inode:\[timerfd\]/, name: 'timerfd', why: 'timers behind descriptors are not carried yet' },
+  {
+    link: /^anon_inode:\[signalfd\]/,
+    name: 'signalfd',
+    why: 'signals read from descriptors are not carried yet',
+  },
+  { link: /^anon_inode:inotify/, name: 'inotify', why: 'watches of files are not carried yet' },
+  { link: /^anon_inode:\[fanotify\]/, name: 'fanotify', why: 'watches of files are not carried' },
+  { link: /^(anon_inode:\[pidfd\]|pidfd:)/, name: 'pidfd', why: 'it refers to another process' },
+  { link: /^anon_inode:\[io_uring\]/, name: 'io_uring', why: 'requests in flight cannot be frozen' },
+  { link: /^anon_inode:\[perf_event\]/, name: 'perf event', why: 'it counts what happens on this machine' },
+  { link: /^anon_inode:\[userfaultfd\]/, name: 'userfaultfd', why: 'page faults in flight cannot be frozen' },
+  { link: /^anon_inode:bpf/, name: 'bpf', why: 'it refers to a program or map in this kernel' },
+  {
+    link: /^anon_inode:(\[landlock|seccomp)/,
+    name: 'sandbox',
+    why: 'it refers to a rule set in this kernel',
+  },
+  { link: /^anon_inode:kvm/, name: 'kvm', why: 'it refers to a virtual machine in this kernel' },
+  {
+    link: /^(mnt|net|pid|ipc|uts|user|cgroup|time):\[/,
+    name: 'namespace',
+    why: 'it refers to a namespace of this machine',
+  },
+];
+
+export const other: DescriptorKind = {
+  matches: () => true,
+  describe: (entry) => `${classify(entry).name}, ${entry.link}`,
+  problem: (entry) => classify(entry).why,
+  capture: ({ entries: [entry] }) => {
+    throw new Refusal(classify(entry!).why);
+  },
+};
+
+function classify({ link, stat }: Entry): Omit<Row, 'link'> {
+  const nameless = NAMELESS.find((row) => row.link.test(link));
+  if (nameless) return nameless;
+  switch (Number(stat.mode) & S_IFMT) {
+    case S_IFSOCK:
+      return { name: 'socket', why: 'connections to others cannot be frozen' };
+    case S_IFCHR:
+      return { name: deviceKind(stat.rdev), why: 'the state of a device cannot be frozen' };
+    case S_IFBLK:
+      return { name: 'block device', why: 'the state of a device cannot be frozen' };
+    default:
+      return { name: 'kernel object', why: 'its kind is not known' };
+  }
+}
+
+const TTYAUX_MAJOR = 5;
+const PTMX_MINOR = 2;
+const PTS_MAJOR = 136;
+
+function deviceKind(rdev: bigint): string {
+  const { major, minor } = deviceNumbers(rdev);
+  if (major === TTYAUX_MAJOR && minor === PTMX_MINOR) return 'pseudoterminal master';
+  if (major >= PTS_MAJOR && major < PTS_MAJOR + 8)
+    return 'terminal that neither controls the process nor is its 0, 1 or 2';
+  return `device ${major}:${minor}`;
+}

@@ -1,0 +1,72 @@
+/** Files that are opened again by path: regular files, directories, and whatever was opened with O_PATH. */
+import { type BigIntStats, constants, statSync } from 'node:fs';
+import type { OpenFileOf } from '../../snapshot/descriptors.js';
+import { deviceNumbers } from '../objects.js';
+import type { Entry } from './entries.js';
+import type { DescriptorKind } from './kind.js';
+import { pathProblem } from './paths.js';
+
+const { S_IFMT, S_IFREG, S_IFDIR, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK, S_IFLNK } = constants;
+const O_PATH = 0o10000000;
+/** `/proc/4242/status`: a process has other ids, or none, by the time the image runs. */
+const PROCESS_PATH = /^\/proc\/\d+(\/|$)/;
+
+type FileType = OpenFileOf<'file'>['type'];
+
+const TYPES: Readonly<Record<number, FileType>> = {
+  [S_IFREG]: 'regular',
+  [S_IFDIR]: 'directory',
+  [S_IFCHR]: 'device',
+  [S_IFBLK]: 'device',
+  [S_IFIFO]: 'fifo',
+  [S_IFSOCK]: 'socket',
+  [S_IFLNK]: 'symlink',
+};
+
+export function isRegular(stat: BigIntStats): boolean {
+  return (Number(stat.mode) & S_IFMT) === S_IFREG;
+}
+
+export const regular: DescriptorKind = {
+  matches: ({ link, stat, info }) => {
+    const type = TYPES[Number(stat.mode) & S_IFMT];
+    if (!link.startsWith('/') || type === undefined) return false;
+    return type === 'regular' || type === 'directory' || (info.flags & O_PATH) !== 0;
+  },
+  describe: ({ link, stat, info }) => {
+    const path = info.flags & O_PATH ? ' by O_PATH' : '';
+    return `${TYPES[Number(stat.mode) & S_IFMT] === 'regular' ? 'file' : typeName(stat)}${path}, ${link}`;
+  },
+  problem: (entry, target) => {
+    if (isOfProcess(entry)) return 'it belongs to a process, not to a file system';
+    return symlinkProblem(entry) ?? pathProblem(entry, target);
+  },
+  capture: ({ entries: [entry] }) => pathFile(entry!),
+};
+
+function typeName(stat: BigIntStats): string {
+  return TYPES[Number(stat.mode) & S_IFMT] ?? 'unknown';
+}
+
+function isOfProcess({ link, stat }: Entry): boolean {
+  return PROCESS_PATH.test(link) && stat.dev === statSync('/proc', { bigint: true }).dev;
+}
+
+/** stat follows what this descriptor does not. */
+function symlinkProblem({ stat }: Entry): string | null {
+  return (Number(stat.mode) & S_IFMT) === S_IFLNK ? 'a symbolic link opened itself is not carried' : null;
+}
+
+/** A description that is made by opening its path. */
+export function pathFile({ link, stat, info }: Entry): Omit<OpenFileOf<'file'>, 'locks'> {
+  const type = TYPES[Number(stat.mode) & S_IFMT]!;
+  return {
+    kind: 'file',
+    type,
+    flags: info.flags,
+    path: link,
+    offset: type === 'device' ? 0n : info.offset,
+    size: type === 'regular' ? stat.size : 0n,
+    device: type === 'device' ? deviceNumbers(stat.rdev) : null,
+  };
+}
