@@ -7,7 +7,7 @@ const HINTS: Readonly<Record<string, string>> = {
   EDQUOT: 'the disk quota is used up',
   EFBIG: 'larger than the file system or the file size limit (ulimit -f) allows',
   EROFS: 'the file system is mounted read-only: choose another folder',
-  ENOENT: 'the folder does not exist',
+  ENOENT: 'the folder does not exist, or takes no files',
   ENOTDIR: 'a part of the path is not a folder',
   EACCES: 'the folder is not writable for you',
   EPERM: 'not permitted in that folder',

@@ -113,7 +113,7 @@ test('bad places are refused before anything is written', async (t) => {
   }
   await t.throwsAsync(prepareOutput(join(directory, 'missing', 'a')), {
     instanceOf: PermissionError,
-    message: /ENOENT \(the folder does not exist\)/,
+    message: /ENOENT \(the folder does not exist/,
   });
   await t.throwsAsync(prepareOutput(join(directory, 'x'.repeat(300))), { message: /ENAMETOOLONG/ });
   t.deepEqual(readdirSync(directory).sort(), ['folder', 'null']);
