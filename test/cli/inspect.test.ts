@@ -80,6 +80,13 @@ test('nothing in an image can give orders to the terminal', async (t) => {
   t.is(JSON.parse(json).processes[0].comm, evil);
 });
 
+test('the listing of the thaw programs is safe to print, too', async (t) => {
+  const program = (_data: Uint8Array, address: bigint) => `main:\n  open("a\\n", 0) ${address} \x1b[2J\n`;
+  t.is(await inspect(makeImage(), { program }), 'main:\n  open("a\\n", 0) 4096 \\x1b[2J\n');
+  const value = JSON.parse(await inspect(makeImage(), { program, json: true }));
+  t.deepEqual(value.program, ['main:', '  open("a\\n", 0) 4096 \\x1b[2J']);
+});
+
 test('escapes are unambiguous, ordinary text stays as it is', (t) => {
   t.is(escapeText('/home/ümläut ☃ 🐧'), '/home/ümläut ☃ 🐧');
   t.is(escapeText('a\\x1b\x1b'), 'a\\\\x1b\\x1b');

@@ -7,7 +7,12 @@ const UNSAFE =
 
 /** A name or path out of an image, safe to print: `evil\x1b[2J`. A backslash comes doubled. */
 export function escapeText(text: string): string {
-  return text.replaceAll('\\', '\\\\').replace(UNSAFE, (c) => {
+  return escapeControls(text.replaceAll('\\', '\\\\'));
+}
+
+/** Text in which backslashes have a meaning already, safe to print. */
+export function escapeControls(text: string): string {
+  return text.replace(UNSAFE, (c) => {
     const code = c.codePointAt(0) ?? 0;
     return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
   });
