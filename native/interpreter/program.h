@@ -12,21 +12,22 @@
 #define THAW_VERSION 1
 
 /* Fixed offsets from the start of the blob. */
-#define BLOB_THAW_ENTRY 0x00  /* e_entry: rsp is the stack as execve(2) leaves it */
-#define BLOB_QUERY_ENTRY 0x10 /* rdi: struct query */
+#define BLOB_THAW_ENTRY 0x00     /* e_entry: rsp is the stack as execve(2) leaves it */
+#define BLOB_QUERY_ENTRY 0x10    /* rdi: struct query */
 #define BLOB_HEADER_ADDRESS 0x40 /* u64, patched by the planner: address of struct thaw_header */
 
 /* Bits of thaw_header.flags: set by options and built-ins, tested by op.when and op.unless. */
 enum {
     FLAG_VERBOSE = 1 << 0,
-    FLAG_CHECK = 1 << 1,        /* --check: failures are printed and counted, nothing is started */
+    FLAG_CHECK = 1 << 1, /* --check: failures are printed and counted, nothing is started */
     FLAG_LAZY = 1 << 2,
     FLAG_PID_SAME = 1 << 3,     /* --pid=same: failing to get the ids is an error */
     FLAG_PID_NEW = 1 << 4,      /* --pid=new: do not try */
     FLAG_NEW_IDS = 1 << 5,      /* found out: process and threads run under new ids */
     FLAG_FOREIGN_VDSO = 1 << 6, /* found out: this kernel's vDSO differs from the frozen one */
-    FLAG_TIME_NAMESPACE = 1 << 7, /* found out: the monotonic clock was behind, a namespace fixes it */
-    FLAG_FAILED = 1 << 8,       /* a step failed under --check */
+    FLAG_TIME_NAMESPACE =
+        1 << 7,           /* found out: the monotonic clock was behind, a namespace fixes it */
+    FLAG_FAILED = 1 << 8, /* a step failed under --check */
 };
 
 enum {
@@ -36,7 +37,7 @@ enum {
     OP_COMPARE = 4, /* address, address, size: value = 0 if equal, else 1 */
     OP_STORE = 5,   /* address, width, value */
     OP_BUILTIN = 6, /* number is BUILTIN_* */
-    OP_SPAWN = 7,   /* program index, wanted tid, stack top: a thread of this process; value = tid */
+    OP_SPAWN = 7, /* program index, wanted tid, stack top: a thread of this process; value = tid */
     OP_BARRIER = 8, /* address of u32 that starts as 0, number of parties */
     OP_JUMP = 9,    /* continues at op.jump */
     OP_EXIT = 10,   /* exit_group(args[0]) */
@@ -50,16 +51,18 @@ enum {
 };
 
 enum {
-    BUILTIN_XCR0 = 1,          /* value: XCR0 of this processor; 3 (x87, SSE) without OSXSAVE */
+    BUILTIN_XCR0 = 1, /* mask; value: those bits of XCR0; 3 (x87, SSE) is XCR0 without OSXSAVE */
     BUILTIN_TIME_NAMESPACE = 2, /* frozen CLOCK_MONOTONIC ns, frozen CLOCK_BOOTTIME ns */
-    BUILTIN_BECOME = 3,        /* wanted pid: see docs/thaw.md, "ids" */
-    BUILTIN_PARK_VDSO = 4,     /* parking address, size: moves the kernel's [vvar*] and [vdso] there */
-    BUILTIN_PLACE_VDSO = 5,    /* address of struct vdso_plan */
+    BUILTIN_BECOME = 3,         /* wanted pid: see docs/thaw.md, "ids" */
+    BUILTIN_PARK_VDSO = 4,  /* parking address, size: moves the kernel's [vvar*] and [vdso] there */
+    BUILTIN_PLACE_VDSO = 5, /* address of struct vdso_plan */
     BUILTIN_CONVERT_XSTATE = 6, /* address of struct xstate_plan */
-    BUILTIN_FIX_TID = 7,       /* address of tid word, old tid, fs base: C libraries' cached tid */
-    BUILTIN_TIMER_CREATE = 8,  /* clock, address of struct sigevent, wanted id */
-    BUILTIN_RESUME = 9,        /* address of the signal frame: last act of a thread, not the leader's */
-    BUILTIN_FINISH = 10,       /* address of struct finish_plan: last act of the leader */
+    BUILTIN_FIX_TID = 7,        /* address of tid word, old tid, fs base: C libraries' cached tid */
+    BUILTIN_TIMER_CREATE = 8,   /* clock, address of struct sigevent, wanted id */
+    BUILTIN_RESUME = 9,       /* signal frame, gate (u32): last act of a thread, not the leader's */
+    BUILTIN_FINISH = 10,      /* address of struct finish_plan: last act of the leader */
+    BUILTIN_OPEN_EXECFN = 11, /* open flags: opens AT_EXECFN; value: the descriptor */
+    BUILTIN_NOTE = 12,        /* address of a string: one line on stderr */
 };
 
 /* One operation. */
@@ -72,14 +75,15 @@ struct op {
     uint32_t when;   /* runs only if all these flags are set */
     uint32_t unless; /* skipped if any of these flags is set */
     uint64_t args[6];
-    uint64_t result;      /* address of a u64 that takes the value, or 0 */
+    uint64_t result; /* address of a u64 that takes the value, or 0 */
     int64_t expected;
     int16_t tolerated[4]; /* positive errnos, 0 ends the list; on one of them: continue at jump */
     uint32_t jump;        /* index of an op in this program plus 1; 0: the next op */
     uint32_t reserved2;
-    uint64_t label;  /* address of a string, "cannot reopen /srv/log (descriptor 3)", or 0 */
-    uint64_t reason; /* why, where the failure has no errno: "the file is shorter than ..." , or 0 */
-    uint64_t text;   /* the op as strace would print it, for --verbose and inspect --program, or 0 */
+    uint64_t label; /* address of a string, "cannot reopen /srv/log (descriptor 3)", or 0 */
+    uint64_t
+        reason;    /* why, where the failure has no errno: "the file is shorter than ..." , or 0 */
+    uint64_t text; /* the op as strace would print it, for --verbose and inspect --program, or 0 */
     uint64_t reserved3;
 };
 
@@ -108,19 +112,20 @@ struct thaw_header {
     uint64_t options;
     uint32_t option_count;
     uint32_t flags;
-    uint64_t stack_top;     /* of the interpreter's own stack, used from the start */
-    uint64_t execfn;        /* filled in at start: AT_EXECFN */
-    uint64_t sysinfo_ehdr;  /* filled in at start: AT_SYSINFO_EHDR */
-    uint64_t pid;           /* filled in: getpid() of the process that thaws; renewed by BECOME */
-    uint64_t name;          /* filled in at start: basename of argv[0], for messages */
+    uint64_t stack_top;    /* of the interpreter's own stack, used from the start */
+    uint64_t execfn;       /* filled in at start: AT_EXECFN */
+    uint64_t sysinfo_ehdr; /* filled in at start: AT_SYSINFO_EHDR */
+    uint64_t pid;          /* filled in: getpid() of the process that thaws; renewed by BECOME */
+    uint64_t parked[3];    /* filled in by PARK_VDSO: start, start of the vDSO's text, end */
+    char name[64];         /* filled in at start: basename of argv[0], for messages */
 };
 
 /* The query: what a process tells about itself. Lies in the scratch mapping of the target. */
 struct query {
     uint64_t ops;
     uint32_t count;
-    uint32_t end; /* QUERY_END_* */
-    uint64_t frame; /* rsp for rt_sigreturn: points to struct ucontext (uc_flags) */
+    uint32_t end;       /* QUERY_END_* */
+    uint64_t frame;     /* rsp for rt_sigreturn: points to struct ucontext (uc_flags) */
     uint64_t registers; /* for QUERY_END_JUMP: struct user_regs_struct to load, but rcx and r11 */
     uint64_t mask;      /* for QUERY_END_JUMP: the signal mask to set before */
 };
@@ -130,25 +135,26 @@ enum { QUERY_END_SIGRETURN = 0, QUERY_END_JUMP = 1 };
 
 /* Places the vDSO. The kernel's own lies where PARK_VDSO put it. */
 struct vdso_plan {
-    uint64_t address;  /* of the frozen [vdso] */
+    uint64_t address; /* of the frozen [vdso] */
     uint64_t size;
-    uint64_t image;    /* address of its captured bytes */
-    uint64_t vvar;     /* lowest address of the frozen [vvar*] mappings that lie just below, or 0 */
+    uint64_t image; /* address of its captured bytes */
+    uint64_t vvar;  /* lowest address of the frozen [vvar*] mappings that lie just below, or 0 */
     uint64_t vvar_size;
-    uint64_t entries;  /* struct vdso_entry[] */
+    uint64_t entries; /* struct vdso_entry[] */
     uint64_t entry_count;
 };
 struct vdso_entry {
     uint64_t name;   /* address of a string: __vdso_clock_gettime */
     uint32_t offset; /* in the frozen vDSO */
-    int32_t number;  /* system call to fall back on where this kernel's vDSO lacks the entry; -1 none */
+    int32_t
+        number; /* system call to fall back on where this kernel's vDSO lacks the entry; -1 none */
 };
 
 /* Turns a captured XSAVE area (standard form, offsets of the frozen processor) into this one's. */
 struct xstate_plan {
-    uint64_t area;     /* 64-byte aligned, in the signal frame; converted in place */
-    uint32_t size;     /* captured bytes */
-    uint32_t capacity; /* bytes that may be used at area, 4 for FP_XSTATE_MAGIC2 included */
+    uint64_t area;       /* 64-byte aligned, in the signal frame; converted in place */
+    uint32_t size;       /* captured bytes */
+    uint32_t capacity;   /* bytes that may be used at area, 4 for FP_XSTATE_MAGIC2 included */
     uint64_t components; /* struct xstate_component[64]: where each lies in the captured area */
 };
 struct xstate_component {
@@ -163,18 +169,20 @@ struct xstate_component {
 struct finish_plan {
     uint64_t page;      /* where the trampoline lies */
     uint64_t page_size; /* its size in bytes, a multiple of 4096 */
-    uint64_t template;  /* bytes to copy there, template_size of them; begins with trampoline magic */
+    uint64_t template;  /* bytes to copy there, template_size of them; begins with trampoline magic
+                         */
     uint64_t template_size;
     uint64_t code_offset; /* in the page: where FINISH may put its own code (at least 512 bytes) */
-    uint64_t frame_offset; /* in the page: the leader's frame goes here (16 mod 64 is kept aligned) */
-    uint64_t frame;       /* address of the leader's prepared frame: struct ucontext ... xstate */
-    uint64_t frame_size;  /* bytes to copy; pointers in it are moved along */
-    uint64_t unmap;       /* address of pairs {start, size}: thaw segments, parking, staging */
+    uint64_t
+        frame_offset;    /* in the page: the leader's frame goes here (16 mod 64 is kept aligned) */
+    uint64_t frame;      /* address of the leader's prepared frame: struct ucontext ... xstate */
+    uint64_t frame_size; /* bytes to copy; pointers in it are moved along */
+    uint64_t unmap;      /* address of pairs {start, size}: thaw segments, parking, staging */
     uint64_t unmap_count; /* at most 8 */
     uint64_t dumpable;    /* value for PR_SET_DUMPABLE, set last */
     uint64_t threads;     /* address of u64[]: cells with the tids of the other threads */
     uint64_t thread_count;
-    uint64_t gate;        /* address of u32: futex on which the other threads wait in RESUME */
+    uint64_t gate; /* address of u32: futex on which the other threads wait in RESUME */
 };
 
 #endif

@@ -36,6 +36,8 @@ export const BUILTINS = [
   'timer_create',
   'resume',
   'finish',
+  'open_execfn',
+  'note',
 ] as const;
 export type Builtin = (typeof BUILTINS)[number];
 

@@ -1,0 +1,125 @@
+/* The interpreter of thaw programs: what its files share. */
+#ifndef PROC2ELF_INTERPRETER_H
+#define PROC2ELF_INTERPRETER_H
+
+#include "arch/x86_64.h"
+#include "program.h"
+
+enum {
+    SYS_write = 1,
+    SYS_close = 3,
+    SYS_mmap = 9,
+    SYS_mprotect = 10,
+    SYS_munmap = 11,
+    SYS_rt_sigaction = 13,
+    SYS_rt_sigprocmask = 14,
+    SYS_rt_sigreturn = 15,
+    SYS_pread64 = 17,
+    SYS_mremap = 25,
+    SYS_mincore = 27,
+    SYS_getpid = 39,
+    SYS_clone = 56,
+    SYS_exit = 60,
+    SYS_wait4 = 61,
+    SYS_kill = 62,
+    SYS_ptrace = 101,
+    SYS_rt_sigtimedwait = 128,
+    SYS_rt_sigqueueinfo = 129,
+    SYS_prctl = 157,
+    SYS_gettid = 186,
+    SYS_futex = 202,
+    SYS_timer_create = 222,
+    SYS_timer_delete = 226,
+    SYS_clock_gettime = 228,
+    SYS_exit_group = 231,
+    SYS_openat = 257,
+    SYS_unshare = 272,
+    SYS_read = 0,
+    SYS_prlimit64 = 302,
+    SYS_process_vm_readv = 310,
+    SYS_process_vm_writev = 311,
+    SYS_clone3 = 435,
+    SYS_close_range = 436,
+};
+
+enum {
+    EPERM = 1,
+    ENOENT = 2,
+    ESRCH = 3,
+    EINTR = 4,
+    EAGAIN = 11,
+    ENOMEM = 12,
+    EEXIST = 17,
+    EINVAL = 22,
+    ENOSYS = 38,
+};
+
+#define CALL0(n) syscall6(n, 0, 0, 0, 0, 0, 0)
+#define CALL1(n, a) syscall6(n, (uint64_t)(a), 0, 0, 0, 0, 0)
+#define CALL2(n, a, b) syscall6(n, (uint64_t)(a), (uint64_t)(b), 0, 0, 0, 0)
+#define CALL3(n, a, b, c) syscall6(n, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), 0, 0, 0)
+#define CALL4(n, a, b, c, d)                                                                       \
+    syscall6(n, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d), 0, 0)
+#define CALL5(n, a, b, c, d, e)                                                                    \
+    syscall6(n, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d), (uint64_t)(e), 0)
+#define CALL6(n, a, b, c, d, e, f)                                                                 \
+    syscall6(n, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d), (uint64_t)(e),         \
+             (uint64_t)(f))
+
+#define EXIT_CANNOT_THAW 125
+#define PAGE 4096ull
+
+static inline int failed(int64_t result) {
+    return result < 0 && result > -4096;
+}
+
+/* memory.c */
+void copy(void *to, const void *from, uint64_t size);
+int same(const void *a, const void *b, uint64_t size);
+uint64_t length(const char *text);
+int equal(const char *a, const char *b);
+int64_t read_self(void *to, uint64_t from, uint64_t size);
+
+/* errno.c */
+const char *errno_name(int64_t error);
+
+/* print.c: one line, written by one write(2). */
+struct line {
+    uint32_t used;
+    char text[1000];
+};
+void line_start(struct line *line, struct thaw_header *header); /* "<name>: " */
+void line_text(struct line *line, const char *text);
+void line_number(struct line *line, int64_t value);
+void line_hex(struct line *line, uint64_t value);
+void line_error(struct line *line, int64_t result);
+void line_end(struct line *line);
+
+/* run.c */
+struct thaw_header *header(void);
+void run(uint32_t program);
+int has_flag(uint32_t flag);
+void set_flag(uint32_t flag);
+/* Prints what failed and ends the process, or under --check notes it and returns. */
+void fail(const char *label, const char *reason, int64_t result);
+__attribute__((noreturn)) void quit(int status);
+
+/* task.c */
+int64_t spawn(uint64_t program, uint64_t tid, uint64_t stack_top);
+void barrier(uint32_t *arrived, uint32_t parties);
+void futex_wait(uint32_t *word, uint32_t value);
+void futex_wake(uint32_t *word);
+int64_t fix_tid(uint64_t address, uint32_t old, uint64_t fs_base);
+int64_t create_timer(uint64_t clock, uint64_t event, int32_t id);
+
+/* become.c, clock.c, vdso.c, xstate.c, finish.c: the built-ins. */
+int64_t become(int64_t pid);
+int64_t time_namespace(int64_t monotonic, int64_t boottime);
+int64_t park_vdso(uint64_t address, uint64_t size);
+int64_t place_vdso(const struct vdso_plan *plan);
+int64_t convert_xstate(const struct xstate_plan *plan);
+uint64_t xcr0(void);
+__attribute__((noreturn)) void resume(uint64_t frame, uint32_t *gate);
+int64_t finish(const struct finish_plan *plan);
+
+#endif

@@ -1,0 +1,63 @@
+/* The start of an image: the kernel's stack is read, the command line is understood. */
+#include "interpreter.h"
+
+enum { AT_NULL = 0, AT_EXECFN = 31, AT_SYSINFO_EHDR = 33 };
+enum { SIG_BLOCK = 0 };
+
+static void remember_name(struct thaw_header *h, const char *path) {
+    const char *name = path;
+    uint32_t i;
+    for (; *path; path++)
+        if (*path == '/' && path[1])
+            name = path + 1;
+    for (i = 0; name[i] && i < sizeof h->name - 1; i++)
+        h->name[i] = name[i];
+    h->name[i] = 0;
+}
+
+/* Finds the program to run; flags are set on the way. */
+static uint32_t parse(struct thaw_header *h, char **arguments) {
+    const struct option *options = (const struct option *)h->options;
+    uint32_t program = 0;
+    for (; *arguments; arguments++) {
+        const struct option *option = 0;
+        for (uint32_t i = 0; i < h->option_count && !option; i++)
+            if (equal((const char *)options[i].name, *arguments))
+                option = &options[i];
+        if (!option) {
+            struct line line;
+            line_start(&line, h);
+            line_text(&line, "unknown argument ");
+            line_text(&line, *arguments);
+            line_end(&line);
+            return h->usage_program;
+        }
+        h->flags = (h->flags & ~option->clear) | option->set;
+        if (option->program)
+            program = option->program - 1;
+    }
+    return program;
+}
+
+void thaw_main(uint64_t *stack);
+
+void thaw_main(uint64_t *stack) {
+    struct thaw_header *h = header();
+    uint64_t all = ~0ull;
+    uint64_t count = stack[0];
+    char **arguments = (char **)(stack + 1);
+    uint64_t *vector = stack + 1 + count + 1;
+    CALL4(SYS_rt_sigprocmask, SIG_BLOCK, &all, 0, 8);
+    while (*vector++)
+        ;
+    for (; vector[0] != AT_NULL; vector += 2) {
+        if (vector[0] == AT_EXECFN)
+            h->execfn = vector[1];
+        if (vector[0] == AT_SYSINFO_EHDR)
+            h->sysinfo_ehdr = vector[1];
+    }
+    h->pid = (uint64_t)CALL0(SYS_getpid);
+    remember_name(h, count ? arguments[0] : "frozen");
+    run(parse(h, count ? arguments + 1 : arguments));
+    quit(0);
+}

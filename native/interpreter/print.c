@@ -1,0 +1,44 @@
+/* Messages: one line each, written at once so that lines of several threads do not mix. */
+#include "interpreter.h"
+
+void line_text(struct line *line, const char *text) {
+    while (*text && line->used < sizeof line->text - 1)
+        line->text[line->used++] = *text++;
+}
+
+void line_start(struct line *line, struct thaw_header *header) {
+    line->used = 0;
+    line_text(line, header->name);
+    line_text(line, ": ");
+}
+
+static void digits(struct line *line, uint64_t value, uint32_t base) {
+    char text[24];
+    uint32_t at = sizeof text;
+    text[--at] = 0;
+    do {
+        text[--at] = "0123456789abcdef"[value % base];
+        value /= base;
+    } while (value);
+    line_text(line, text + at);
+}
+
+void line_number(struct line *line, int64_t value) {
+    if (value < 0)
+        line_text(line, "-");
+    digits(line, value < 0 ? -(uint64_t)value : (uint64_t)value, 10);
+}
+
+void line_hex(struct line *line, uint64_t value) {
+    line_text(line, "0x");
+    digits(line, value, 16);
+}
+
+void line_error(struct line *line, int64_t result) {
+    line_text(line, errno_name(-result));
+}
+
+void line_end(struct line *line) {
+    line->text[line->used++] = '\n';
+    CALL3(SYS_write, 2, line->text, line->used);
+}

@@ -1,0 +1,116 @@
+/* Threads: making them, waiting for each other, correcting what C libraries remember of their ids.
+ */
+#include "interpreter.h"
+
+enum {
+    CLONE_VM = 0x100,
+    CLONE_FS = 0x200,
+    CLONE_FILES = 0x400,
+    CLONE_SIGHAND = 0x800,
+    CLONE_THREAD = 0x10000,
+    CLONE_SYSVSEM = 0x40000,
+    FUTEX_WAIT = 0,
+    FUTEX_WAKE = 1,
+    PR_TIMER_CREATE_RESTORE_IDS = 77,
+    MOST_TIMER_IDS = 65536,
+};
+
+/* struct clone_args of linux/sched.h, with set_tid (Linux 5.5). */
+struct clone_args {
+    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
+        set_tid_size;
+};
+
+static void thread_entry(void *program) {
+    run((uint32_t)(uint64_t)program);
+    for (;;)
+        CALL1(SYS_exit, 0);
+}
+
+/* Bytes below the top that a thread's stack has; the planner reserves as many. */
+#define THREAD_STACK 8192
+
+int64_t spawn(uint64_t program, uint64_t tid, uint64_t stack_top) {
+    uint64_t flags =
+        CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+    int32_t wanted = (int32_t)tid;
+    struct clone_args args = {.flags = flags,
+                              .stack = stack_top - THREAD_STACK,
+                              .stack_size = THREAD_STACK,
+                              .set_tid = (uint64_t)&wanted,
+                              .set_tid_size = 1};
+    if (tid != 0 && !has_flag(FLAG_NEW_IDS)) {
+        int64_t result = clone3_on(&args, sizeof args, thread_entry, (void *)program);
+        if (!failed(result) || has_flag(FLAG_PID_SAME))
+            return result;
+        struct line line;
+        line_start(&line, header());
+        line_text(&line, "thread id ");
+        line_number(&line, (int64_t)tid);
+        line_text(&line, result == -EEXIST ? " is taken" : " is not to be had (");
+        if (result != -EEXIST) {
+            line_error(&line, result);
+            line_text(&line, ")");
+        }
+        line_text(&line, ": threads run under new ids");
+        line_end(&line);
+        set_flag(FLAG_NEW_IDS);
+    }
+    return clone_on(flags, stack_top, thread_entry, (void *)program);
+}
+
+void futex_wait(uint32_t *word, uint32_t value) {
+    CALL4(SYS_futex, word, FUTEX_WAIT, value, 0);
+}
+
+void futex_wake(uint32_t *word) {
+    CALL3(SYS_futex, word, FUTEX_WAKE, 0x7fffffff);
+}
+
+void barrier(uint32_t *arrived, uint32_t parties) {
+    uint32_t count = __atomic_add_fetch(arrived, 1, __ATOMIC_SEQ_CST);
+    if (count == parties)
+        futex_wake(arrived);
+    for (; count < parties; count = __atomic_load_n(arrived, __ATOMIC_SEQ_CST))
+        futex_wait(arrived, count);
+}
+
+/* Where musl (1.1.20 and later) keeps the id: struct pthread, `tid`. */
+#define MUSL_TID 48
+
+int64_t fix_tid(uint64_t address, uint32_t old, uint64_t fs_base) {
+    uint32_t tid = (uint32_t)CALL0(SYS_gettid), word;
+    uint64_t self;
+    if (tid == old)
+        return 0;
+    if (address && !read_self(&word, address, sizeof word) && word == old) {
+        *(volatile uint32_t *)address = tid; /* glibc: struct pthread, `tid` */
+        return 1;
+    }
+    if (fs_base && !read_self(&self, fs_base, sizeof self) && self == fs_base &&
+        !read_self(&word, fs_base + MUSL_TID, sizeof word) && word == old) {
+        *(volatile uint32_t *)(fs_base + MUSL_TID) = tid;
+        return 2;
+    }
+    return 0;
+}
+
+int64_t create_timer(uint64_t clock, uint64_t event, int32_t id) {
+    /* Since Linux 6.15 the id may be asked for; before, ids are handed out in ascending order. */
+    if (!failed(CALL5(SYS_prctl, PR_TIMER_CREATE_RESTORE_IDS, 1, 0, 0, 0))) {
+        int32_t wanted = id;
+        int64_t result = CALL3(SYS_timer_create, clock, event, &wanted);
+        CALL5(SYS_prctl, PR_TIMER_CREATE_RESTORE_IDS, 0, 0, 0, 0);
+        return result;
+    }
+    for (int32_t i = 0; i < MOST_TIMER_IDS; i++) {
+        int32_t got = 0;
+        int64_t result = CALL3(SYS_timer_create, clock, event, &got);
+        if (failed(result) || got == id)
+            return result;
+        CALL1(SYS_timer_delete, got);
+        if (got > id)
+            return -EEXIST;
+    }
+    return -EEXIST;
+}
