@@ -1,0 +1,106 @@
+/** System calls on descriptors as operations, with the text that strace would print. */
+
+import type { Arena } from '../arena.js';
+import { call, type Extra, show } from '../calls.js';
+import { AT_FDCWD, F, FD_CLOEXEC, O, openFlagNames } from '../flags.js';
+import type { Op, Operand } from '../program.js';
+
+/** openat(2) of an absolute path. */
+export function open(arena: Arena, path: string, flags: number, extra: Extra = {}): Op {
+  return call('openat', [AT_FDCWD, arena.string(path), flags, 0], {
+    text: `openat(AT_FDCWD, ${JSON.stringify(path)}, ${openFlagNames(flags)})`,
+    ...extra,
+  });
+}
+
+/** dup3(2). */
+export function duplicate(from: Operand, to: number, closeOnExec: boolean, extra: Extra = {}): Op {
+  return call('dup3', [from, to, closeOnExec ? O.CLOEXEC : 0], {
+    text: `dup3(${show(from)}, ${to}, ${closeOnExec ? 'O_CLOEXEC' : '0'})`,
+    ...extra,
+  });
+}
+
+export function close(fd: Operand): Op {
+  return call('close', [fd], { check: { kind: 'none' } });
+}
+
+/** close_range(2), both ends included; nothing for an empty range. */
+export function closeRange(first: number, last: number): Op[] {
+  if (first > last) return [];
+  const end = last === 0xffff_ffff ? '~0U' : String(last);
+  return [
+    call('close_range', [first, last, 0], {
+      label: "cannot close descriptors that are not the program's",
+      text: `close_range(${first}, ${end}, 0)`,
+    }),
+  ];
+}
+
+/** fcntl(2). `shown`: the argument in words. */
+export function control(
+  fd: Operand,
+  command: keyof typeof F,
+  argument: Operand,
+  shown: string,
+  extra: Extra = {},
+): Op {
+  return call('fcntl', [fd, F[command], argument], {
+    text: `fcntl(${show(fd)}, F_${command}${shown === '' ? '' : `, ${shown}`})`,
+    ...extra,
+  });
+}
+
+export function setCloseOnExec(fd: number): Op {
+  return control(fd, 'SETFD', FD_CLOEXEC, 'FD_CLOEXEC');
+}
+
+/** What F_SETFL can set; the rest is given when a file is opened. */
+const SETTABLE = O.APPEND | O.NONBLOCK | O.DIRECT | O.NOATIME;
+
+/** The part of a description's flags that F_SETFL decides. */
+export function settable(flags: number): number {
+  return flags & SETTABLE;
+}
+
+/** F_SETFL with what it can set of `flags`. */
+export function setFlags(fd: number, flags: number, extra: Extra = {}): Op {
+  return control(
+    fd,
+    'SETFL',
+    settable(flags),
+    openFlagNames(settable(flags)).replace(/^O_RDONLY\|?/, '') || '0',
+    extra,
+  );
+}
+
+/** lseek(2) from the start; must get there. */
+export function seek(fd: Operand, offset: bigint, extra: Extra = {}): Op {
+  return call('lseek', [fd, offset, 0], {
+    check: { kind: 'equal', expected: offset },
+    text: `lseek(${show(fd)}, ${offset}, SEEK_SET)`,
+    ...extra,
+  });
+}
+
+/** write(2) of bytes; all of them must go. */
+export function write(arena: Arena, fd: Operand, bytes: Uint8Array, extra: Extra = {}): Op {
+  return call('write', [fd, arena.bytes(bytes), bytes.length], {
+    check: { kind: 'equal', expected: bytes.length },
+    text: `write(${show(fd)}, [${bytes.length} bytes], ${bytes.length})`,
+    ...extra,
+  });
+}
+
+const PR_GET_NO_NEW_PRIVS = 39;
+
+/**
+ * Jumps to a mark unless a cell holds 0. Programs jump on errors only, and this call is one that
+ * does nothing but to fail with EINVAL where its second argument is not 0.
+ */
+export function jumpUnlessZero(cell: Operand, jump: string): Op {
+  return call('prctl', [PR_GET_NO_NEW_PRIVS, cell, 0, 0, 0], {
+    check: { kind: 'ok', tolerated: ['EINVAL'], jump },
+    text: `jump to ${jump} unless ${show(cell)} == 0`,
+  });
+}

@@ -1,0 +1,189 @@
+/** Files opened again by path: they must be what they were, and no shorter than the offset. */
+import type { OpenFileOf } from '../../snapshot/descriptors.js';
+import type { Extra } from '../calls.js';
+import { call, show } from '../calls.js';
+import { O } from '../flags.js';
+import type { Op, Operand } from '../program.js';
+import type { Bench, Place } from './bench.js';
+import { close, jumpUnlessZero, open, seek, setFlags } from './calls.js';
+import { testLocks } from './locks.js';
+import type { KindPlanner } from './planner.js';
+
+/** What open(2) is given again. What made or cut the file short is not among it. */
+const REOPENED =
+  O.ACCMODE |
+  O.APPEND |
+  O.NONBLOCK |
+  O.DSYNC |
+  O.SYNC |
+  O.DIRECT |
+  O.LARGEFILE |
+  O.DIRECTORY |
+  O.NOFOLLOW |
+  O.NOATIME |
+  O.PATH;
+const AT_EMPTY_PATH = 0x1000;
+const STATX_BASIC_STATS = 0x7ff;
+/** Offsets in `struct statx`. */
+const STX = { MODE: 28n, SIZE: 40n, RDEV_MAJOR: 128n, RDEV_MINOR: 132n };
+const S_IFMT = 0o170000;
+const TYPES: Readonly<Record<string, { bits: number; name: string }>> = {
+  regular: { bits: 0o100000, name: 'regular file' },
+  directory: { bits: 0o040000, name: 'directory' },
+  device: { bits: 0o020000, name: 'character device' },
+  fifo: { bits: 0o010000, name: 'FIFO' },
+  socket: { bits: 0o140000, name: 'socket' },
+  symlink: { bits: 0o120000, name: 'symbolic link' },
+};
+
+export const file: KindPlanner<OpenFileOf<'file'>> = {
+  make: (file, place, { bench }) => {
+    const label = labelOf(file, place);
+    return [
+      ...bench.create(
+        (closeOnExec) => openOf(file, closeOnExec, bench, { label }),
+        place.at,
+        place.closeOnExec,
+      ),
+      ...verify(file, place.at, label, bench),
+      ...position(file, place.at, label, bench),
+      // O_NONBLOCK was only there so that a FIFO at the chosen path cannot block.
+      ...(file.type === 'chosen' && !(file.flags & O.PATH)
+        ? [setFlags(place.at, file.flags, { label })]
+        : []),
+    ];
+  },
+  check: (file, place, { bench }) => {
+    const label = labelOf(file, place);
+    const fd = bench.arena.cell(-1n);
+    const failed = bench.mark();
+    return [
+      openOf(file, true, bench, { label, result: fd }),
+      // The failure has been told; nothing more is to be said of this file.
+      call('fcntl', [fd, 1], {
+        check: { kind: 'ok', tolerated: ['EBADF'], jump: failed },
+        text: `fcntl(${show(fd)}, F_GETFD)`,
+      }),
+      ...verify(file, fd, label, bench),
+      ...position(file, fd, label, bench),
+      ...testLocks(file, fd, label, bench),
+      close(fd),
+      { op: 'mark', name: failed },
+    ];
+  },
+};
+
+function labelOf({ path }: OpenFileOf<'file'>, { name }: Place): string {
+  return `cannot reopen ${path} (${name})`;
+}
+
+function openOf(file: OpenFileOf<'file'>, closeOnExec: boolean, bench: Bench, extra: Extra): Op {
+  const chosen = O.ACCMODE | O.APPEND | O.DSYNC | O.SYNC | O.PATH;
+  const flags = file.type === 'chosen' ? (file.flags & chosen) | O.NONBLOCK : file.flags & REOPENED;
+  return open(bench.arena, file.path, flags | O.NOCTTY | (closeOnExec ? O.CLOEXEC : 0), extra);
+}
+
+/** What stands at the path must be of the type that it was; a device the same one. */
+function verify(file: OpenFileOf<'file'>, fd: Operand, label: string, bench: Bench): Op[] {
+  const type = TYPES[file.type];
+  if (!type) return [];
+  const ops: Op[] = [
+    stat(fd, label, bench),
+    {
+      op: 'test',
+      address: bench.scratch + STX.MODE,
+      width: 2,
+      mask: BigInt(S_IFMT),
+      // A block device is found only with O_PATH; its number tells it.
+      check: file.device ? { kind: 'none' } : { kind: 'equal', expected: type.bits },
+      label,
+      reason: `it is no longer a ${type.name}`,
+      text: `test statx.stx_mode & S_IFMT == 0${type.bits.toString(8)}`,
+    },
+  ];
+  if (file.device) {
+    const { major, minor } = file.device;
+    const reason = `it is no longer the device ${major}:${minor}`;
+    ops.push(testWord(bench.scratch + STX.RDEV_MAJOR, major, 'stx_rdev_major', label, reason));
+    ops.push(testWord(bench.scratch + STX.RDEV_MINOR, minor, 'stx_rdev_minor', label, reason));
+  }
+  return ops;
+}
+
+function stat(fd: Operand, label: string, bench: Bench): Op {
+  return call('statx', [fd, bench.arena.string(''), AT_EMPTY_PATH, STATX_BASIC_STATS, bench.scratch], {
+    label,
+    text: `statx(${show(fd)}, "", AT_EMPTY_PATH, STATX_BASIC_STATS)`,
+  });
+}
+
+function testWord(address: bigint, expected: number, name: string, label: string, reason: string): Op {
+  return {
+    op: 'test',
+    address,
+    width: 4,
+    mask: 0xffff_ffffn,
+    check: { kind: 'equal', expected },
+    label,
+    reason,
+    text: `test statx.${name} == ${expected}`,
+  };
+}
+
+/** Puts the offset back, which the file must still reach, as far as it did. */
+function position(file: OpenFileOf<'file'>, fd: Operand, label: string, bench: Bench): Op[] {
+  const { offset, size, type, flags } = file;
+  if (offset === 0n || flags & O.PATH) return [];
+  if (type === 'chosen') return positionIfRegular(file, fd, label, bench);
+  const least = type === 'regular' ? smaller(size, offset) : offset;
+  return [
+    ...(type === 'regular' && least > 0n ? [atLeast(least, offset, label, bench)] : []),
+    seek(fd, offset, { label }),
+  ];
+}
+
+/** The size that {@link verify} found. */
+function atLeast(least: bigint, offset: bigint, label: string, bench: Bench): Op {
+  return {
+    op: 'test',
+    address: bench.scratch + STX.SIZE,
+    width: 8,
+    mask: 0xffff_ffff_ffff_ffffn,
+    check: { kind: 'atleast', expected: least },
+    label,
+    reason:
+      least === offset
+        ? `the file is shorter than the offset ${offset}`
+        : `the file is shorter than the ${least} bytes it had`,
+    text: `test statx.stx_size >= ${least}`,
+  };
+}
+
+/** Whatever the user has chosen: a device or a FIFO has no offset. */
+function positionIfRegular(file: OpenFileOf<'file'>, fd: Operand, label: string, bench: Bench): Op[] {
+  const { offset, size } = file;
+  const end = bench.mark();
+  const mode = bench.arena.cell();
+  const differs = bench.arena.cell();
+  const wanted = bench.arena.cell(BigInt(TYPES.regular!.bits));
+  return [
+    stat(fd, label, bench),
+    {
+      op: 'test',
+      address: bench.scratch + STX.MODE,
+      width: 2,
+      mask: BigInt(S_IFMT),
+      check: { kind: 'none' },
+      result: mode,
+    },
+    { op: 'compare', left: mode.cell, right: wanted.cell, size: 8, check: { kind: 'none' }, result: differs },
+    jumpUnlessZero(differs, end),
+    atLeast(smaller(size, offset), offset, label, bench),
+    seek(fd, offset, { label }),
+    { op: 'mark', name: end },
+  ];
+}
+
+function smaller(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
+}

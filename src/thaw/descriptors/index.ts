@@ -1,0 +1,127 @@
+/** Plans the descriptor table: a pure function from the captured table to operations. */
+import type { Process } from '../../snapshot/schema.js';
+import type { Arena } from '../arena.js';
+import { Flag, type Op } from '../program.js';
+import { Bench, STANDARD } from './bench.js';
+import { closeRange, duplicate } from './calls.js';
+import { innerFirst } from './epoll.js';
+import { plannerOf } from './kinds.js';
+import { planLocks } from './locks.js';
+import { planObjects } from './objects.js';
+import { fillPipes, makePipes, pipePlaces } from './pipe.js';
+import type { Tools } from './planner.js';
+import { placeStandard, planStreamFlags, planStreams } from './stream.js';
+import { planTerminal } from './terminal.js';
+
+/** What planning descriptors needs. */
+export interface DescriptorPlanContext {
+  readonly arena: Arena;
+  readonly process: Pick<Process, 'descriptors' | 'objects'>;
+  /** The image, open for reading, at a number above all of the process's. */
+  readonly imageFd: number;
+  /** From here on up, no number is used by anybody else; above `imageFd`. */
+  readonly firstTemporary: number;
+}
+
+/** Operations in three parts. Between the first two, memory is mapped. */
+export interface DescriptorPlan {
+  /** Descriptor of each memory object, open between `open` and `finish`; `null` for shared anonymous memory. */
+  readonly objects: readonly (number | null)[];
+  /**
+   * Makes everything but 0, 1 and 2, which stay the streams of the image; closes what was inherited.
+   * Under `--check`: tests instead whether the files are there, and what they were.
+   */
+  readonly open: readonly Op[];
+  /**
+   * Just before the start: seals, closes whatever is not of the table (but the image), takes locks,
+   * places 0, 1 and 2, sets the terminal's modes. Does nothing under `--check`.
+   */
+  readonly finish: readonly Op[];
+}
+
+const LAST = 0xffff_ffff;
+
+/** Plans the descriptors and memory objects of a process. */
+export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan {
+  const { arena, process, imageFd, firstTemporary } = context;
+  const bench = new Bench(arena, process.descriptors, imageFd, firstTemporary);
+  const objects = planObjects(process.objects, bench);
+  const tools: Tools = { bench, objects: objects.fds, pipes: pipePlaces(bench) };
+  const locks = planLocks(bench);
+  const open = [
+    ...closeRange(STANDARD, imageFd - 1),
+    ...closeRange(imageFd + 1, LAST),
+    ...objects.ops,
+    ...makePipes(tools),
+    ...makeAll(tools),
+    ...innerFirst(bench.table.files).flatMap((index) => connect(index, tools)),
+    ...fillPipes(tools),
+  ];
+  const finish = [
+    ...objects.seal,
+    ...closeOthers(bench, firstTemporary),
+    ...locks.early,
+    ...placeStandard(bench),
+    ...locks.late,
+    ...planStreamFlags(bench),
+    ...planTerminal(bench),
+  ];
+  return {
+    objects: objects.fds,
+    open: [...planStreams(bench), ...onlyCheck(checkAll(tools)), ...unlessCheck(open)],
+    finish: unlessCheck(finish),
+  };
+}
+
+/** Makes every description, and the other descriptors that share it. */
+function makeAll(tools: Tools): Op[] {
+  const { bench } = tools;
+  return bench.places.flatMap((place) => {
+    const file = bench.table.files[place.index]!;
+    const ops = plannerOf(file).make(file, place, tools);
+    for (const { fd, closeOnExec } of place.descriptors) {
+      if (fd < STANDARD || fd === place.at) continue;
+      bench.opened(fd);
+      ops.push(duplicate(place.at, fd, closeOnExec, { label: `cannot make descriptor ${fd}` }));
+    }
+    return ops;
+  });
+}
+
+function connect(index: number, tools: Tools): Op[] {
+  const file = tools.bench.table.files[index]!;
+  return plannerOf(file).connect?.(file, tools.bench.places[index]!, tools) ?? [];
+}
+
+/** One test for all descriptions that would be tested alike. */
+function checkAll(tools: Tools): Op[] {
+  const seen = new Set<string>();
+  return tools.bench.places.flatMap((place) => {
+    const file = tools.bench.table.files[place.index]!;
+    const key =
+      file.kind === 'file' ? [file.path, file.flags, file.offset, file.locks.length].join(' ') : place.name;
+    if (seen.has(key)) return [];
+    seen.add(key);
+    return plannerOf(file).check?.(file, place, tools) ?? [];
+  });
+}
+
+/** Closes whatever is not of the table: also what was opened for mappings. */
+function closeOthers({ table, imageFd }: Bench, firstTemporary: number): Op[] {
+  const ops: Op[] = [];
+  let next = STANDARD;
+  for (const fd of table.descriptors.map((descriptor) => descriptor.fd).sort((a, b) => a - b)) {
+    if (fd < STANDARD) continue;
+    ops.push(...closeRange(next, fd - 1));
+    next = fd + 1;
+  }
+  return [...ops, ...closeRange(next, imageFd - 1), ...closeRange(firstTemporary + STANDARD, LAST)];
+}
+
+function unlessCheck(ops: readonly Op[]): Op[] {
+  return ops.map((op) => (op.op === 'mark' ? op : { ...op, unless: (op.unless ?? 0) | Flag.CHECK }));
+}
+
+function onlyCheck(ops: readonly Op[]): Op[] {
+  return ops.map((op) => (op.op === 'mark' ? op : { ...op, when: (op.when ?? 0) | Flag.CHECK }));
+}

@@ -1,0 +1,23 @@
+/** The table of kinds: how each is made again. */
+import type { OpenFile, OpenFileKind, OpenFileOf } from '../../snapshot/descriptors.js';
+import { epoll } from './epoll.js';
+import { eventfd } from './eventfd.js';
+import { file } from './file.js';
+import { object } from './object.js';
+import { pipe } from './pipe.js';
+import type { KindPlanner } from './planner.js';
+import { stream } from './stream.js';
+
+const KINDS: { readonly [K in OpenFileKind]: KindPlanner<OpenFileOf<K>> } = {
+  stream,
+  file,
+  object,
+  pipe,
+  eventfd,
+  epoll,
+};
+
+/** The planner of a description's kind. */
+export function plannerOf({ kind }: OpenFile): KindPlanner<OpenFile> {
+  return KINDS[kind];
+}

@@ -1,0 +1,21 @@
+/** Descriptions of deleted files and memfds: the memory object, opened again. */
+import type { OpenFileOf } from '../../snapshot/descriptors.js';
+import { O } from '../flags.js';
+import { open, seek } from './calls.js';
+import type { KindPlanner } from './planner.js';
+
+/** O_DIRECT means nothing to memory, and older kernels refuse it. */
+const REOPENED = O.ACCMODE | O.APPEND | O.NONBLOCK | O.DSYNC | O.SYNC | O.LARGEFILE | O.NOATIME;
+
+export const object: KindPlanner<OpenFileOf<'object'>> = {
+  make: ({ object, flags, offset }, place, { bench, objects }) => {
+    const label = `cannot open memory object ${object} (${place.name})`;
+    const path = `/proc/self/fd/${objects[object] ?? -1}`;
+    const reopen = (closeOnExec: boolean) =>
+      open(bench.arena, path, (flags & REOPENED) | (closeOnExec ? O.CLOEXEC : 0), { label });
+    return [
+      ...bench.create(reopen, place.at, place.closeOnExec),
+      ...(offset > 0n ? [seek(place.at, offset, { label })] : []),
+    ];
+  },
+};

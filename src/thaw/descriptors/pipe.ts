@@ -1,0 +1,147 @@
+/** Pipes and FIFOs: made first, so that their ends can be placed; filled last, when nothing waits on them yet. */
+import type { OpenFileOf } from '../../snapshot/descriptors.js';
+import { call, tolerate } from '../calls.js';
+import { O } from '../flags.js';
+import type { Op } from '../program.js';
+import type { Bench, Place } from './bench.js';
+import { close, control, duplicate, open, setFlags, settable, write } from './calls.js';
+import { file } from './file.js';
+import type { KindPlanner, PipePlace, Tools } from './planner.js';
+
+const REOPENED = O.ACCMODE | O.APPEND | O.NONBLOCK | O.DIRECT | O.LARGEFILE;
+
+export const pipe: KindPlanner<OpenFileOf<'pipe'>> = {
+  make: (description, place, { bench, pipes }) => {
+    const { reader, writer } = pipes[description.pipe]!;
+    const { path } = bench.table.pipes[description.pipe]!;
+    const source = description.end === 'write' ? writer : reader;
+    const label = labelOf(path, place.name);
+    if (isFirst(description, place.index, bench)) {
+      bench.opened(place.at);
+      return [
+        duplicate(source, place.at, place.closeOnExec, { label }),
+        ...(settable(description.flags) ? [setFlags(place.at, description.flags, { label })] : []),
+      ];
+    }
+    // Another description of the same end: opened, without waiting for the other end.
+    const flags = (description.flags & REOPENED) | O.NONBLOCK;
+    return [
+      ...bench.create(
+        (closeOnExec) =>
+          open(bench.arena, `/proc/self/fd/${source}`, flags | (closeOnExec ? O.CLOEXEC : 0), { label }),
+        place.at,
+        place.closeOnExec,
+      ),
+      ...(description.flags & O.NONBLOCK ? [] : [setFlags(place.at, description.flags, { label })]),
+    ];
+  },
+  check: (description, place, tools) => {
+    const { path } = tools.bench.table.pipes[description.pipe]!;
+    if (path === '') return [];
+    return file.check!({ ...asFile(path), locks: description.locks }, place, tools);
+  },
+};
+
+function labelOf(path: string, name: string): string {
+  return path === '' ? `cannot make a pipe (${name})` : `cannot reopen ${path} (${name})`;
+}
+
+/** A FIFO as what must be found at its path. */
+function asFile(path: string): OpenFileOf<'file'> {
+  return {
+    ...{ kind: 'file', type: 'fifo', path, flags: O.RDWR | O.NONBLOCK, locks: [] },
+    ...{ offset: 0n, size: 0n, device: null },
+  };
+}
+
+/**
+ * pipe2(2) gives one description of each end: the first of the process takes it. The ends of a FIFO
+ * are all opened, and so are descriptions that read and write.
+ */
+function isFirst(description: OpenFileOf<'pipe'>, index: number, { table }: Bench): boolean {
+  if (description.end === 'both' || table.pipes[description.pipe]!.path !== '') return false;
+  return index === firstOf(description.pipe, description.end, table.files);
+}
+
+function firstOf(pipe: number, end: 'read' | 'write', files: Bench['table']['files']): number {
+  return files.findIndex((file) => file.kind === 'pipe' && file.pipe === pipe && file.end === end);
+}
+
+/** The numbers at which pipes stand while they are made. */
+export function pipePlaces(bench: Bench): PipePlace[] {
+  return bench.table.pipes.map(({ path }) => {
+    const reader = bench.temporary();
+    return { reader, writer: path === '' ? bench.temporary() : reader };
+  });
+}
+
+/** Makes the pipes at temporary numbers. */
+export function makePipes(tools: Tools): Op[] {
+  const { bench, pipes } = tools;
+  return bench.table.pipes.flatMap(({ path, capacity }, index): Op[] => {
+    const place = pipes[index]!;
+    const user = bench.table.files.findIndex((file) => file.kind === 'pipe' && file.pipe === index);
+    const name = bench.places[user]?.name ?? `pipe ${index}`;
+    const label = labelOf(path, name);
+    return [
+      ...(path === '' ? makePipe(place, label, bench) : openFifo(path, place, name, tools)),
+      // Above fs.pipe-max-size takes a privilege; the content may fit all the same.
+      control(place.writer, 'SETPIPE_SZ', capacity, String(capacity), { label, check: tolerate('EPERM') }),
+    ];
+  });
+}
+
+function makePipe({ reader, writer }: PipePlace, label: string, bench: Bench): Op[] {
+  // Two ints. An operand is a whole word, of which the kernel takes the lower half as a descriptor.
+  const pair = bench.arena.reserve(16);
+  const [first, second] = [{ cell: pair }, { cell: pair + 4n }];
+  bench.opened(reader);
+  bench.opened(writer);
+  return [
+    call('pipe2', [pair, O.CLOEXEC], { label, text: 'pipe2([], O_CLOEXEC)' }),
+    duplicate(first, reader, true, { label }),
+    duplicate(second, writer, true, { label }),
+    close(first),
+    close(second),
+  ];
+}
+
+function openFifo(path: string, { reader }: PipePlace, name: string, tools: Tools): Op[] {
+  const place: Place = { index: -1, at: reader, closeOnExec: true, descriptors: [], name };
+  return file.make(asFile(path), place, tools);
+}
+
+/** Writes what was in the pipes, and closes the temporary numbers: an end that nobody has is closed with them. */
+export function fillPipes({ bench, pipes }: Tools): Op[] {
+  return bench.table.pipes.flatMap(({ content, path }, index): Op[] => {
+    const { reader, writer } = pipes[index]!;
+    const writers = bench.table.files.filter(
+      (file) => file.kind === 'pipe' && file.pipe === index && file.end !== 'read',
+    );
+    const packets = content.length > 1 || writers.some(({ flags }) => flags & O.DIRECT);
+    const user = bench.places.find((_, i) => {
+      const file = bench.table.files[i]!;
+      return file.kind === 'pipe' && file.pipe === index;
+    });
+    const label = `cannot fill ${path === '' ? 'a pipe' : path} (${user?.name ?? `pipe ${index}`})`;
+    const first = bench.table.files[firstOf(index, 'write', bench.table.files)];
+    const before = path === '' && first ? first.flags : 0;
+    const ops: Op[] = [];
+    if (content.length > 0) {
+      const mode = O.NONBLOCK | (packets ? O.DIRECT : 0);
+      ops.push(setFlags(writer, mode, { label }));
+      for (const bytes of content) {
+        ops.push(
+          write(bench.arena, writer, bytes, {
+            label,
+            reason: `its ${bytes.length} bytes do not fit into a pipe that this user may make (fs.pipe-max-size)`,
+          }),
+        );
+      }
+      ops.push(setFlags(writer, before, { label }));
+    }
+    bench.closed(reader);
+    bench.closed(writer);
+    return [...ops, ...[...new Set([reader, writer])].map(close)];
+  });
+}

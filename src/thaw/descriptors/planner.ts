@@ -1,0 +1,28 @@
+/** How a kind of open file description is made again. */
+import type { OpenFile } from '../../snapshot/descriptors.js';
+import type { Op } from '../program.js';
+import type { Bench, Place } from './bench.js';
+
+/** What all kinds draw on. */
+export interface Tools {
+  readonly bench: Bench;
+  /** Descriptor of each memory object; `null` for those that have none. */
+  readonly objects: readonly (number | null)[];
+  readonly pipes: readonly PipePlace[];
+}
+
+/** A pipe while it is made: one descriptor for each end; the same for both in the case of a FIFO. */
+export interface PipePlace {
+  readonly reader: number;
+  readonly writer: number;
+}
+
+/** A kind. Everything is emitted in this order: all `make`, duplicates, all `connect`. */
+export interface KindPlanner<F extends OpenFile> {
+  /** Makes the description at `place.at`. */
+  make(file: F, place: Place, tools: Tools): Op[];
+  /** What needs other descriptors to be in their places. */
+  connect?(file: F, place: Place, tools: Tools): Op[];
+  /** Under `--check`: what can be tested without making anything. */
+  check?(file: F, place: Place, tools: Tools): Op[];
+}
