@@ -19,18 +19,18 @@ export function script(name: string): string {
   return join(repository, 'test/targets', name);
 }
 
-function isExecutable(path: string): boolean {
+function allows(path: string, mode: number): boolean {
   try {
-    accessSync(path, constants.X_OK);
+    accessSync(path, mode);
     return true;
   } catch {
     return false;
   }
 }
 
-/** Full path of a program, looked up in PATH; undefined if it is not installed. */
+/** Full path of a program, looked up in PATH, or of any file; undefined if it is not there. */
 export function which(program: string): string | undefined {
-  if (program.includes('/')) return isExecutable(program) ? program : undefined;
+  if (program.includes('/')) return allows(program, constants.F_OK) ? program : undefined;
   const folders = (process.env.PATH ?? '').split(delimiter);
-  return folders.map((folder) => join(folder, program)).find(isExecutable);
+  return folders.map((folder) => join(folder, program)).find((path) => allows(path, constants.X_OK));
 }

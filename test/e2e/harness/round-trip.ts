@@ -1,5 +1,5 @@
 /** The main job as a test: start, freeze, end, thaw, and let the program judge. */
-import { chownSync } from 'node:fs';
+import { chownSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { leaveOut } from './needs.js';
@@ -26,6 +26,8 @@ export interface RoundTrip {
   readonly goesOn?: boolean;
   /** Ordinary user under whom the program, the tool and the image run; only for root to say. */
   readonly uid?: number;
+  /** The program looks for a file `go` instead of reading a line. */
+  readonly goFile?: boolean;
   /** Lines that the image may write to standard error. */
   readonly stderr?: RegExp;
   /** What to do once the program is ready, before it is frozen. */
@@ -67,6 +69,7 @@ export async function roundTrip(t: ExecutionContext<unknown>, trip: RoundTrip): 
     await original.goAndExpectOk();
   }
 
+  if (trip.goFile === true) writeFileSync(join(cwd, 'go'), '');
   const thawed = startLine(t, [...as, ...(trip.beforeImage ?? []), image, ...(trip.thaw ?? [])], launch);
   await thawed.goAndExpectOk();
   t.regex(thawed.stderr, trip.stderr ?? /^$/, 'the image says nothing on standard error');
