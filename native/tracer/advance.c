@@ -5,7 +5,7 @@
 #include <sys/wait.h>
 
 /* How long a thread may take from where injected code left it to its event stop. */
-#define PARK_MS 5000
+#define PARK_MS 10000
 
 /* Signals that the kernel raises for what an instruction did. */
 static bool is_fault(const siginfo_t *info) {

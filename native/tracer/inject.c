@@ -6,7 +6,7 @@
 #include <sys/syscall.h>
 
 /* A call or a query that takes longer is given up. */
-#define CALL_MS 10000
+#define CALL_MS 20000
 #define QUERY_MS 30000
 
 /* Selectors of 64-bit code; a thread may have been found in 32-bit code. */
@@ -76,21 +76,21 @@ static int call_once(struct thread *thread, const struct user_regs_struct *call,
     return error ? error : parked;
 }
 
-/* What the target would be left with if the command line died before it says so. */
-static void note_mapping(struct thread *thread, uint64_t gadget, uint64_t number,
-                         const uint64_t args[6], long result) {
-    if (number == SYS_mmap && (result > 0 || result < -4095)) {
-        target.scratch_tid = thread->tid;
-        target.scratch_gadget = gadget;
-        target.scratch_address = result;
-        target.scratch_size = args[1];
-    } else if (number == SYS_munmap && result == 0 && args[0] == target.scratch_address) {
-        target.scratch_size = 0;
-    }
+/* The command line may die before it can say that the mapping is to be removed. */
+static int note_mapping(struct thread *thread, uint64_t gadget, uint64_t number,
+                        const uint64_t args[6], long result) {
+    bool failed = result < 0 && result >= -4095;
+    if (number == SYS_mmap && !failed)
+        return scratch_note(thread->tid, gadget, result, args[1]);
+    if (number == SYS_munmap && !failed)
+        scratch_forget(args[0]);
+    return 0;
 }
 
 int inject_syscall(struct thread *thread, uint64_t gadget, uint64_t number, const uint64_t args[6],
                    int64_t *result, struct fault *fault) {
+    if (number == SYS_mmap && target.scratches == MAX_SCRATCH)
+        return ENOSPC;
     int error = engage(thread);
     if (error)
         return error;
@@ -108,7 +108,7 @@ int inject_syscall(struct thread *thread, uint64_t gadget, uint64_t number, cons
         error = call_once(thread, &call, &value, fault);
     while (!error && is_restart(value));
     if (!error)
-        note_mapping(thread, gadget, number, args, value);
+        error = note_mapping(thread, gadget, number, args, value);
     *result = value;
     return error;
 }

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -102,11 +103,8 @@ static bool serve_thread(struct header *header, struct thread *thread, const uin
         error = inject_syscall(thread, words[0], words[1], words + 2, &result, &fault);
         return reply_injected(header, error, &fault, &result, sizeof result);
     case VERB_SCRATCH:
-        target.scratch_tid = thread->tid;
-        target.scratch_gadget = words[0];
-        target.scratch_address = words[1];
-        target.scratch_size = words[2];
-        return reply_bytes(header, 0, NULL, 0);
+        error = scratch_note(thread->tid, words[0], words[1], words[2]);
+        return reply_bytes(header, error, NULL, 0);
     case VERB_RUN:
         error = inject_run(thread, words[0], words[1], words[2], &fault);
         return reply_injected(header, error, &fault, NULL, 0);
@@ -134,10 +132,10 @@ static bool serve(struct header *header, const uint64_t *words) {
 /* Waits for a request; meanwhile a target that is killed leaves no zombies. */
 static void await_request(void) {
     struct pollfd readable = {CHANNEL, POLLIN, 0};
-    with_exits_reaped(true);
+    with_stops_collected(true);
     while (poll(&readable, 1, -1) < 0 && errno == EINTR)
         ;
-    with_exits_reaped(false);
+    with_stops_collected(false);
 }
 
 static bool next_request(struct header *header, uint64_t words[MAX_WORDS]) {
@@ -154,6 +152,15 @@ static void ignore_signals(void) {
         signal(signals[i], SIG_IGN);
 }
 
+/*
+ * The target stands still while the tracer waits for a processor, and on a busy machine that can be
+ * seconds. It needs one only for moments. Without the privilege it goes as well.
+ */
+static void hurry(void) {
+    const struct sched_param priority = {.sched_priority = 1};
+    sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &priority);
+}
+
 int main(void) {
     struct stat channel;
     if (fstat(CHANNEL, &channel) < 0 || !S_ISSOCK(channel.st_mode)) {
@@ -161,6 +168,7 @@ int main(void) {
         return 2;
     }
     ignore_signals();
+    hurry();
     stops_init();
 
     struct header header;

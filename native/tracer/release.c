@@ -1,31 +1,10 @@
 #include "tracer.h"
 
-#include <errno.h>
 #include <sys/ptrace.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 /* How long a thread that was killed may take to end, and a stop to take effect. */
-#define PATIENCE_MS 5000
-
-/* The thread that made the mapping, or any other if that one is gone. */
-static struct thread *scratch_thread(void) {
-    struct thread *thread = thread_find(target.scratch_tid);
-    for (size_t i = 0; i < target.count && !(thread && thread->condition == STOPPED); i++)
-        thread = target.threads[i];
-    return thread;
-}
-
-static int remove_scratch(void) {
-    const uint64_t args[6] = {target.scratch_address, target.scratch_size};
-    struct thread *thread = scratch_thread();
-    if (target.scratch_size == 0 || !thread || thread->condition != STOPPED)
-        return 0;
-    int64_t result;
-    struct fault fault;
-    int error = inject_syscall(thread, target.scratch_gadget, SYS_munmap, args, &result, &fault);
-    return error ? error : (int)-result;
-}
+#define PATIENCE_MS 10000
 
 /* In the order in which the pieces were changed, backwards. */
 static void let_go(struct thread *thread) {
@@ -84,7 +63,7 @@ static void await_group_stop(void) {
 
 int release(int how, bool *attached) {
     collect_stops();
-    int error = how == RELEASE_KILL ? 0 : remove_scratch();
+    int error = how == RELEASE_KILL ? 0 : scratch_remove();
     if (how == RELEASE_KILL) {
         kill(target.pid, SIGKILL);
         await_end();

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 /* A thread that cannot be stopped (a parent in vfork(2), a dead file server) is given this long. */
-#define PATIENCE_MS 5000
+#define PATIENCE_MS 10000
 
 /* Whether PTRACE_SEIZE says EPERM only because the thread is ours already, or has ended. */
 static bool is_ours(pid_t tid) {
@@ -18,10 +18,10 @@ static bool is_ours(pid_t tid) {
 }
 
 static long seize_thread(pid_t tid) {
-    with_exits_reaped(true);
+    with_stops_collected(true);
     long result = ptrace(PTRACE_SEIZE, tid, 0, SEIZE_OPTIONS);
     int error = errno;
-    with_exits_reaped(false);
+    with_stops_collected(false);
     errno = error;
     return result;
 }
@@ -35,7 +35,7 @@ static int attach(pid_t tid, bool *fresh) {
     else if (errno != EPERM || !is_ours(tid)) /* ours: its first stop is yet to be waited for */
         return errno;
     *fresh = true;
-    return thread_add(tid) ? 0 : ENOMEM;
+    return thread_ensure(tid) ? 0 : ENOMEM;
 }
 
 /* Attaches every thread that is not in the table; `fresh` tells whether there were any. */
@@ -75,23 +75,12 @@ static void note_exec(struct thread *leader) {
  */
 static void settle(struct thread *thread) {
     int event = thread->status >> 16;
-    int signal =
-        event || WSTOPSIG(thread->status) == (SIGTRAP | 0x80) ? 0 : WSTOPSIG(thread->status);
+    int signal = event ? 0 : WSTOPSIG(thread->status);
     if (event == PTRACE_EVENT_EXEC)
         note_exec(thread);
     thread->condition = RUNNING;
     ptrace(PTRACE_INTERRUPT, thread->tid, 0, 0); /* any stop cancels an interrupt that is pending */
-    ptrace(PTRACE_CONT, thread->tid, 0,
-           signal); /* ESRCH: killed; its end is yet to be waited for */
-}
-
-/* clone(2) without CLONE_THREAD makes a process of its own, which PTRACE_O_TRACECLONE gives us too.
- */
-static void let_go_if_foreign(struct thread *thread) {
-    if (thread_state(thread->tid) == 0) {
-        ptrace(PTRACE_DETACH, thread->tid, 0, 0);
-        thread->condition = GONE;
-    }
+    ptrace(PTRACE_CONT, thread->tid, 0, signal); /* ESRCH: killed, it has yet to end */
 }
 
 static int settle_all(deadline end) {
@@ -102,8 +91,6 @@ static int settle_all(deadline end) {
             struct thread *thread = target.threads[i];
             if (thread->condition == STOPPED && !is_event_stop(thread))
                 settle(thread);
-            else if (thread->adopted && thread->condition == STOPPED)
-                let_go_if_foreign(thread);
             settled &= thread->condition != RUNNING;
         }
         if (settled)
@@ -113,10 +100,20 @@ static int settle_all(deadline end) {
     }
 }
 
+/* clone(2) without CLONE_THREAD makes a process of its own, which PTRACE_O_TRACECLONE gives us too.
+ */
+static bool is_foreign(const struct thread *thread) {
+    return thread_state(thread->tid) == 0;
+}
+
 static int note_all_registers(void) {
     size_t held = 0;
     for (size_t i = 0; i < target.count; i++) {
         struct thread *thread = target.threads[i];
+        if (is_foreign(thread)) {
+            ptrace(PTRACE_DETACH, thread->tid, 0, 0);
+            thread->condition = GONE;
+        }
         struct user_regs_struct registers;
         if (thread->condition != STOPPED || ptrace(PTRACE_GETREGS, thread->tid, 0, &registers) < 0)
             continue; /* killed meanwhile */

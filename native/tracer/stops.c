@@ -7,20 +7,11 @@
 
 static sigset_t child_signal;
 
-/*
- * Takes note of threads that have ended, and only of those. It runs as a signal handler, but only
- * where with_exits_reaped() lets it.
- */
-static void reap_exits(int signal) {
+/* Runs only where with_stops_collected() lets it, where nothing else touches the table. */
+static void on_child(int signal) {
     (void)signal;
     int error = errno;
-    siginfo_t info = {0};
-    while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | __WALL) == 0 && info.si_pid != 0) {
-        struct thread *thread = thread_find(info.si_pid);
-        if (thread)
-            thread->condition = GONE;
-        info.si_pid = 0;
-    }
+    collect_stops();
     errno = error;
 }
 
@@ -28,7 +19,7 @@ void stops_init(void) {
     sigemptyset(&child_signal);
     sigaddset(&child_signal, SIGCHLD);
     sigprocmask(SIG_BLOCK, &child_signal, NULL);
-    struct sigaction action = {.sa_handler = reap_exits};
+    struct sigaction action = {.sa_handler = on_child};
     sigaction(SIGCHLD, &action, NULL);
 }
 
@@ -37,7 +28,7 @@ void stops_init(void) {
  * would stay a zombie. And around PTRACE_SEIZE: it waits for an execve(2) in progress, which waits
  * for the other threads' ends, which, being traced, wait for us.
  */
-void with_exits_reaped(bool on) {
+void with_stops_collected(bool on) {
     sigprocmask(on ? SIG_UNBLOCK : SIG_BLOCK, &child_signal, NULL);
 }
 
@@ -51,12 +42,7 @@ void collect_stops(void) {
     int status;
     pid_t tid;
     while ((tid = waitpid(-1, &status, __WALL | WNOHANG)) > 0) {
-        struct thread *thread = thread_find(tid);
-        if (!thread && WIFSTOPPED(status)) {
-            thread = thread_add(tid);
-            if (thread)
-                thread->adopted = true;
-        }
+        struct thread *thread = WIFSTOPPED(status) ? thread_ensure(tid) : thread_find(tid);
         if (!thread)
             continue;
         thread->condition = WIFSTOPPED(status) ? STOPPED : GONE;

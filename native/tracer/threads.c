@@ -16,9 +16,11 @@ struct thread *thread_find(pid_t tid) {
     return tid > 0 && tid <= MAX_TID ? by_tid[tid] : NULL;
 }
 
-struct thread *thread_add(pid_t tid) {
+struct thread *thread_ensure(pid_t tid) {
     if (tid <= 0 || tid > MAX_TID)
         return NULL;
+    if (by_tid[tid] && by_tid[tid]->condition != GONE) /* else the id is used anew */
+        return by_tid[tid];
     struct thread **threads = realloc(target.threads, (target.count + 1) * sizeof *threads);
     if (!threads)
         return NULL;

@@ -42,23 +42,29 @@ struct thread {
     uint64_t dispatch[4];
 };
 
+/* A mapping of ours in the target, to be removed by a call at `gadget` in the thread `tid`. */
+struct scratch {
+    pid_t tid;
+    uint64_t gadget;
+    uint64_t address;
+    uint64_t size;
+};
+#define MAX_SCRATCH 16
+
 struct target {
     pid_t pid; /* 0: none */
     struct thread **threads;
     size_t count;
 
-    /* A mapping of ours in the target. size 0: none. */
-    pid_t scratch_tid;
-    uint64_t scratch_gadget;
-    uint64_t scratch_address;
-    uint64_t scratch_size;
+    struct scratch scratch[MAX_SCRATCH];
+    size_t scratches;
 };
 
 extern struct target target;
 
 /* threads.c: the table of threads. */
 struct thread *thread_find(pid_t tid);
-struct thread *thread_add(pid_t tid); /* null: no memory */
+struct thread *thread_ensure(pid_t tid); /* adds it if need be; null: no memory */
 void threads_forget(void);
 char thread_state(pid_t tid);   /* as in /proc/PID/stat; 0: no thread of this process */
 bool thread_is_dead(pid_t tid); /* a zombie, or no thread of this process */
@@ -70,7 +76,7 @@ void stops_init(void);
 void collect_stops(void); /* takes note of all that waitpid(2) tells */
 bool nap(deadline end);   /* until something may have changed; false: too late */
 int await_stop(struct thread *, deadline end); /* 0, ESRCH (gone), ETIMEDOUT */
-void with_exits_reaped(bool on);               /* meanwhile exits of threads are taken note of */
+void with_stops_collected(bool on);            /* meanwhile a signal handler takes note */
 bool is_event_stop(const struct thread *);
 
 /* seize.c, release.c */
@@ -90,6 +96,11 @@ struct advance {
 };
 struct advance advance(struct thread *, int request, deadline end);
 int park(struct thread *);
+
+/* scratch.c */
+int scratch_note(pid_t tid, uint64_t gadget, uint64_t address, uint64_t size);
+void scratch_forget(uint64_t address);
+int scratch_remove(void);
 
 /* engage.c: making a thread fit for injection, and undoing that. */
 int engage(struct thread *);

@@ -32,7 +32,7 @@ export interface Tracer {
    * Retries while threads appear; a thread that goes away meanwhile is left out, so is a leader that
    * has ended before its threads.
    * @throws {@link TracerError} with `code`: ESRCH; EPERM (also: traced already); ETIMEDOUT if a
-   * thread cannot be stopped within 5 s (a parent in vfork, a dead file server). After any of them the
+   * thread cannot be stopped within 10 s (a parent in vfork, a dead file server). After any of them the
    * target runs on; after ETIMEDOUT the tracer has ended too.
    */
   seize(pid: number): number[];
@@ -47,12 +47,12 @@ export interface Tracer {
   stepOut(tid: number, start: bigint, end: bigint, limit: number): boolean;
   /**
    * One system call in the target, run at the address `gadget` of a `syscall` instruction. Result or
-   * -errno. A mapping made by `mmap` becomes the scratch mapping: the tracer removes it if the command
-   * line dies, and on release, unless `munmap` did.
+   * -errno. A mapping made by `mmap` becomes a scratch mapping: the tracer removes it on release, or if
+   * the command line dies, unless `munmap` did; there can be 16.
    * @throws {@link TracerError}: EPERM if the target has a seccomp filter and we lack CAP_SYS_ADMIN.
    */
   syscall(tid: number, gadget: bigint, number: number, args: readonly bigint[]): bigint;
-  /** Tells the tracer of the scratch mapping, to be unmapped on release (through `gadget`, in thread `tid`). */
+  /** Tells the tracer of a scratch mapping, to be unmapped on release (through `gadget`, in thread `tid`). */
   setScratch(tid: number, gadget: bigint, address: bigint, size: number): void;
   /**
    * Runs a thread at rip with rdi and rsp until it makes the system call QUERY_DONE_SYSCALL, which is

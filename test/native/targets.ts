@@ -1,0 +1,71 @@
+/** Helpers of the tests here: small C programs as targets, and looks at them from outside. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, openSync, readFileSync, readSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+const sources = fileURLToPath(new URL('../../../test/targets/native/', import.meta.url));
+const directory = mkdtempSync(join(tmpdir(), 'proc2elf-native-'));
+process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
+
+/** Compiles test/targets/native/NAME.c; returns the program's path. */
+export function compile(name: string): string {
+  const program = join(directory, name);
+  execFileSync('gcc', ['-O1', '-Wall', '-pthread', '-o', program, join(sources, `${name}.c`)]);
+  return program;
+}
+
+/** A running target and what it prints. */
+export interface Target {
+  readonly process: ChildProcess;
+  readonly pid: number;
+  /** Its next line; null at the end of its output. */
+  line(): Promise<string | null>;
+  /** All the lines that are left. */
+  rest(): Promise<string[]>;
+}
+
+export function start(program: string, ...args: string[]): Target {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  const line = async () => {
+    const { value, done } = await lines.next();
+    return done ? null : (value as string);
+  };
+  const rest = async () => {
+    const all: string[] = [];
+    for (let next = await line(); next !== null; next = await line()) all.push(next);
+    return all;
+  };
+  return { process: child, pid: child.pid!, line, rest };
+}
+
+export const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+
+export function read(path: string): string {
+  return readFileSync(path, 'utf8');
+}
+
+/** A field of /proc/PID/status. */
+export function status(pid: number, field: string): string {
+  return new RegExp(`^${field}:\\s*(.*)$`, 'm').exec(read(`/proc/${pid}/status`))![1]!;
+}
+
+/** The address of a `syscall` instruction in the target's vDSO. */
+export function gadget(pid: number): bigint {
+  const [start, end] = mapping(pid, '[vdso]');
+  const code = Buffer.alloc(Number(end - start));
+  readSync(openSync(`/proc/${pid}/mem`, 'r'), code, 0, code.length, start);
+  return start + BigInt(code.indexOf(Buffer.of(0x0f, 0x05)));
+}
+
+/** The first mapping with that name. */
+export function mapping(pid: number, name: string): [bigint, bigint] {
+  const line = read(`/proc/${pid}/maps`)
+    .split('\n')
+    .find((text) => text.endsWith(name))!;
+  const [start, end] = line.split(' ')[0]!.split('-');
+  return [BigInt(`0x${start}`), BigInt(`0x${end}`)];
+}
