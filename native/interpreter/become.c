@@ -6,28 +6,21 @@
 #include "interpreter.h"
 
 enum {
-    SIGHUP = 1,
-    SIGINT = 2,
     SIGQUIT = 3,
-    SIGKILL = 9,
-    SIGCHLD = 17,
     SIGCONT = 18,
     SIGSTOP = 19,
     SIGTSTP = 20,
     SIGTTOU = 22,
     SIGWINCH = 28,
-    SIGRTMIN = 32,
     SI_KERNEL = 0x80,
-    SIG_SETMASK = 2,
+    SI_QUEUE = -1,
     WNOHANG = 1,
     WUNTRACED = 2,
     WCONTINUED = 8,
+    CONTINUED = 0xffff,
+    STOPPED = 0x7f,
     RLIMIT_CORE = 4,
-};
-
-struct clone_args {
-    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
-        set_tid_size;
+    MOST_DESCRIPTORS = 65536,
 };
 
 struct siginfo {
@@ -35,25 +28,42 @@ struct siginfo {
     uint64_t fields[14];
 };
 
+struct child {
+    int64_t pid;
+    int stopped;
+};
+
+static void default_action(int signal) {
+    uint64_t action[4] = {0, 0, 0, 0};
+    CALL4(SYS_rt_sigaction, signal, action, 0, 8);
+}
+
+static void signal_self(int signal) {
+    CALL2(SYS_kill, CALL0(SYS_getpid), signal);
+}
+
 /* Dies as the child did, without a core dump of our own. */
 __attribute__((noreturn)) static void die_of(int signal) {
-    uint64_t none = 0, action[4] = {0, 0, 0, 0}, limit[2] = {0, 0};
+    uint64_t none = 0, limit[2] = {0, 0};
     CALL4(SYS_prlimit64, 0, RLIMIT_CORE, limit, 0);
-    CALL4(SYS_rt_sigaction, signal, action, 0, 8);
-    CALL2(SYS_kill, CALL0(SYS_getpid), signal);
+    /* A core_pattern that names a program goes by this alone. */
+    CALL5(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
+    default_action(signal);
+    signal_self(signal);
     CALL4(SYS_rt_sigprocmask, SIG_SETMASK, &none, 0, 8);
     quit(128 + signal);
 }
 
-static void mirror(int64_t child) {
-    int32_t status;
+static void mirror(struct child *child) {
     for (;;) {
-        int64_t pid = CALL4(SYS_wait4, child, &status, WNOHANG | WUNTRACED | WCONTINUED, 0);
-        if (pid != child)
+        int32_t status;
+        int64_t pid = CALL4(SYS_wait4, child->pid, &status, WNOHANG | WUNTRACED | WCONTINUED, 0);
+        if (pid != child->pid)
             return;
-        if ((status & 0xff) == 0x7f)
-            CALL2(SYS_kill, CALL0(SYS_getpid), SIGSTOP);
-        else if (status == 0xffff)
+        child->stopped = (status & 0xff) == STOPPED;
+        if (child->stopped)
+            signal_self(SIGSTOP);
+        else if (status == CONTINUED)
             continue;
         else if (status & 0x7f)
             die_of(status & 0x7f);
@@ -62,35 +72,45 @@ static void mirror(int64_t child) {
     }
 }
 
-/* The terminal sends these to the whole foreground group, of which the child is a member itself. */
-static int from_terminal(const struct siginfo *info) {
-    return info->code == SI_KERNEL && (info->signo <= SIGQUIT || info->signo == SIGWINCH ||
-                                       (info->signo >= SIGTSTP && info->signo <= SIGTTOU));
+/* The terminal sends these to its whole foreground group: the child, if a member, got its own. */
+static int has_got_it(const struct child *child, const struct siginfo *info) {
+    int of_terminal = info->signo <= SIGQUIT || info->signo == SIGWINCH ||
+                      (info->signo >= SIGTSTP && info->signo <= SIGTTOU);
+    return info->code == SI_KERNEL && of_terminal &&
+           CALL1(SYS_getpgid, child->pid) == CALL1(SYS_getpgid, 0);
 }
 
-static void pass_on(int64_t child, struct siginfo *info) {
-    if (from_terminal(info))
+static void pass_on(const struct child *child, struct siginfo *info) {
+    if (has_got_it(child, info))
         return;
-    /* A queued signal keeps its value; others are sent, as only the kernel may say that it did. */
-    if (info->code == -1)
-        CALL3(SYS_rt_sigqueueinfo, child, info->signo, info);
+    /* A shell continues the group: whatever runs again needs no second SIGCONT. */
+    if (info->signo == SIGCONT && !child->stopped)
+        return;
+    /* A queued signal keeps its value; what the kernel alone may send is sent anew. */
+    if (info->code == SI_QUEUE)
+        CALL3(SYS_rt_sigqueueinfo, child->pid, info->signo, info);
     else
-        CALL2(SYS_kill, child, info->signo);
+        CALL2(SYS_kill, child->pid, info->signo);
 }
 
-__attribute__((noreturn)) static void supervise(int64_t child) {
+/* Readers of a pipe must see its end when the child closes it. */
+static void close_all(void) {
+    if (failed(CALL3(SYS_close_range, 0, ~0u, 0)))
+        for (int fd = 0; fd < MOST_DESCRIPTORS; fd++) /* before Linux 5.9 */
+            CALL1(SYS_close, fd);
+}
+
+__attribute__((noreturn)) static void supervise(int64_t pid) {
+    struct child child = {pid, 0};
     uint64_t all = ~0ull;
-    CALL3(SYS_close_range, 0, ~0u, 0);
+    close_all();
     for (;;) {
         struct siginfo info;
         int64_t signal = CALL4(SYS_rt_sigtimedwait, &all, &info, 0, 8);
-        if (signal == SIGCHLD)
-            mirror(child);
-        else if (signal > 0)
-            pass_on(child, &info);
-        /* Stopped by SIGSTOP and continued: the child may have been, too, in between. */
-        if (signal == SIGCONT)
-            mirror(child);
+        if (signal == SIGCHLD || signal == SIGCONT)
+            mirror(&child);
+        if (signal > 0 && signal != SIGCHLD)
+            pass_on(&child, &info);
     }
 }
 
@@ -99,53 +119,52 @@ static void say_new_ids(int64_t wanted, int64_t result) {
     line_start(&line, header());
     line_text(&line, "process id ");
     line_number(&line, wanted);
-    if (result == -EEXIST)
-        line_text(&line, " is taken: running as ");
-    else if (result == -EPERM)
-        line_text(&line, " may not be taken without privileges: running as ");
-    else {
-        line_text(&line, " is not to be had (");
-        line_error(&line, result);
-        line_text(&line, "): running as ");
-    }
+    line_refusal(&line, result);
+    line_text(&line, "running as ");
     line_number(&line, CALL0(SYS_getpid));
     line_end(&line);
 }
 
+/* fork(2), as process `pid` or, for 0, as whatever comes. */
 static int64_t fork_as(int64_t pid) {
     int32_t wanted = (int32_t)pid;
     struct clone_args args = {.exit_signal = SIGCHLD};
-    if (pid) {
-        args.set_tid = (uint64_t)&wanted;
-        args.set_tid_size = 1;
-    }
+    if (!pid)
+        return CALL5(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    args.set_tid = (uint64_t)&wanted;
+    args.set_tid_size = 1;
     return CALL2(SYS_clone3, &args, sizeof args);
 }
 
+/* Returns in the child. */
+static int64_t continue_in_child(int64_t pid) {
+    /* If it was ignored when the image was started, no child would ever be waited for. */
+    default_action(SIGCHLD);
+    int64_t child = fork_as(pid);
+    if (child > 0)
+        supervise(child);
+    return child;
+}
+
 int64_t become(int64_t wanted) {
-    int64_t child = 0;
     int in_namespace = has_flag(FLAG_TIME_NAMESPACE);
+    int64_t refused = 0;
     if (CALL0(SYS_getpid) == wanted && !in_namespace)
         return 0;
     if (!has_flag(FLAG_PID_NEW)) {
-        child = fork_as(wanted);
-        if (child > 0 && !failed(child))
-            supervise(child);
-        if (failed(child) && has_flag(FLAG_PID_SAME))
-            return child;
+        refused = continue_in_child(wanted);
+        if (failed(refused) && (has_flag(FLAG_PID_SAME) || !is_about_ids(refused)))
+            return refused;
     }
-    int64_t refused = failed(child) ? child : 0;
-    if (has_flag(FLAG_PID_NEW) || refused) {
+    if (has_flag(FLAG_PID_NEW) || failed(refused)) {
         set_flag(FLAG_NEW_IDS);
         /* A time namespace is entered by the children of whoever made it. */
         if (in_namespace) {
-            child = fork_as(0);
-            if (child > 0 && !failed(child))
-                supervise(child);
+            int64_t child = continue_in_child(0);
             if (failed(child))
                 return child;
         }
-        if (refused)
+        if (failed(refused))
             say_new_ids(wanted, refused);
     }
     header()->pid = (uint64_t)CALL0(SYS_getpid);

@@ -37,17 +37,18 @@ static int64_t enter(int64_t monotonic, int64_t boottime) {
 int64_t time_namespace(int64_t monotonic, int64_t boottime) {
     int64_t behind = monotonic - now(CLOCK_MONOTONIC);
     int64_t boot_behind = boottime - now(CLOCK_BOOTTIME);
-    if (behind <= 0)
+    if (behind <= 0 && boot_behind <= 0)
         return 0;
-    int64_t result = enter(behind, boot_behind > 0 ? boot_behind : 0);
+    int64_t result = enter(behind > 0 ? behind : 0, boot_behind > 0 ? boot_behind : 0);
     if (!failed(result)) {
         set_flag(FLAG_TIME_NAMESPACE);
         return 0;
     }
     struct line line;
     line_start(&line, header());
-    line_text(&line, "the monotonic clock is behind the frozen one by ");
-    line_number(&line, behind / SECOND + 1);
+    line_text(&line, behind > 0 ? "the monotonic" : "the boot-time");
+    line_text(&line, " clock is behind the frozen one by ");
+    line_number(&line, (behind > 0 ? behind : boot_behind) / SECOND + 1);
     line_text(&line, " s: timers and deadlines may wait that long (");
     line_error(&line, result);
     line_text(&line, ")");

@@ -21,16 +21,10 @@ enum {
     SYSCALL_EXIT = 2,
     SIGTRAP = 5,
     WALL = 0x40000000,
-    CLONE_VM = 0x100,
-    CLONE_FS = 0x200,
-    CLONE_FILES = 0x400,
     PR_SET_PTRACER = 0x59616d61,
-    MAP_FIXED_ANONYMOUS = 2 | 0x10 | 0x20,
-    PROT_RW = 3,
-    PROT_RX = 5,
     MOST_PAIRS = 8,
     FRAME_FPSTATE = 224, /* in struct ucontext: uc_mcontext.fpstate */
-    HELPER_STACK = 32768,
+    HELPER_STACK = 4096,
 };
 
 extern const unsigned char last_code[] __attribute__((visibility("hidden")));
@@ -48,6 +42,7 @@ struct helper {
 void resume(uint64_t frame, uint32_t *gate) {
     while (!__atomic_load_n(gate, __ATOMIC_SEQ_CST))
         futex_wait(gate, 0);
+    touch_tiles(frame);
     sigreturn_on(frame);
 }
 
@@ -119,13 +114,20 @@ static int seize_all(const struct finish_plan *plan) {
     return 1;
 }
 
+static void set_dumpable(const struct finish_plan *plan) {
+    CALL5(SYS_prctl, PR_SET_DUMPABLE, plan->dumpable, 0, 0, 0);
+}
+
 static void help(void *argument) {
     struct helper *helper = argument;
     const struct finish_plan *plan = helper->plan;
     helper->ok = seize_all(plan);
-    open_gate(plan);
+    if (helper->ok)
+        open_gate(plan);
     for (uint64_t i = 0; i < plan->thread_count && helper->ok; i++)
         helper->ok = drive(tid_of(plan, i));
+    /* It belongs to the memory, which is the helper's, too: set before the program runs again. */
+    set_dumpable(plan);
     for (uint64_t i = 0; i < plan->thread_count && helper->ok; i++)
         ptrace(PTRACE_DETACH, tid_of(plan, i), 0, 0);
     /* What is still traced runs on when its tracer ends. */
@@ -135,18 +137,26 @@ static void help(void *argument) {
 
 /* Lets the other threads go. Returns whether each is known to be behind its rt_sigreturn. */
 static int release_threads(const struct finish_plan *plan) {
+    unsigned char stack[HELPER_STACK] __attribute__((aligned(16)));
     struct helper helper = {plan, 0};
     int32_t status;
-    if (!plan->thread_count)
+    if (!plan->thread_count) {
+        set_dumpable(plan);
         return 1;
+    }
+    /* Both only for the helper: to be traced takes a process that may be dumped, and with Yama a
+     * permission for a tracer that is not an ancestor. */
+    CALL5(SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0);
     CALL5(SYS_prctl, PR_SET_PTRACER, ~0ull, 0, 0, 0);
-    int64_t pid = clone_on(CLONE_VM | CLONE_FS | CLONE_FILES, header()->stack_top - HELPER_STACK,
+    int64_t pid = clone_on(CLONE_VM | CLONE_FS | CLONE_FILES, (uint64_t)(stack + sizeof stack),
                            help, &helper);
-    if (failed(pid))
-        open_gate(plan);
-    else
+    if (!failed(pid))
         wait_for(pid, &status);
     CALL5(SYS_prctl, PR_SET_PTRACER, 0, 0, 0, 0);
+    if (failed(pid) || !helper.ok) {
+        set_dumpable(plan);
+        open_gate(plan);
+    }
     return !failed(pid) && helper.ok;
 }
 
@@ -170,23 +180,13 @@ static uint32_t copy_pairs(const struct finish_plan *plan, struct pair *to) {
     return count;
 }
 
-__attribute__((noreturn)) static void leave(uint64_t code, uint64_t pairs, uint64_t dumpable,
-                                            uint64_t frame) {
-    register uint64_t r12 __asm__("r12") = pairs;
-    register uint64_t r13 __asm__("r13") = dumpable;
-    __asm__ volatile("mov %2, %%rbp\n\tjmp *%3"
-                     :
-                     : "r"(r12), "r"(r13), "a"(frame), "c"(code)
-                     : "memory");
-    __builtin_unreachable();
-}
-
 int64_t finish(const struct finish_plan *plan) {
     uint64_t code_size = (uint64_t)(last_code_end - last_code);
-    unsigned char *page = (unsigned char *)CALL6(SYS_mmap, plan->page, plan->page_size, PROT_RW,
-                                                 MAP_FIXED_ANONYMOUS, -1, 0);
-    if (failed((int64_t)page))
-        return (int64_t)page;
+    int64_t result = CALL6(SYS_mmap, plan->page, plan->page_size, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    if (failed(result))
+        return result;
+    unsigned char *page = (unsigned char *)plan->page;
     copy(page, (const void *)plan->template, plan->template_size);
     copy(page + plan->frame_offset, (const void *)plan->frame, plan->frame_size);
     *(uint64_t *)(page + plan->frame_offset + FRAME_FPSTATE) +=
@@ -194,10 +194,11 @@ int64_t finish(const struct finish_plan *plan) {
     copy(page + plan->code_offset, last_code, code_size);
     struct pair *pairs = (struct pair *)(page + plan->code_offset + code_size);
     uint32_t count = copy_pairs(plan, pairs);
-    int64_t result = CALL3(SYS_mprotect, page, plan->page_size, PROT_RX);
-    if (result)
+    result = CALL3(SYS_mprotect, page, plan->page_size, PROT_READ | PROT_EXEC);
+    if (failed(result))
         return result;
+    uint64_t frame = plan->page + plan->frame_offset;
+    touch_tiles(frame);
     int behind = release_threads(plan);
-    leave(plan->page + plan->code_offset, behind ? count : 0, plan->dumpable,
-          plan->page + plan->frame_offset);
+    leave(plan->page + plan->code_offset, behind ? count : 0, frame);
 }

@@ -25,7 +25,9 @@ enum {
     SYS_ptrace = 101,
     SYS_rt_sigtimedwait = 128,
     SYS_rt_sigqueueinfo = 129,
+    SYS_getpgid = 121,
     SYS_prctl = 157,
+    SYS_arch_prctl = 158,
     SYS_gettid = 186,
     SYS_futex = 202,
     SYS_timer_create = 222,
@@ -49,9 +51,24 @@ enum {
     EINTR = 4,
     EAGAIN = 11,
     ENOMEM = 12,
+    EFAULT = 14,
     EEXIST = 17,
     EINVAL = 22,
+    ENOSPC = 28,
     ENOSYS = 38,
+    EOPNOTSUPP = 95,
+};
+
+enum { PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4 };
+enum { MAP_PRIVATE = 2, MAP_FIXED = 0x10, MAP_ANONYMOUS = 0x20 };
+enum { PR_SET_DUMPABLE = 4 };
+enum { SIG_BLOCK = 0, SIG_SETMASK = 2, SIGCHLD = 17 };
+enum { CLONE_VM = 0x100, CLONE_FS = 0x200, CLONE_FILES = 0x400 };
+
+/* struct clone_args of linux/sched.h, with set_tid (Linux 5.5). */
+struct clone_args {
+    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
+        set_tid_size;
 };
 
 #define CALL0(n) syscall6(n, 0, 0, 0, 0, 0, 0)
@@ -75,29 +92,36 @@ static inline int failed(int64_t result) {
 
 /* memory.c */
 void copy(void *to, const void *from, uint64_t size);
+void fill(void *to, int byte, uint64_t size);
 int same(const void *a, const void *b, uint64_t size);
 uint64_t length(const char *text);
 int equal(const char *a, const char *b);
 int64_t read_self(void *to, uint64_t from, uint64_t size);
+int64_t write_self(uint64_t to, const void *from, uint64_t size);
 
 /* errno.c */
 const char *errno_name(int64_t error);
 
-/* print.c: one line, written by one write(2). */
+/* print.c: one line, written by one write(2). A longer one is cut: stacks are small. */
 struct line {
     uint32_t used;
-    char text[1000];
+    char text[4000];
 };
 void line_start(struct line *line, struct thaw_header *header); /* "<name>: " */
 void line_text(struct line *line, const char *text);
 void line_number(struct line *line, int64_t value);
 void line_hex(struct line *line, uint64_t value);
 void line_error(struct line *line, int64_t result);
+void line_refusal(struct line *line, int64_t result); /* why an id was not given: " is taken: " */
 void line_end(struct line *line);
+/* Whether an errno of clone3(2) says that the wanted id is not given, rather than no task at all.
+ */
+int is_about_ids(int64_t result);
 
 /* run.c */
 struct thaw_header *header(void);
 void run(uint32_t program);
+void operands(const struct op *op, uint64_t values[6]);
 int has_flag(uint32_t flag);
 void set_flag(uint32_t flag);
 /* Prints what failed and ends the process, or under --check notes it and returns. */
@@ -119,6 +143,7 @@ int64_t park_vdso(uint64_t address, uint64_t size);
 int64_t place_vdso(const struct vdso_plan *plan);
 int64_t convert_xstate(const struct xstate_plan *plan);
 uint64_t xcr0(void);
+void touch_tiles(uint64_t frame);
 __attribute__((noreturn)) void resume(uint64_t frame, uint32_t *gate);
 int64_t finish(const struct finish_plan *plan);
 

@@ -2,7 +2,6 @@
 #include "interpreter.h"
 
 enum { AT_NULL = 0, AT_EXECFN = 31, AT_SYSINFO_EHDR = 33 };
-enum { SIG_BLOCK = 0 };
 
 static void remember_name(struct thaw_header *h, const char *path) {
     const char *name = path;
@@ -38,6 +37,8 @@ static uint32_t parse(struct thaw_header *h, char **arguments) {
     }
     return program;
 }
+
+_Static_assert(offsetof(struct thaw_header, stack_top) == HEADER_STACK_TOP, "arch/x86_64.S");
 
 void thaw_main(uint64_t *stack);
 

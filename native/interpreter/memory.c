@@ -5,6 +5,10 @@ void copy(void *to, const void *from, uint64_t size) {
     __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");
 }
 
+void fill(void *to, int byte, uint64_t size) {
+    __asm__ volatile("rep stosb" : "+D"(to), "+c"(size) : "a"(byte) : "memory");
+}
+
 int same(const void *a, const void *b, uint64_t size) {
     const unsigned char *left = a, *right = b;
     for (uint64_t i = 0; i < size; i++)
@@ -34,7 +38,14 @@ struct iovec {
 int64_t read_self(void *to, uint64_t from, uint64_t size) {
     struct iovec local = {(uint64_t)to, size}, remote = {from, size};
     int64_t got = CALL6(SYS_process_vm_readv, CALL0(SYS_getpid), &local, 1, &remote, 1, 0);
-    return failed(got) ? got : got == (int64_t)size ? 0 : -EINVAL;
+    return failed(got) ? got : got == (int64_t)size ? 0 : -EFAULT;
+}
+
+/* Writes memory that may not be there or not be writable, without faulting. */
+int64_t write_self(uint64_t to, const void *from, uint64_t size) {
+    struct iovec local = {(uint64_t)from, size}, remote = {to, size};
+    int64_t put = CALL6(SYS_process_vm_writev, CALL0(SYS_getpid), &local, 1, &remote, 1, 0);
+    return failed(put) ? put : put == (int64_t)size ? 0 : -EFAULT;
 }
 
 /* gcc may call these for what it takes for a copy or a fill. */
@@ -47,7 +58,6 @@ void *memcpy(void *to, const void *from, size_t size) {
 }
 
 void *memset(void *to, int byte, size_t size) {
-    void *at = to;
-    __asm__ volatile("rep stosb" : "+D"(at), "+c"(size) : "a"(byte) : "memory");
+    fill(to, byte, size);
     return to;
 }

@@ -38,7 +38,22 @@ void line_error(struct line *line, int64_t result) {
     line_text(line, errno_name(-result));
 }
 
+int is_about_ids(int64_t result) {
+    return result == -EEXIST || result == -EPERM || result == -EINVAL || result == -ENOSYS;
+}
+
+void line_refusal(struct line *line, int64_t result) {
+    if (result == -EEXIST) {
+        line_text(line, " is taken: ");
+    } else {
+        line_text(line, result == -EPERM ? " is not permitted (" : " is not to be had (");
+        line_error(line, result);
+        line_text(line, "): ");
+    }
+}
+
 void line_end(struct line *line) {
+    const uint64_t *messages = (const uint64_t *)header()->messages;
     line->text[line->used++] = '\n';
-    CALL3(SYS_write, 2, line->text, line->used);
+    CALL3(SYS_write, messages ? *messages : 2, line->text, line->used);
 }

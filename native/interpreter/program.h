@@ -77,8 +77,9 @@ struct op {
     uint64_t args[6];
     uint64_t result; /* address of a u64 that takes the value, or 0 */
     int64_t expected;
-    int16_t tolerated[4]; /* positive errnos, 0 ends the list; on one of them: continue at jump */
-    uint32_t jump;        /* index of an op in this program plus 1; 0: the next op */
+    int16_t tolerated[4]; /* errnos or TOLERATE_ANY, 0 ends the list: on one, continue at jump */
+    uint32_t jump;        /* index of an op in this program plus 1; 0: the next op. Also where a
+                             CHECK_EQUAL or CHECK_ATLEAST that does not hold goes on, if not 0 */
     uint32_t reserved2;
     uint64_t label; /* address of a string, "cannot reopen /srv/log (descriptor 3)", or 0 */
     uint64_t
@@ -87,10 +88,13 @@ struct op {
     uint64_t reserved3;
 };
 
+#define TOLERATE_ANY -1
+
 struct program {
     uint64_t ops;
     uint32_t count;
     uint32_t reserved;
+    uint64_t name; /* for listings: "main", "thread 4242" */
 };
 
 /* A command line option of the image. Exact match of the argument. */
@@ -112,10 +116,12 @@ struct thaw_header {
     uint64_t options;
     uint32_t option_count;
     uint32_t flags;
-    uint64_t stack_top;    /* of the interpreter's own stack, used from the start */
+    uint64_t stack_top;    /* of the interpreter's own stack, used from the start: 32 KiB at least;
+                              those of OP_SPAWN take 8 KiB */
     uint64_t execfn;       /* filled in at start: AT_EXECFN */
     uint64_t sysinfo_ehdr; /* filled in at start: AT_SYSINFO_EHDR */
     uint64_t pid;          /* filled in: getpid() of the process that thaws; renewed by BECOME */
+    uint64_t messages;     /* address of a u64 with the descriptor to print on; 0: standard error */
     uint64_t parked[3];    /* filled in by PARK_VDSO: start, start of the vDSO's text, end */
     char name[64];         /* filled in at start: basename of argv[0], for messages */
 };

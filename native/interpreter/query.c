@@ -5,13 +5,12 @@
 __attribute__((noreturn)) void load_registers(const uint64_t *registers);
 __attribute__((noreturn)) void run_query(const struct query *query);
 
-enum { SIG_SETMASK = 2 };
-
 void run_query(const struct query *query) {
     const struct op *ops = (const struct op *)query->ops;
     for (uint32_t i = 0; i < query->count; i++) {
         const struct op *op = &ops[i];
-        const uint64_t *a = op->args;
+        uint64_t a[6];
+        operands(op, a);
         int64_t result = syscall6(op->number, a[0], a[1], a[2], a[3], a[4], a[5]);
         if (op->result)
             *(volatile uint64_t *)op->result = (uint64_t)result;

@@ -137,10 +137,14 @@ static int64_t builtin(uint16_t number, const uint64_t *a) {
     }
 }
 
+void operands(const struct op *op, uint64_t values[6]) {
+    for (int i = 0; i < 6; i++)
+        values[i] = op->indirect & 1 << i ? *(volatile uint64_t *)op->args[i] : op->args[i];
+}
+
 static int64_t execute(const struct op *op) {
     uint64_t a[6];
-    for (int i = 0; i < 6; i++)
-        a[i] = op->indirect & 1 << i ? *(volatile uint64_t *)op->args[i] : op->args[i];
+    operands(op, a);
     switch (op->code) {
     case OP_SYSCALL:
         return syscall6(op->number, a[0], a[1], a[2], a[3], a[4], a[5]);
@@ -169,7 +173,7 @@ static int64_t execute(const struct op *op) {
 
 static int tolerated(const struct op *op, int64_t result) {
     for (int i = 0; i < 4 && op->tolerated[i]; i++)
-        if (result == -op->tolerated[i])
+        if (result == -op->tolerated[i] || op->tolerated[i] == TOLERATE_ANY)
             return 1;
     return 0;
 }
@@ -191,12 +195,12 @@ static uint32_t check(const struct op *op, uint32_t index, int64_t result) {
         fail(label, reason, result);
         break;
     case CHECK_EQUAL:
-        if (result != op->expected)
-            fail(label, reason, is_call ? result : 0);
-        break;
     case CHECK_ATLEAST:
-        if (result < op->expected)
-            fail(label, reason, is_call ? result : 0);
+        if (op->check == CHECK_EQUAL ? result == op->expected : result >= op->expected)
+            break;
+        if (op->jump)
+            return op->jump - 1;
+        fail(label, reason, is_call ? result : 0);
         break;
     default:
         break;

@@ -3,22 +3,13 @@
 #include "interpreter.h"
 
 enum {
-    CLONE_VM = 0x100,
-    CLONE_FS = 0x200,
-    CLONE_FILES = 0x400,
     CLONE_SIGHAND = 0x800,
     CLONE_THREAD = 0x10000,
     CLONE_SYSVSEM = 0x40000,
     FUTEX_WAIT = 0,
     FUTEX_WAKE = 1,
     PR_TIMER_CREATE_RESTORE_IDS = 77,
-    MOST_TIMER_IDS = 65536,
-};
-
-/* struct clone_args of linux/sched.h, with set_tid (Linux 5.5). */
-struct clone_args {
-    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
-        set_tid_size;
+    MOST_TIMER_IDS = 1 << 22, /* tried one by one: some seconds */
 };
 
 static void thread_entry(void *program) {
@@ -27,33 +18,30 @@ static void thread_entry(void *program) {
         CALL1(SYS_exit, 0);
 }
 
-/* Bytes below the top that a thread's stack has; the planner reserves as many. */
-#define THREAD_STACK 8192
+static void say_new_ids(int64_t tid, int64_t result) {
+    struct line line;
+    line_start(&line, header());
+    line_text(&line, "thread id ");
+    line_number(&line, tid);
+    line_refusal(&line, result);
+    line_text(&line, "threads run under new ids");
+    line_end(&line);
+}
 
 int64_t spawn(uint64_t program, uint64_t tid, uint64_t stack_top) {
     uint64_t flags =
         CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
     int32_t wanted = (int32_t)tid;
     struct clone_args args = {.flags = flags,
-                              .stack = stack_top - THREAD_STACK,
-                              .stack_size = THREAD_STACK,
+                              .stack = stack_top - PAGE, /* the kernel sums the two, no more */
+                              .stack_size = PAGE,
                               .set_tid = (uint64_t)&wanted,
                               .set_tid_size = 1};
     if (tid != 0 && !has_flag(FLAG_NEW_IDS)) {
         int64_t result = clone3_on(&args, sizeof args, thread_entry, (void *)program);
-        if (!failed(result) || has_flag(FLAG_PID_SAME))
+        if (!failed(result) || has_flag(FLAG_PID_SAME) || !is_about_ids(result))
             return result;
-        struct line line;
-        line_start(&line, header());
-        line_text(&line, "thread id ");
-        line_number(&line, (int64_t)tid);
-        line_text(&line, result == -EEXIST ? " is taken" : " is not to be had (");
-        if (result != -EEXIST) {
-            line_error(&line, result);
-            line_text(&line, ")");
-        }
-        line_text(&line, ": threads run under new ids");
-        line_end(&line);
+        say_new_ids((int64_t)tid, result);
         set_flag(FLAG_NEW_IDS);
     }
     return clone_on(flags, stack_top, thread_entry, (void *)program);
@@ -84,13 +72,11 @@ int64_t fix_tid(uint64_t address, uint32_t old, uint64_t fs_base) {
     if (tid == old)
         return 0;
     if (address && !read_self(&word, address, sizeof word) && word == old) {
-        *(volatile uint32_t *)address = tid; /* glibc: struct pthread, `tid` */
-        return 1;
+        return failed(write_self(address, &tid, sizeof tid)) ? 0 : 1; /* glibc: struct pthread */
     }
     if (fs_base && !read_self(&self, fs_base, sizeof self) && self == fs_base &&
         !read_self(&word, fs_base + MUSL_TID, sizeof word) && word == old) {
-        *(volatile uint32_t *)(fs_base + MUSL_TID) = tid;
-        return 2;
+        return failed(write_self(fs_base + MUSL_TID, &tid, sizeof tid)) ? 0 : 2;
     }
     return 0;
 }

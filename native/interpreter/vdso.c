@@ -1,8 +1,7 @@
 /* The vDSO: out of the way first, then to where the frozen one lay, or behind the frozen one. */
 #include "interpreter.h"
 
-enum { MREMAP_MAYMOVE = 1, MREMAP_FIXED = 2, PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4 };
-enum { MAP_PRIVATE = 2, MAP_FIXED = 0x10, MAP_ANONYMOUS = 0x20, O_RDONLY = 0 };
+enum { MREMAP_MAYMOVE = 1, MREMAP_FIXED = 2, O_RDONLY = 0 };
 enum { PT_LOAD = 1, PT_DYNAMIC = 2, DT_HASH = 4, DT_STRTAB = 5, DT_SYMTAB = 6 };
 
 /* The kernel's mappings: [vvar], [vvar_vclock] and [vdso] lie side by side. */
@@ -26,7 +25,8 @@ static uint64_t hex(const char **at) {
 static void note_mapping(const char *text, struct span *span) {
     uint64_t start = hex(&text), end = (text++, hex(&text));
     const char *name = text;
-    while (*name && *name != '[')
+    /* A file's path may hold a bracket, too, but begins with a slash. */
+    while (*name && *name != '[' && *name != '/')
         name++;
     if (same(name, "[vvar", 5) && (!span->start || start < span->start))
         span->start = start;
@@ -112,11 +112,11 @@ static int64_t move(uint64_t from, uint64_t to, uint64_t size) {
 /* [vvar] may be several mappings, and mremap takes one at a time: page by page where it must be. */
 static int64_t move_data(uint64_t from, uint64_t to, uint64_t size) {
     int64_t result = move(from, to, size);
-    if (result != -14 /* EFAULT: more than one mapping */)
+    if (result != -EFAULT /* more than one mapping */)
         return result;
     for (uint64_t done = 0; done < size;) {
         uint64_t part = size - done;
-        while (part && (result = move(from + done, to + done, part)) == -14)
+        while (part && (result = move(from + done, to + done, part)) == -EFAULT)
             part -= PAGE;
         if (result)
             return result;
@@ -186,15 +186,29 @@ static uint64_t find_symbol(const struct elf *elf, const char *name) {
     return 0;
 }
 
-/* Makes an entry of the frozen vDSO jump to this kernel's, or make the system call itself. */
-static void patch(unsigned char *entry, uint64_t target, int32_t number) {
-    if (target) {
+/* Bytes from an entry to whatever comes next: another entry, or the end. */
+static uint64_t room(const struct vdso_plan *plan, uint32_t offset) {
+    const struct vdso_entry *entries = (const struct vdso_entry *)plan->entries;
+    uint64_t end = plan->size;
+    for (uint64_t i = 0; i < plan->entry_count; i++)
+        if (entries[i].offset > offset && entries[i].offset < end)
+            end = entries[i].offset;
+    return offset < end ? end - offset : 0;
+}
+
+/*
+ * Makes an entry of the frozen vDSO jump to this kernel's, or make the system call itself. Where
+ * there is room for neither, or no such call, it stays as it is: on its vvar page of zeros the
+ * frozen code finds no clock that it may read, and makes the system call.
+ */
+static void patch(unsigned char *entry, uint64_t space, uint64_t target, int32_t number) {
+    if (target && space >= 12) {
         entry[0] = 0x48; /* movabs $target, %rax */
         entry[1] = 0xb8;
         copy(entry + 2, &target, 8);
         entry[10] = 0xff; /* jmp *%rax */
         entry[11] = 0xe0;
-    } else if (number >= 0) {
+    } else if (number >= 0 && space >= 8) {
         entry[0] = 0xb8; /* mov $number, %eax */
         copy(entry + 1, &number, 4);
         entry[5] = 0x0f; /* syscall */
@@ -219,7 +233,7 @@ static int64_t place_frozen(const struct vdso_plan *plan) {
     if (header()->sysinfo_ehdr)
         open_elf(header()->sysinfo_ehdr, &elf);
     for (uint64_t i = 0; i < plan->entry_count; i++)
-        patch((unsigned char *)plan->address + entries[i].offset,
+        patch((unsigned char *)plan->address + entries[i].offset, room(plan, entries[i].offset),
               find_symbol(&elf, (const char *)entries[i].name), entries[i].number);
     if (plan->vvar && (result = map(plan->vvar, plan->vvar_size, PROT_READ)))
         return result;

@@ -1,17 +1,26 @@
 /** Turns thaw programs into the structures of `native/interpreter/program.h`. */
 import type { Arena } from './arena.js';
 import { errnoNumber } from './errno.js';
-import { BUILTINS, type Check, type ImageOption, type Op, type OpBase, type Operand, type Program } from './program.js';
+import {
+  BUILTINS,
+  type Cell,
+  type Check,
+  type ImageOption,
+  type Op,
+  type OpBase,
+  type Operand,
+  type Program,
+} from './program.js';
 import { syscallNumber } from './syscall-numbers.js';
 
 /** `sizeof (struct op)`. */
 export const OP_SIZE = 128;
 /** `sizeof (struct program)`. */
-export const PROGRAM_SIZE = 16;
+export const PROGRAM_SIZE = 24;
 /** `sizeof (struct option)`. */
 export const OPTION_SIZE = 24;
 /** `sizeof (struct thaw_header)`. */
-export const HEADER_SIZE = 168;
+export const HEADER_SIZE = 176;
 /** `THAW_MAGIC`. */
 export const THAW_MAGIC = 0x5741_4854_4632_4550n;
 /** `THAW_VERSION`. */
@@ -34,6 +43,9 @@ export const OpCode = {
 /** `CHECK_*`. */
 export const CheckCode = { none: 0, ok: 1, equal: 2, atleast: 3 } as const;
 
+/** `TOLERATE_ANY`. */
+export const TOLERATE_ANY = -1;
+
 const MOST_TOLERATED = 4;
 
 /** What goes into the header besides the programs. */
@@ -41,6 +53,8 @@ export interface HeaderFields {
   readonly flags: number;
   readonly usageProgram: number;
   readonly stackTop: bigint;
+  /** Holds, at run time, the descriptor that messages are printed on; without it, standard error. */
+  readonly messages?: Cell;
 }
 
 /** Places programs, options and the header into the arena. @returns the header's address */
@@ -55,6 +69,7 @@ export function assemble(
     const { address, count } = assembleOps(arena, program.ops);
     table.writeBigUInt64LE(address, i * PROGRAM_SIZE);
     table.writeUInt32LE(count, i * PROGRAM_SIZE + 8);
+    table.writeBigUInt64LE(arena.string(program.name), i * PROGRAM_SIZE + 16);
   });
   const header = Buffer.alloc(HEADER_SIZE);
   header.writeBigUInt64LE(THAW_MAGIC, 0);
@@ -67,6 +82,7 @@ export function assemble(
   header.writeUInt32LE(options.length, 40);
   header.writeUInt32LE(fields.flags, 44);
   header.writeBigUInt64LE(fields.stackTop, 48);
+  header.writeBigUInt64LE(fields.messages?.cell ?? 0n, 80);
   return arena.bytes(header);
 }
 
@@ -161,14 +177,20 @@ function parts(op: RealOp): { number: number; operands: readonly Operand[]; chec
 function encodeCheck(check: Check, target: (name: string) => number, out: Buffer): void {
   if (check.kind === 'equal' || check.kind === 'atleast') {
     out.writeBigInt64LE(BigInt.asIntN(64, BigInt(check.expected)), 72);
+    if (check.jump !== undefined) out.writeUInt32LE(target(check.jump), 88);
   } else if (check.kind === 'ok') {
-    const { tolerated = [], jump } = check;
-    if (tolerated.length > MOST_TOLERATED) throw new Error(`${tolerated.length} tolerated errors`);
-    tolerated.forEach((name, i) => {
-      out.writeInt16LE(errnoNumber(name), 80 + i * 2);
-    });
+    const { tolerated, jump } = check;
+    if (tolerated === undefined && jump !== undefined) out.writeInt16LE(TOLERATE_ANY, 80);
+    encodeTolerated(tolerated ?? [], out);
     if (jump !== undefined) out.writeUInt32LE(target(jump), 88);
   }
+}
+
+function encodeTolerated(tolerated: readonly string[], out: Buffer): void {
+  if (tolerated.length > MOST_TOLERATED) throw new Error(`${tolerated.length} tolerated errors`);
+  tolerated.forEach((name, i) => {
+    out.writeInt16LE(errnoNumber(name), 80 + i * 2);
+  });
 }
 
 function encodeStrings(arena: Arena, op: RealOp & OpBase, out: Buffer): void {

@@ -46,12 +46,17 @@ export type Check =
   | { readonly kind: 'none' }
   | {
       readonly kind: 'ok';
-      /** errno names (at most four) on which the program goes on, at `jump` where given. */
+      /** errno names (at most four) on which the program goes on, at `jump` where given; with a `jump` alone, any. */
       readonly tolerated?: readonly string[];
       /** Name of a `mark` operation of this program. */
       readonly jump?: string;
     }
-  | { readonly kind: 'equal' | 'atleast'; readonly expected: bigint | number };
+  | {
+      readonly kind: 'equal' | 'atleast';
+      readonly expected: bigint | number;
+      /** Name of a `mark`: where the program goes on if this does not hold; without it, that is a failure. */
+      readonly jump?: string;
+    };
 
 export interface OpBase {
   readonly check?: Check; // default: { kind: 'ok' }

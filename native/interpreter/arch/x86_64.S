@@ -72,22 +72,17 @@ task_start:
     hlt
 
     /*
-     * The last code of all, copied into the trampoline page. rbx: struct pairs {start, size}, r12
-     * their number, r13 the value for PR_SET_DUMPABLE, rbp the frame. It uses no stack, and after
-     * the first munmap nothing but registers and the page it runs in.
+     * The last code of all, copied into the trampoline page. Behind it lie pairs {start, size} to
+     * unmap; rsi: their number, rdi: the frame. It uses no stack, and nothing but registers and the
+     * page it runs in.
      */
     .globl last_code
     .hidden last_code
     .globl last_code_end
     .hidden last_code_end
 last_code:
-    mov $157, %eax          /* prctl(PR_SET_DUMPABLE, value) */
-    mov $4, %edi
-    mov %r13, %rsi
-    xor %edx, %edx
-    xor %r10d, %r10d
-    xor %r8d, %r8d
-    syscall
+    mov %rdi, %rbp
+    mov %rsi, %r12
     lea last_pairs(%rip), %rbx
 1:
     test %r12, %r12
@@ -127,6 +122,8 @@ load_registers:
     mov 80(%rdi), %rax
     mov 96(%rdi), %rdx
     mov 104(%rdi), %rsi
+    pushq 144(%rdi)         /* the flags; this stack is the query's */
+    popfq
     mov 128(%rdi), %rcx
     mov 152(%rdi), %rsp
     mov 112(%rdi), %rdi

@@ -30,9 +30,28 @@ static inline uint64_t xgetbv(uint32_t index) {
     return (uint64_t)high << 32 | low;
 }
 
+/* Saves x87 and SSE state, 512 bytes at a multiple of 16; changes none of it. */
+static inline void fxsave(unsigned char *to) {
+    __asm__ volatile("fxsave64 %0" : "=m"(*(unsigned char(*)[512])to));
+}
+
+/* Loads some components of an XSAVE area in standard form. */
+static inline void xrstor(const unsigned char *from, uint64_t components) {
+    __asm__ volatile("xrstor64 (%0)"
+                     :
+                     : "r"(from), "a"((uint32_t)components), "d"((uint32_t)(components >> 32))
+                     : "memory");
+}
+
 /* Leaves by rt_sigreturn(2) on the frame: nothing of ours is on any stack behind it. */
 __attribute__((noreturn)) static inline void sigreturn_on(uint64_t frame) {
     __asm__ volatile("mov %0, %%rsp\n\tmov $15, %%eax\n\tsyscall\n\thlt" ::"r"(frame) : "memory");
+    __builtin_unreachable();
+}
+
+/* Runs the last code, which is at `code`; see arch/x86_64.S. */
+__attribute__((noreturn)) static inline void leave(uint64_t code, uint64_t pairs, uint64_t frame) {
+    __asm__ volatile("jmp *%0" ::"r"(code), "S"(pairs), "D"(frame) : "memory");
     __builtin_unreachable();
 }
 
