@@ -9,8 +9,9 @@ import { startTracer, type Tracer } from './native/tracer.js';
 import { type Capture, captureProcess } from './proc/capture.js';
 import { type DescriptorChoices, NO_CHOICES } from './proc/descriptors/choices.js';
 import { commOf } from './proc/identity.js';
+import { parseMaps } from './proc/maps.js';
 import { assertFreezable, permissionAdvice, surveyProcess } from './proc/preflight.js';
-import { errnoOf } from './proc/read.js';
+import { errnoOf, readProcText } from './proc/read.js';
 import { observeSleeps } from './proc/sleep.js';
 import { type Plan, planImage } from './thaw/plan.js';
 import { VERSION } from './version.js';
@@ -64,7 +65,7 @@ export async function freeze(pid: number, options: FreezeOptions = {}): Promise<
   const early = surveyProcess(pid, concessions);
   if (early.length > 0) throw new UnsupportedError(early);
   const path = options.output ?? `${fileName(commOf(pid))}.${pid}.bin`;
-  const output = await prepareOutput(path);
+  const output = await prepareOutput(path, { needed: estimateSize(pid) });
   try {
     const hints = observeSleeps(pid, threadIds(pid));
     const tracer = startTracer();
@@ -81,18 +82,19 @@ export async function freeze(pid: number, options: FreezeOptions = {}): Promise<
       try {
         const plan = planImage(capture.snapshot, blob());
         const layout = withCopies(plan, capture);
-        const written = await writeContents(output, layout, plan.snapshot, {
-          onProgress: options.onProgress,
-        });
         const after = options.after ?? 'run';
-        // A process that runs on need not wait for the disk; one that is ended must.
-        if (after === 'run') tracer.release('run');
-        let heldMs = performance.now() - held;
-        const bytesOnDisk = await output.commit();
-        if (after !== 'run') {
+        let heldMs = 0;
+        const release = (): void => {
           tracer.release(after);
           heldMs = performance.now() - held;
-        }
+        };
+        const written = await writeContents(output, layout, plan.snapshot, {
+          onProgress: options.onProgress,
+          // A process that runs on need not wait for the disk; one that is ended must.
+          onCopied: after === 'run' ? release : undefined,
+        });
+        const bytesOnDisk = await output.commit();
+        if (after !== 'run') release();
         return {
           pid,
           output: path,
@@ -114,6 +116,14 @@ export async function freeze(pid: number, options: FreezeOptions = {}): Promise<
   } finally {
     await output.discard();
   }
+}
+
+/** Bytes that an image will take at most, but for what changes meanwhile: pages in use, and private file mappings. */
+function estimateSize(pid: number): number {
+  return parseMaps(readProcText(pid, 'smaps')).reduce((sum, { start, end, shared, inode, resident }) => {
+    const whole = !shared && inode !== 0n;
+    return sum + (whole ? Number(end - start) : resident);
+  }, 0);
 }
 
 /** The interpreter and its fixed places; see `native/interpreter/program.h`. */

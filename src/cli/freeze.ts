@@ -8,8 +8,8 @@ import { parseChoices } from '../proc/descriptors/choices.js';
 interface FreezeArguments {
   pid: string;
   output: string | undefined;
-  stop: boolean;
-  kill: boolean;
+  stop: boolean | undefined;
+  kill: boolean | undefined;
   lazy: boolean;
   json: boolean;
   quiet: boolean;
@@ -34,10 +34,9 @@ export const freezeCommand: CommandModule<object, FreezeArguments> = {
         describe: 'image to write, - for stdout; default <comm>.<pid>.bin',
         requiresArg: true,
       })
-      .option('stop', { type: 'boolean', default: false, describe: 'leave the process stopped' })
-      .option('kill', {
+      .option('stop', { type: 'boolean', describe: 'leave the process stopped' })
+        .option('kill', {
         type: 'boolean',
-        default: false,
         describe: 'end the process once the image is on disk',
       })
       .conflicts('stop', 'kill')

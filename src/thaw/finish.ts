@@ -8,12 +8,12 @@ import { buildStub, STUB_SIZE } from './sleep.js';
 import { layoutTrampoline, type TrampolineLayout, trampolineTemplate } from './trampoline.js';
 
 /** Room for the XSAVE area of any processor without AMX (Intel's ends at 2696), and FP_XSTATE_MAGIC2. */
-const USUAL_XSTATE = 2752;
+const USUAL_XSTATE = 2704;
 
 /** Bytes to reserve for XSAVE areas: what was captured may need more than usual. */
 export function xstateCapacity(threads: readonly Thread[]): number {
   const largest = Math.max(...threads.map((thread) => thread.xstate.length + 4));
-  return Math.max(USUAL_XSTATE, Math.ceil(largest / 64) * 64);
+  return Math.max(USUAL_XSTATE, Math.ceil(largest / 16) * 16);
 }
 
 /** How many threads go on in a sleep stub. */

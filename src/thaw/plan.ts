@@ -40,6 +40,8 @@ export interface Memory {
 const THREAD_STACK = 8192n;
 const STACK = 65536n;
 const PARKING = 32n * PAGE;
+/** Bytes of the file left out between regions that touch. */
+const HOLE = 4096;
 /** Any address will do to learn the sizes. */
 const TRIAL = 0x10_0000_0000n;
 const PF = { X: 1, W: 2, R: 4 } as const;
@@ -77,7 +79,11 @@ function isLoadable(region: Region): boolean {
 /** Gives every region's and object's content its place in the file. */
 function packFiles(process: Process, offset: number): Files {
   let end = offset;
+  let previous = 0n;
   const regions = process.regions.map((region) => {
+    // Neighbours in memory must not be neighbours in the file: the kernel would make one mapping of both.
+    if (region.start === previous && region.extents.length > 0) end += HOLE;
+    previous = region.end;
     const packed = packExtents(region.extents, end);
     end = packed.end;
     return { region, extents: packed.extents, spans: packed.spans, loaded: null };
@@ -148,29 +154,17 @@ function build(
   segments: readonly Segment[],
 ) {
   const data = text + textSize;
-  // The content's size does not depend on where the memory behind it lies.
-  const probe = new Arena(data);
-  planPrograms(
-    probe,
-    snapshot,
-    { ...process, objects: files.objects },
-    files.regions,
-    memoryAt(data, process),
-    text,
-    segments,
-  );
-  const memory = memoryAt(data + roundUp(BigInt(probe.size)), process);
-  const arena = new Arena(data);
-  const header = planPrograms(
-    arena,
-    snapshot,
-    { ...process, objects: files.objects },
-    files.regions,
-    memory,
-    text,
-    segments,
-  );
-  return { arena, memory, header, data };
+  const placed = { ...process, objects: files.objects };
+  // The texts of operations hold addresses, so the content's size depends on where the memory
+  // behind it lies: the room is widened until the content fits.
+  for (let room = 0n; ; ) {
+    const arena = new Arena(data);
+    const memory = memoryAt(data + room, process);
+    const header = planPrograms(arena, snapshot, placed, files.regions, memory, text, segments);
+    const needed = roundUp(BigInt(arena.size));
+    if (needed <= room) return { arena, memory, header, data, room };
+    room = needed;
+  }
 }
 
 /** Lays out the memory behind the content of the thaw data segment. */
@@ -198,13 +192,12 @@ function finishLayout(
   chosen: readonly Segment[],
   snapshot: Snapshot,
 ): Plan {
-  const { arena, memory, header, data } = built;
+  const { arena, memory, header, data, room } = built;
   const code = Buffer.alloc(Number(textSize));
   code.set(blob.bytes);
   code.writeBigUInt64LE(header, blob.headerAddress);
-  const content = arena.toBytes();
-  const dataBytes = Buffer.alloc(Number(roundUp(BigInt(content.length))));
-  dataBytes.set(content);
+  const dataBytes = Buffer.alloc(Number(room));
+  dataBytes.set(arena.toBytes());
   const textOffset = files.end;
   const dataOffset = textOffset + code.length;
   const segments = [

@@ -141,7 +141,8 @@ export function planSharedPending(arena: Arena, process: Process, pid: Cell): Op
 /** POSIX timers with their ids; armed by `planTimerStart`. `tidOf` gives the cell of a thread for SIGEV_THREAD_ID. */
 export function planTimers(arena: Arena, process: Process, tidOf: (tid: number) => Cell | null): Op[] {
   const ops: Op[] = [];
-  for (const timer of process.posixTimers) {
+  // Lists of timers show the newest first: they are made in the order in which the kernel gave the ids.
+  for (const timer of [...process.posixTimers].sort((a, b) => a.id - b.id)) {
     const event = Buffer.alloc(64);
     event.writeBigUInt64LE(timer.value, 0);
     event.writeInt32LE(timer.signal, 8);

@@ -5,7 +5,7 @@
  * register back and jumps behind the program's own `syscall` instruction. (The kernel's own means,
  * the restart block, is lost in rt_sigreturn.)
  */
-import { decodeRegisters, encodeRegisters, type Register } from '../snapshot/registers.js';
+import { decodeRegisters, encodeRegisters } from '../snapshot/registers.js';
 import type { Thread } from '../snapshot/schema.js';
 
 /** How a call takes its timeout: the register, and a pointer to a timespec or milliseconds. */
@@ -53,13 +53,15 @@ export function remainderPointer(number: number, registers: Uint8Array): bigint 
   return 0n;
 }
 
-/** Size of a stub in bytes, its timespec and record included. */
-export const STUB_SIZE = 96;
-const TIMESPEC = 48;
-const RECORD = 64;
+/** Size of a stub in bytes, its timespec included. */
+export const STUB_SIZE = 56;
+const TIMESPEC = 40;
+/** Where the code holds what the way back needs: numbers of the call, original register, address behind the call. */
+const NUMBER = 11;
+const ORIGINAL = 19;
+const AFTER = 29;
 const CODE_SYSCALL = 15;
 const CODE_SIZE = 39;
-const REGISTER_CODES = ['rdi', 'rsi', 'rdx', 'r10'] as const;
 const MOV_IMM64: Readonly<Record<TimeoutArgument['register'], readonly [number, number]>> = {
   rdi: [0x48, 0xbf],
   rsi: [0x48, 0xbe],
@@ -91,17 +93,13 @@ export function buildStub(
   stub.set(move, 0); // movabs $changed, %reg
   stub.writeBigUInt64LE(changed, 2);
   stub.writeUInt8(0xb8, 10); // mov $number, %eax
-  stub.writeUInt32LE(thread.sleep.number, 11);
+  stub.writeUInt32LE(thread.sleep.number, NUMBER);
   stub.set([0x0f, 0x05], CODE_SYSCALL);
   stub.set(move, 17); // movabs $original, %reg
-  stub.writeBigUInt64LE(original, 19);
+  stub.writeBigUInt64LE(original, ORIGINAL);
   stub.set([0x48, 0xb9], 27); // movabs $after, %rcx: as the syscall instruction itself would leave it
-  stub.writeBigUInt64LE(after, 29);
+  stub.writeBigUInt64LE(after, AFTER);
   stub.set([0xff, 0xe1], 37); // jmp *%rcx
-  stub.writeBigUInt64LE(after, RECORD);
-  stub.writeBigUInt64LE(original, RECORD + 8);
-  stub.writeUInt32LE(thread.sleep.number, RECORD + 16);
-  stub.writeUInt32LE(REGISTER_CODES.indexOf(argument.register), RECORD + 20);
   set.rip = address;
   return { stub, registers: encodeRegisters(set) };
 }
@@ -116,18 +114,25 @@ export function leaveStub(registers: Uint8Array, stub: Uint8Array, address: bigi
   const view = Buffer.from(stub.buffer, stub.byteOffset, stub.byteLength);
   const position = Number(set.rip - address);
   if (position < 0 || position >= CODE_SIZE) return registers;
-  const after = view.readBigUInt64LE(RECORD);
-  const register: Register = REGISTER_CODES[view.readUInt32LE(RECORD + 20) & 3]!;
-  set[register] = view.readBigUInt64LE(RECORD + 8);
+  const after = view.readBigUInt64LE(AFTER);
+  const register = registerOf(view);
+  if (!register) return registers;
+  set[register] = view.readBigUInt64LE(ORIGINAL);
   if (position <= CODE_SYSCALL) {
     // Before the call, or set back onto it: the call is still to be made.
     set.rip = after - 2n;
-    set.rax = BigInt(view.readUInt32LE(RECORD + 16));
+    set.rax = BigInt(view.readUInt32LE(NUMBER));
   } else {
     set.rip = after;
     set.rcx = after;
   }
   return encodeRegisters(set);
+}
+
+/** The register that a stub changes, by the opcode that puts it back. */
+function registerOf(stub: Uint8Array): TimeoutArgument['register'] | undefined {
+  const names = ['rdi', 'rsi', 'rdx', 'r10'] as const;
+  return names.find((name) => MOV_IMM64[name][0] === stub[0] && MOV_IMM64[name][1] === stub[1]);
 }
 
 /** The time that a stub at which a thread was frozen has yet to wait, ns: as written when it was made. */

@@ -9,9 +9,8 @@ import { STUB_SIZE } from './sleep.js';
 /** First 16 bytes of the page. */
 export const TRAMPOLINE_MAGIC = 'proc2elf\0tramp\0\x01';
 const HEADER_SIZE = 64;
-/** Room for the interpreter's last code. */
-const CODE_SIZE = 512;
-/** Largest XSAVE area without AMX, with FP_XSTATE_MAGIC2. */
+/** Room for the interpreter's last code, and the ranges that it unmaps. */
+const CODE_SIZE = 256;
 const PAGE_SIZE = 4096;
 
 /** Where things lie in the trampoline page; offsets in bytes. */

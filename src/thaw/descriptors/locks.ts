@@ -25,7 +25,7 @@ export function planLocks(bench: Bench): { early: Op[]; late: Op[] } {
     const fd = descriptors.find(({ fd }) => fd >= STANDARD)?.fd ?? descriptors[0]?.fd ?? at;
     const list = fd < STANDARD || low.has(identity(file)) ? late : early;
     for (const lock of file.locks)
-      list.push(take(lock, fd, `cannot lock ${describe(file)} (${name})`, bench));
+      list.push(take(lock, fd, `cannot take the lock on ${describe(file)} (${name})`, bench));
   });
   return { early, late };
 }
