@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import type { ExecutionContext } from 'ava';
+import { target } from './paths.js';
 
 /** Deadline for anything a test waits for, in ms: generous, for it only ends what hangs. */
 const DEADLINE = 120_000;
@@ -174,14 +175,14 @@ export class Running {
   }
 }
 
-/** Starts a program that does not outlive the test. */
+/** Starts a program that does not outlive the test, with no descriptors but 0, 1 and 2. */
 export function start(
   t: ExecutionContext<unknown>,
   command: string,
   args: readonly string[],
   launch: Launch,
 ): Running {
-  const running = new Running(command, args, launch);
+  const running = new Running(target('alone'), [command, ...args], launch);
   t.teardown(() => running.end());
   return running;
 }
