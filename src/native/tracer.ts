@@ -102,6 +102,8 @@ const REGISTERS_SIZE = 216;
 /** `sizeof (struct state)`. */
 const STATE_SIZE = 256;
 const EFAULT = 14;
+/** Enough for most replies: the state of a thread takes 2 to 12 KiB. */
+const FIRST_READ = 4096;
 
 /** Starts the tracer. It ends with {@link Tracer.close}, or with this process. */
 export function startTracer(): Tracer {
@@ -174,9 +176,9 @@ class TracerClient implements Tracer {
       message.writeBigUInt64LE(BigInt.asUintN(64, word), HEADER_SIZE + i * 8);
     });
     this.#send(message);
-    const header = this.#receive(HEADER_SIZE);
-    const payload = this.#receive(header.readUInt32LE(8));
-    const error = header.readInt32LE(12);
+    const reply = this.#receive();
+    const payload = reply.subarray(HEADER_SIZE);
+    const error = reply.readInt32LE(12);
     if (error !== 0) throw requestError(verb, tid, error, payload);
     return payload;
   }
@@ -187,14 +189,20 @@ class TracerClient implements Tracer {
     }
   }
 
-  #receive(size: number): Buffer {
-    const bytes = Buffer.alloc(size);
-    for (let received = 0; received < size; ) {
-      const count = this.#transfer(() => readSync(this.#socket, bytes, received, size - received, null));
+  /** One reply, header and payload. There is never more than one on its way. */
+  #receive(): Buffer {
+    let bytes: Buffer = Buffer.allocUnsafe(FIRST_READ);
+    let received = 0;
+    for (let size = HEADER_SIZE; received < size; ) {
+      const count = this.#transfer(() =>
+        readSync(this.#socket, bytes, received, bytes.length - received, null),
+      );
       if (count === 0) throw ended();
       received += count;
+      if (received >= HEADER_SIZE) size = HEADER_SIZE + bytes.readUInt32LE(8);
+      if (size > bytes.length) bytes = Buffer.concat([bytes.subarray(0, received)], size);
     }
-    return bytes;
+    return bytes.subarray(0, received);
   }
 
   #transfer(operation: () => number): number {

@@ -69,3 +69,9 @@ export function mapping(pid: number, name: string): [bigint, bigint] {
   const [start, end] = line.split(' ')[0]!.split('-');
   return [BigInt(`0x${start}`), BigInt(`0x${end}`)];
 }
+
+/** Ids and names of the children of a process, "pid (name)" a line. */
+export function children(pid: number): string {
+  const pids = read(`/proc/${pid}/task/${pid}/children`).trim().split(' ');
+  return pids.map((child) => `\n${read(`/proc/${child}/stat`)}`).join('');
+}
