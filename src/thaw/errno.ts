@@ -1,11 +1,40 @@
-/** errno numbers by name. */
-import { constants } from 'node:os';
+/** errno names and numbers of Linux on x86-64: asm-generic/errno-base.h and errno.h. */
 
-const NUMBERS: Readonly<Record<string, number>> = constants.errno;
+/** From 1 on; a `-` is a number without a name. */
+const NAMES = `
+  EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT ENOTBLK
+  EBUSY EEXIST EXDEV ENODEV ENOTDIR EISDIR EINVAL ENFILE EMFILE ENOTTY ETXTBSY EFBIG ENOSPC ESPIPE
+  EROFS EMLINK EPIPE EDOM ERANGE EDEADLK ENAMETOOLONG ENOLCK ENOSYS ENOTEMPTY ELOOP - ENOMSG EIDRM
+  ECHRNG EL2NSYNC EL3HLT EL3RST ELNRNG EUNATCH ENOCSI EL2HLT EBADE EBADR EXFULL ENOANO EBADRQC
+  EBADSLT - EBFONT ENOSTR ENODATA ETIME ENOSR ENONET ENOPKG EREMOTE ENOLINK EADV ESRMNT ECOMM EPROTO
+  EMULTIHOP EDOTDOT EBADMSG EOVERFLOW ENOTUNIQ EBADFD EREMCHG ELIBACC ELIBBAD ELIBSCN ELIBMAX
+  ELIBEXEC EILSEQ ERESTART ESTRPIPE EUSERS ENOTSOCK EDESTADDRREQ EMSGSIZE EPROTOTYPE ENOPROTOOPT
+  EPROTONOSUPPORT ESOCKTNOSUPPORT EOPNOTSUPP EPFNOSUPPORT EAFNOSUPPORT EADDRINUSE EADDRNOTAVAIL
+  ENETDOWN ENETUNREACH ENETRESET ECONNABORTED ECONNRESET ENOBUFS EISCONN ENOTCONN ESHUTDOWN
+  ETOOMANYREFS ETIMEDOUT ECONNREFUSED EHOSTDOWN EHOSTUNREACH EALREADY EINPROGRESS ESTALE EUCLEAN
+  ENOTNAM ENAVAIL EISNAM EREMOTEIO EDQUOT ENOMEDIUM EMEDIUMTYPE ECANCELED ENOKEY EKEYEXPIRED
+  EKEYREVOKED EKEYREJECTED EOWNERDEAD ENOTRECOVERABLE ERFKILL EHWPOISON`
+  .trim()
+  .split(/\s+/);
+
+const NUMBERS = new Map(NAMES.map((name, i) => [name, i + 1]));
+
+/** Other names of the same numbers. */
+const ALIASES: Readonly<Record<string, string>> = {
+  EWOULDBLOCK: 'EAGAIN',
+  ENOTSUP: 'EOPNOTSUPP',
+  EDEADLOCK: 'EDEADLK',
+};
 
 /** Number of an errno name, above zero. @throws Error for an unknown name */
 export function errnoNumber(name: string): number {
-  const number = NUMBERS[name];
+  const number = name === '-' ? undefined : NUMBERS.get(ALIASES[name] ?? name);
   if (number === undefined) throw new Error(`no errno ${name}`);
   return number;
+}
+
+/** Name of an errno, `errno 4000` for one without. */
+export function errnoName(number: number): string {
+  const name = NAMES[number - 1];
+  return name === undefined || name === '-' ? `errno ${number}` : name;
 }

@@ -31,6 +31,7 @@ const O_RDWR = 2;
 const O_CLOEXEC = 0o2000000;
 const O_NOCTTY = 0o400;
 const SEEK_END = 2;
+const STDERR = 2n;
 /** Descriptors of our own start here, or above the process's highest. */
 const LOWEST_OWN_DESCRIPTOR = 100;
 /** How many of them there may be: streams, objects, mapped files, temporaries. */
@@ -65,6 +66,7 @@ export function planPrograms(
   const barrier = arena.reserve(8);
   const gate = arena.reserve(8);
   const pid = arena.cell();
+  const messages = arena.cell(STDERR);
   const printing = printingPrograms(arena, snapshot);
   const threadPrograms = others.map(
     (thread, i): Program => ({
@@ -131,6 +133,7 @@ export function planPrograms(
     ...planTimers(arena, process, tidOf),
     ...planOomScore(arena, process),
     ...planSharedPending(arena, process, pid),
+    ...keepMessages(image, messages),
     ...descriptors.finish,
     ...planThread(arena, process, leader, tids[0]!),
     ...planLimits(arena, process.limits),
@@ -159,6 +162,7 @@ export function planPrograms(
   return assemble(arena, [{ name: 'main', ops: main }, ...printing, ...threadPrograms], IMAGE_OPTIONS, {
     flags: snapshot.lazy ? Flag.LAZY : 0,
     usageProgram: USAGE_PROGRAM,
+    messages,
     stackTop: memory.stackTop,
   });
 }
@@ -303,6 +307,20 @@ function planSpace(
   return [
     ...planGaps(free(stay.map(({ span }) => span)), Flag.LAZY, 0),
     ...planGaps(free(images), 0, Flag.LAZY),
+  ];
+}
+
+/** Descriptor 2 is about to become the program's own: messages go where it led, through the image's number. */
+function keepMessages(image: number, messages: Cell): Op[] {
+  return [
+    call('dup3', [STDERR, image, O_CLOEXEC], { check: { kind: 'none' } }),
+    {
+      op: 'store',
+      address: messages.cell,
+      width: 8,
+      value: image,
+      text: `messages go to descriptor ${image}`,
+    },
   ];
 }
 
