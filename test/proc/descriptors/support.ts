@@ -1,0 +1,87 @@
+/** Processes with descriptors to look at: Python programs that make some, and are then stopped. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ExecutionContext } from 'ava';
+import { NO_CHOICES } from '../../../src/proc/descriptors/choices.js';
+import { type CapturedDescriptors, captureDescriptors } from '../../../src/proc/descriptors/index.js';
+import { ObjectTable } from '../../../src/proc/objects.js';
+
+const PRELUDE = `
+import ctypes, fcntl, os, select, signal, socket, struct, sys
+os.closerange(3, 1000)  # whatever the test's own parents left open
+libc = ctypes.CDLL(None, use_errno=True)
+def at(fd, number):
+    os.dup2(fd, number, inheritable=True)
+    if fd != number: os.close(fd)
+    return number
+`;
+const STOP = `
+os.kill(os.getpid(), signal.SIGSTOP)
+`;
+
+/** A stopped process. */
+export interface Target {
+  readonly pid: number;
+  readonly child: ChildProcess;
+  /** An empty folder, its current one. */
+  readonly folder: string;
+}
+
+/** How the three streams of a target are connected; the default is /dev/null. */
+export type Streams = ('ignore' | 'pipe' | 'inherit' | number)[];
+
+/** Runs Python code and waits until it has stopped itself. It is killed when the test ends. */
+export async function startTarget(
+  t: ExecutionContext,
+  code: string,
+  stdio: Streams = ['ignore', 'ignore', 'ignore'],
+): Promise<Target> {
+  const folder = mkdtempSync(join(tmpdir(), 'descriptors-'));
+  const child = spawn('python3', ['-S', '-c', PRELUDE + code + STOP], { cwd: folder, stdio, detached: true });
+  // The group: some targets have children.
+  t.teardown(() => killGroup(child.pid!));
+  await untilStopped(child.pid!);
+  return { pid: child.pid!, child, folder };
+}
+
+/** Ends a process and its children, if they are still there. */
+export function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // They are not.
+  }
+}
+
+/** Waits for state T. @throws Error if the process ends instead */
+export async function untilStopped(pid: number): Promise<void> {
+  for (;;) {
+    const state = /\) (\S)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))?.[1];
+    if (state === 'T') return;
+    if (state === 'Z') throw new Error(`process ${pid} has ended instead of stopping`);
+    await sleep(10);
+  }
+}
+
+/** Captures a stopped process. */
+export function capture(
+  { pid }: Pick<Target, 'pid'>,
+  choices = NO_CHOICES,
+): CapturedDescriptors & { objects: ObjectTable } {
+  const objects = new ObjectTable();
+  // What is kept is closed with the test's process.
+  return { ...captureDescriptors({ pid, objects, choices, keep: () => undefined }), objects };
+}
+
+/** The open file behind a descriptor. */
+export function fileOf(
+  { table }: CapturedDescriptors,
+  fd: number,
+): CapturedDescriptors['table']['files'][number] {
+  const descriptor = table.descriptors.find((candidate) => candidate.fd === fd);
+  if (!descriptor) throw new Error(`no descriptor ${fd}`);
+  return table.files[descriptor.file]!;
+}
