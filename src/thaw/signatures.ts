@@ -10,7 +10,7 @@ const signed = (value: bigint): string => String(BigInt.asIntN(64, value));
 const int: Show = (value) => String(BigInt.asIntN(32, value));
 const size: Show = signed;
 const hex: Show = (value) => `0x${value.toString(16)}`;
-const octal: Show = (value) => `0${value.toString(8)}`;
+const octal: Show = (value) => (value === 0n ? '0' : `0${value.toString(8)}`);
 const address: Show = (value) => (value === 0n ? 'NULL' : `0x${value.toString(16)}`);
 const low = (value: bigint): number => Number(BigInt.asIntN(32, value));
 const prot: Show = (value) => protNames(low(value));
