@@ -44,13 +44,13 @@ const BATCH = 4096;
 function scanByIoctl(fd: number, start: bigint, end: bigint): PageRange[] {
   const ranges: PageRange[] = [];
   const regions = new BigUint64Array(3 * BATCH); // struct page_region: start, end, categories
-  for (let at = start; at < end; ) {
+  for (let at = start, count = BATCH; at < end && count === BATCH; ) {
     const argument = BigUint64Array.of(
       96n, // size of this structure
       0n,
       at,
       end,
-      0n, // walk_end, filled in
+      0n, // walk_end, filled in; on 6.18 it can lie before the last range, so it is of no use
       addon.address(regions),
       BigInt(BATCH),
       0n, // any number of pages
@@ -59,11 +59,11 @@ function scanByIoctl(fd: number, start: bigint, end: bigint): PageRange[] {
       PAGE_IS_PRESENT | PAGE_IS_SWAPPED, // and one of these
       PAGE_IS_FILE,
     );
-    const count = Number(addon.syscall(16, fd, PAGEMAP_SCAN, new Uint8Array(argument.buffer)));
+    count = Number(addon.syscall(16, fd, PAGEMAP_SCAN, new Uint8Array(argument.buffer)));
     for (let i = 0; i < count; i++) {
       append(ranges, regions[3 * i]!, regions[3 * i + 1]!, (regions[3 * i + 2]! & PAGE_IS_FILE) !== 0n);
     }
-    at = argument[4]!;
+    if (count > 0) at = regions[3 * count - 2]!;
   }
   return ranges;
 }
@@ -75,8 +75,8 @@ const ZEROS = Buffer.alloc(WORDS * 8);
 const EXISTS = 0xc0000000;
 const FILE = 0x20000000;
 
-/** Documentation/admin-guide/mm/pagemap.rst: one 64-bit word for each page. */
-function scanByWords(fd: number, start: bigint, end: bigint): PageRange[] {
+/** As {@link scanPagemap}, from the 64-bit words of Documentation/admin-guide/mm/pagemap.rst. */
+export function scanByWords(fd: number, start: bigint, end: bigint): PageRange[] {
   const ranges: PageRange[] = [];
   const buffer = Buffer.alloc(WORDS * 8);
   for (let at = start; at < end; ) {
