@@ -4,20 +4,29 @@ import { errnoOf } from '../read.js';
 import type { Entry } from './entries.js';
 import type { Target } from './target.js';
 
+/** What stands at each path; a process may have one file open many times. */
+const lookups = new WeakMap<Target, Map<string, BigIntStats | string>>();
+
 /** Why the path does not lead to the file; `null` if it does. */
 export function pathProblem(entry: Entry, target: Target): string | null {
   if (!entry.link.startsWith('/')) return 'it has no path by which it could be opened again';
   if (entry.garbled) return 'its path is not valid UTF-8';
-  let found: BigIntStats;
-  try {
-    found = statSync(target.root + entry.link, { bigint: true });
-  } catch (error) {
-    const code = errnoOf(error);
-    return code === 'ENOENT' || code === 'ENOTDIR'
-      ? 'its path is gone'
-      : `its path cannot be looked up: ${code ?? String(error)}`;
-  }
+  const known = lookups.get(target) ?? new Map<string, BigIntStats | string>();
+  lookups.set(target, known);
+  const found = known.get(entry.link) ?? lookUp(target.root + entry.link);
+  known.set(entry.link, found);
+  if (typeof found === 'string') return found;
   return found.dev === entry.stat.dev && found.ino === entry.stat.ino
     ? null
     : 'its path now leads to another file';
+}
+
+function lookUp(path: string): BigIntStats | string {
+  try {
+    return statSync(path, { bigint: true });
+  } catch (error) {
+    const code = errnoOf(error);
+    const gone = code === 'ENOENT' || code === 'ENOTDIR';
+    return gone ? 'its path is gone' : `its path cannot be looked up: ${code ?? String(error)}`;
+  }
 }
