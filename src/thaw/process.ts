@@ -14,6 +14,7 @@ const PR_SET_THP_DISABLE = 41;
 const RLIMIT_NOFILE = 7;
 const SIGKILL = 9;
 const SIGSTOP = 19;
+const ITIMER_REAL = 0;
 const TIMER_NAMES = ['ITIMER_REAL', 'ITIMER_VIRTUAL', 'ITIMER_PROF'];
 
 /** `{tv_sec, tv_nsec or tv_usec}` of a time in nanoseconds. */
@@ -176,7 +177,9 @@ export function planTimerStart(arena: Arena, process: Process): Op[] {
     const spec = Buffer.concat([timeBytes(interval, 1n), timeBytes(remaining, 1n)]);
     ops.push(call('timer_settime', [id, 0, arena.bytes(spec), 0], { label: `cannot start timer ${id}` }));
   }
-  process.intervalTimers.forEach(({ remaining, interval }, which) => {
+  process.intervalTimers.forEach(({ remaining: left, interval }, which) => {
+    // A real-time timer whose SIGALRM has yet to be taken shows no time left: taking it starts the next round.
+    const remaining = which === ITIMER_REAL && left === 0n ? interval : left;
     if (remaining === 0n) return;
     const value = Buffer.concat([
       timeBytes(interval, 1000n),

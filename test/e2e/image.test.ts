@@ -1,0 +1,79 @@
+/** The file itself, in the eyes of the tools that everybody has. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ExecutionContext } from 'ava';
+import { leaveOut, testWith } from './harness/needs.js';
+import { target } from './harness/paths.js';
+import { start } from './harness/running.js';
+import { scratch } from './harness/scratch.js';
+import { freeze, run } from './harness/tool.js';
+
+/** Freezes a process with several threads and kinds of regions. */
+async function makeImage(t: ExecutionContext<unknown>): Promise<{ cwd: string; image: string }> {
+  const cwd = scratch(t);
+  const image = join(cwd, 'frozen.bin');
+  const original = start(t, target('memory'), [], { cwd });
+  await original.ready();
+  await freeze(original.pid, image, ['--kill'], { cwd });
+  return { cwd, image };
+}
+
+const readers: readonly (readonly string[])[] = [
+  ['readelf', '-aW'],
+  ['readelf', '-nW'],
+  ['objdump', '-p'],
+  ['gdb', '-batch', '-nx', '-ex', 'info files'],
+  ['eu-readelf', '-a'],
+  ['eu-elflint', '--gnu-ld', '--quiet'],
+];
+
+testWith([], 'ELF tools read an image without a complaint', async (t) => {
+  const { cwd, image } = await makeImage(t);
+  for (const [tool, ...args] of readers) {
+    const outcome = await run(tool as string, [...args, image], { cwd });
+    if (outcome.code === 127 && outcome.stderr.includes('ENOENT')) {
+      leaveOut(t, `${tool} not installed`);
+      continue;
+    }
+    t.is(outcome.code, 0, `${tool} ${args.join(' ')}: ${outcome.stdout.slice(-1000)}`);
+    t.is(outcome.stderr, '', `${tool} ${args.join(' ')}`);
+    t.notRegex(outcome.stdout, /warning|corrupt|<unknown|invalid/i, `${tool} ${args.join(' ')}`);
+  }
+});
+
+testWith([], 'images of the same stopped process are equal but for the time', async (t) => {
+  const cwd = scratch(t);
+  const original = start(t, target('answer'), [], { cwd });
+  await original.ready();
+  original.signal('SIGSTOP');
+  const images = [];
+  for (const name of ['one.bin', 'two.bin']) {
+    await freeze(original.pid, join(cwd, name), [], { cwd });
+    images.push(readFileSync(join(cwd, name)));
+  }
+  original.signal('SIGCONT');
+  await original.goAndExpectOk();
+  const [one, two] = images as [Buffer, Buffer];
+  t.is(one.length, two.length);
+  let differing = 0;
+  for (let at = 0; at < one.length; at++) if (one[at] !== two[at]) differing++;
+  // Three clocks of eight bytes, wherever they are written down.
+  t.true(differing <= 200, `${differing} bytes differ`);
+});
+
+testWith([], 'an image explains itself', async (t) => {
+  const { cwd, image } = await makeImage(t);
+  const help = await run(image, ['--help'], { cwd });
+  t.is(help.code, 0);
+  for (const option of ['--info', '--lazy', '--eager', '--pid', '--verbose', '--check']) {
+    t.true((help.stdout + help.stderr).includes(option), `--help names ${option}`);
+  }
+  const info = await run(image, ['--info'], { cwd });
+  t.is(info.code, 0);
+  t.regex(info.stdout, /memory/);
+  const check = await run(image, ['--check'], { cwd });
+  t.is(check.code, 0, check.stdout + check.stderr);
+  const unknown = await run(image, ['--nonsense'], { cwd });
+  t.is(unknown.code, 2);
+  t.regex(unknown.stderr, /usage/i);
+});
