@@ -91,16 +91,3 @@ export function write(arena: Arena, fd: Operand, bytes: Uint8Array, extra: Extra
     ...extra,
   });
 }
-
-const PR_GET_NO_NEW_PRIVS = 39;
-
-/**
- * Jumps to a mark unless a cell holds 0. Programs jump on errors only, and this call is one that
- * does nothing but to fail with EINVAL where its second argument is not 0.
- */
-export function jumpUnlessZero(cell: Operand, jump: string): Op {
-  return call('prctl', [PR_GET_NO_NEW_PRIVS, cell, 0, 0, 0], {
-    check: { kind: 'ok', tolerated: ['EINVAL'], jump },
-    text: `jump to ${jump} unless ${show(cell)} == 0`,
-  });
-}

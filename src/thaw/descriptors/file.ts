@@ -5,7 +5,7 @@ import { call, show } from '../calls.js';
 import { O } from '../flags.js';
 import type { Op, Operand } from '../program.js';
 import type { Bench, Place } from './bench.js';
-import { close, jumpUnlessZero, open, seek, setFlags } from './calls.js';
+import { close, open, seek, setFlags } from './calls.js';
 import { testLocks } from './locks.js';
 import type { KindPlanner } from './planner.js';
 
@@ -163,9 +163,6 @@ function atLeast(least: bigint, offset: bigint, label: string, bench: Bench): Op
 function positionIfRegular(file: OpenFileOf<'file'>, fd: Operand, label: string, bench: Bench): Op[] {
   const { offset, size } = file;
   const end = bench.mark();
-  const mode = bench.arena.cell();
-  const differs = bench.arena.cell();
-  const wanted = bench.arena.cell(BigInt(TYPES.regular!.bits));
   return [
     stat(fd, label, bench),
     {
@@ -173,11 +170,9 @@ function positionIfRegular(file: OpenFileOf<'file'>, fd: Operand, label: string,
       address: bench.scratch + STX.MODE,
       width: 2,
       mask: BigInt(S_IFMT),
-      check: { kind: 'none' },
-      result: mode,
+      check: { kind: 'equal', expected: TYPES.regular!.bits, jump: end },
+      text: `test statx.stx_mode & S_IFMT == 0${TYPES.regular!.bits.toString(8)}`,
     },
-    { op: 'compare', left: mode.cell, right: wanted.cell, size: 8, check: { kind: 'none' }, result: differs },
-    jumpUnlessZero(differs, end),
     atLeast(smaller(size, offset), offset, label, bench),
     seek(fd, offset, { label }),
     { op: 'mark', name: end },
