@@ -26,7 +26,7 @@ export const memory: DescriptorKind = {
   problem: ({ fd, link, garbled }, { pid }) => {
     if (garbled) return 'its name is not valid UTF-8';
     if (!link.startsWith('/')) return 'it is not a file of a file system';
-    switch (statfsSync(`/proc/${pid}/fd/${fd}`).type) {
+    switch (fileSystemOf(`/proc/${pid}/fd/${fd}`)) {
       case HUGETLBFS_MAGIC:
         return 'memory in huge pages of hugetlbfs is not carried';
       case SECRETMEM_MAGIC:
@@ -42,6 +42,15 @@ export const memory: DescriptorKind = {
     offset: entry!.info.offset,
   }),
 };
+
+/** Magic number of the file system; 0 for a descriptor that a running process has closed meanwhile. */
+function fileSystemOf(path: string): number {
+  try {
+    return statfsSync(path).type;
+  } catch {
+    return 0;
+  }
+}
 
 /** Opened once each, however many descriptions there are. */
 const captured = new WeakMap<KindContext, Map<string, number>>();
