@@ -14,7 +14,10 @@ export function readVdso(): KernelVdso {
     maps
       .filter((line) => line.endsWith(name))
       .map((line) => {
-        const [start, end] = line.split(' ')[0]!.split('-').map((text) => Number.parseInt(text, 16));
+        const [start, end] = line
+          .split(' ')[0]!
+          .split('-')
+          .map((text) => Number.parseInt(text, 16));
         return { start: start!, size: end! - start! };
       });
   const [vdso] = sizes('[vdso]');
