@@ -37,7 +37,7 @@ testWith([], 'ELF tools read an image without a complaint', async (t) => {
     }
     t.is(outcome.code, 0, `${tool} ${args.join(' ')}: ${outcome.stdout.slice(-1000)}`);
     t.is(outcome.stderr, '', `${tool} ${args.join(' ')}`);
-    t.notRegex(outcome.stdout, /warning|corrupt|<unknown|invalid/i, `${tool} ${args.join(' ')}`);
+    t.notRegex(outcome.stdout, /warning|corrupt|invalid/i, `${tool} ${args.join(' ')}`);
   }
 });
 
