@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import { PermissionError, TargetError, UsageError } from '../../src/errors.js';
+import { PermissionError, Proc2elfError, TargetError } from '../../src/errors.js';
 import { MAX_SEGMENTS } from '../../src/image/layout.js';
 import { loadNative, type Native } from '../../src/image/native.js';
 import { prepareOutput } from '../../src/image/output.js';
@@ -109,7 +109,7 @@ test('bad places are refused before anything is written', async (t) => {
     [`${directory}/`, /name a file/],
   ];
   for (const [path, message] of cases) {
-    await t.throwsAsync(prepareOutput(path), { instanceOf: UsageError, message }, path);
+    await t.throwsAsync(prepareOutput(path), { instanceOf: Proc2elfError, message }, path);
   }
   await t.throwsAsync(prepareOutput(join(directory, 'missing', 'a')), {
     instanceOf: PermissionError,
