@@ -116,7 +116,7 @@ export function captureProcess(
         kernelVersion: version(),
         machine: arch() === 'x64' ? 'x86_64' : arch(),
       },
-      processor: describeProcessor(process.threads, false),
+      processor: describeProcessor(process.threads),
       lazy: options.lazy,
       processes: [
         {

@@ -9,7 +9,6 @@ const XSAVE_LEAF = 0xd;
 const BASE = 3n;
 /** AVX, AVX-512 (opmask, ZMM_Hi256, Hi16_ZMM), PKRU, AMX. */
 const OPTIONAL = (1n << 2n) | (7n << 5n) | (1n << 9n) | (3n << 17n);
-const AVX512 = 7n << 5n;
 
 /** Where this processor keeps its XSAVE components (standard form); index is the component's number. */
 export function xsaveComponents(): { offset: number; size: number }[] {
@@ -22,10 +21,10 @@ export function xsaveComponents(): { offset: number; size: number }[] {
 }
 
 /**
- * What the threads need of a processor: the register sets that are in use. `evex` says that code for
- * AVX-512 was chosen by the C library though no register of it is in use right now.
+ * What the threads need of a processor: the register sets that are in use. A program whose C library
+ * chose its AVX-512 routines shows it here: they leave their mask and upper registers in use.
  */
-export function describeProcessor(threads: readonly Thread[], evex: boolean): Processor {
+export function describeProcessor(threads: readonly Thread[]): Processor {
   const used = threads.reduce((bits, { xstate }) => bits | xstateInUse(xstate), BASE);
   const xcr0 = addon.xcr0();
   const info = readFileSync('/proc/cpuinfo', 'utf8');
@@ -35,6 +34,6 @@ export function describeProcessor(threads: readonly Thread[], evex: boolean): Pr
     model: line('model name'),
     xcr0,
     components: xsaveComponents(),
-    required: BASE | (used & OPTIONAL) | (evex ? xcr0 & AVX512 : 0n),
+    required: BASE | (used & OPTIONAL),
   };
 }
