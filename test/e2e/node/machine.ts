@@ -61,7 +61,7 @@ export async function resumeOnNode(
     if (end !== null || line.startsWith('begin ')) lines = [];
     else lines.push(line);
   }
-  const release = /^kernel (\S+)/m.exec(stdout)?.[1];
+  const release = /kernel (6\S+)/.exec(stdout)?.[1];
   if (release === undefined) throw new Error(`the node did not start: ${stdout.slice(-2000)}`);
   return { release, resumed };
 }
