@@ -77,7 +77,7 @@ export async function freeze(pid: number, options: FreezeOptions = {}): Promise<
         embedShared: options.embedShared ?? false,
         descriptors: options.descriptors ?? NO_CHOICES,
         lazy: options.lazy ?? false,
-        tool: VERSION,
+        tool: `proc2elf ${VERSION}`,
       });
       try {
         const plan = planImage(capture.snapshot, blob());

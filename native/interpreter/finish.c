@@ -25,6 +25,8 @@ enum {
     MOST_PAIRS = 8,
     FRAME_FPSTATE = 224, /* in struct ucontext: uc_mcontext.fpstate */
     HELPER_STACK = 4096,
+    IN_CALL = 0x100, /* in finish_plan.again, afterwards: at the start of its call */
+    SIGNAL_MASK = 0x7f,
 };
 
 extern const unsigned char last_code[] __attribute__((visibility("hidden")));
@@ -75,9 +77,14 @@ struct syscall_info {
     uint64_t rip, rsp, number, args[6];
 };
 
-/* Drives a thread until the system call that it leaves is rt_sigreturn. */
-static int drive(int64_t tid) {
-    int entered = 0;
+/*
+ * Drives a thread until the system call that it leaves is rt_sigreturn. With `again` it goes on to
+ * the start of the call that it had been blocked in: a signal that another thread sends it from
+ * then on interrupts that call, as it would have before. A signal that comes first is for the
+ * thread to take when it is let go: it is left in `again`.
+ */
+static int drive(int64_t tid, uint64_t *again) {
+    int entered = 0, returned = 0;
     for (;;) {
         int32_t status;
         uint64_t signal = 0;
@@ -88,12 +95,23 @@ static int drive(int64_t tid) {
             struct syscall_info info = {.op = 0};
             if (failed(ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof info, (uint64_t)&info)))
                 return 0;
+            if (info.op == SYSCALL_ENTRY && returned) {
+                *again = IN_CALL;
+                return 1;
+            }
             if (info.op == SYSCALL_ENTRY)
                 entered = info.number == SYS_rt_sigreturn;
-            else if (info.op == SYSCALL_EXIT && entered)
-                return 1;
+            else if (info.op == SYSCALL_EXIT && entered) {
+                if (!*again)
+                    return 1;
+                returned = 1;
+            }
         } else if (status >> 16 != PTRACE_EVENT_STOP) {
-            signal = (uint64_t)stop; /* SIGSTOP: all others are blocked */
+            signal = (uint64_t)stop; /* before rt_sigreturn SIGSTOP only: all others are blocked */
+            if (returned) {
+                *again = signal;
+                return 1;
+            }
         }
         if (failed(ptrace(PTRACE_SYSCALL, tid, 0, signal)))
             return 0;
@@ -124,12 +142,13 @@ static void help(void *argument) {
     helper->ok = seize_all(plan);
     if (helper->ok)
         open_gate(plan);
+    uint64_t *again = (uint64_t *)plan->again;
     for (uint64_t i = 0; i < plan->thread_count && helper->ok; i++)
-        helper->ok = drive(tid_of(plan, i));
+        helper->ok = drive(tid_of(plan, i), &again[i]);
     /* It belongs to the memory, which is the helper's, too: set before the program runs again. */
     set_dumpable(plan);
     for (uint64_t i = 0; i < plan->thread_count && helper->ok; i++)
-        ptrace(PTRACE_DETACH, tid_of(plan, i), 0, 0);
+        ptrace(PTRACE_DETACH, tid_of(plan, i), 0, again[i] & SIGNAL_MASK);
     /* What is still traced runs on when its tracer ends. */
     for (;;)
         CALL1(SYS_exit, 0);
@@ -156,8 +175,12 @@ static int release_threads(const struct finish_plan *plan) {
     if (failed(pid) || !helper.ok) {
         set_dumpable(plan);
         open_gate(plan);
+        return 0;
     }
-    return !failed(pid) && helper.ok;
+    for (uint64_t i = 0; i < plan->thread_count; i++)
+        if (((const uint64_t *)plan->again)[i] == IN_CALL)
+            settle(tid_of(plan, i));
+    return 1;
 }
 
 /* Leaves out what the kernel's own vDSO still lies in, where it could not take the frozen one's

@@ -15,6 +15,7 @@ enum {
     SYS_rt_sigprocmask = 14,
     SYS_rt_sigreturn = 15,
     SYS_pread64 = 17,
+    SYS_sched_yield = 24,
     SYS_mremap = 25,
     SYS_mincore = 27,
     SYS_getpid = 39,
@@ -146,5 +147,8 @@ uint64_t xcr0(void);
 void touch_tiles(uint64_t frame);
 __attribute__((noreturn)) void resume(uint64_t frame, uint32_t *gate);
 int64_t finish(const struct finish_plan *plan);
+
+/* settle.c */
+void settle(int64_t tid);
 
 #endif

@@ -178,7 +178,7 @@ struct finish_plan {
     uint64_t template;  /* bytes to copy there, template_size of them; begins with trampoline magic
                          */
     uint64_t template_size;
-    uint64_t code_offset; /* in the page: where FINISH may put its own code (at least 512 bytes) */
+    uint64_t code_offset; /* in the page: where FINISH may put its own code (at least 256 bytes) */
     uint64_t
         frame_offset;    /* in the page: the leader's frame goes here (16 mod 64 is kept aligned) */
     uint64_t frame;      /* address of the leader's prepared frame: struct ucontext ... xstate */
@@ -188,7 +188,9 @@ struct finish_plan {
     uint64_t dumpable;    /* value for PR_SET_DUMPABLE, set last */
     uint64_t threads;     /* address of u64[]: cells with the tids of the other threads */
     uint64_t thread_count;
-    uint64_t gate; /* address of u32: futex on which the other threads wait in RESUME */
+    uint64_t gate;  /* address of u32: futex on which the other threads wait in RESUME */
+    uint64_t again; /* address of u64[]: 1 for each of the other threads that was frozen in a system
+                       call, which it makes again */
 };
 
 #endif

@@ -35,7 +35,7 @@ export const freezeCommand: CommandModule<object, FreezeArguments> = {
         requiresArg: true,
       })
       .option('stop', { type: 'boolean', describe: 'leave the process stopped' })
-        .option('kill', {
+      .option('kill', {
         type: 'boolean',
         describe: 'end the process once the image is on disk',
       })

@@ -83,7 +83,8 @@ async function checkTarget(path: string, directory: FileHandle): Promise<void> {
   const present = await lstat(place).catch(ignoreMissing);
   if (!present) return;
   const target = present.isSymbolicLink() ? await stat(place).catch(ignoreMissing) : present;
-  if (target?.isDirectory()) throw new PermissionError(`cannot write ${path}: it is a folder: name a file in it`);
+  if (target?.isDirectory())
+    throw new PermissionError(`cannot write ${path}: it is a folder: name a file in it`);
   if (target && !target.isFile()) {
     throw new PermissionError(`cannot write ${path}: it is not a file; to stream the image use -o -`);
   }

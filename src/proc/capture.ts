@@ -112,7 +112,7 @@ export function captureProcess(
       tool: options.tool,
       host: {
         name: hostname(),
-        kernel: `Linux ${release()}`,
+        kernel: release(),
         kernelVersion: version(),
         machine: arch() === 'x64' ? 'x86_64' : arch(),
       },

@@ -56,6 +56,7 @@ export function describeThread(state: ThreadState, answers: ThreadAnswers, conte
     nice: getpriority(tid),
     policy: schedGetscheduler(tid),
     priority: schedGetparam(tid),
+    inCall: decodeRegisters(registers).rip !== decodeRegisters(out.registers).rip,
     sleep: sleepOf(out, registers, hint, context),
   };
 }

@@ -111,7 +111,9 @@ export const threadSchema = z.object({
   priority: int,
   parentDeathSignal: int,
   timerSlack: address,
-  /** The call in which the thread was blocked, for a timeout that must go on for the time left. */
+  /** The thread was frozen in a system call, which it makes again. */
+  inCall: z.boolean(),
+  /** That call, for a timeout that must go on for the time left. */
   sleep: z
     .object({
       number: int,
@@ -121,7 +123,12 @@ export const threadSchema = z.object({
     .nullable(),
 });
 
-export const signalActionSchema = z.object({ handler: address, flags: address, restorer: address, mask: address });
+export const signalActionSchema = z.object({
+  handler: address,
+  flags: address,
+  restorer: address,
+  mask: address,
+});
 
 export const posixTimerSchema = z.object({
   id: int,

@@ -92,6 +92,8 @@ export function finishPlan(
     dumpable: number;
     tids: readonly Cell[];
     gate: bigint;
+    /** The other threads: whether each makes a system call again. */
+    again: readonly boolean[];
   },
 ): bigint {
   const pairs = Buffer.alloc(plan.unmap.length * 16);
@@ -102,6 +104,10 @@ export function finishPlan(
   const cells = Buffer.alloc(plan.tids.length * 8);
   plan.tids.forEach(({ cell }, i) => {
     cells.writeBigUInt64LE(cell, i * 8);
+  });
+  const again = Buffer.alloc(plan.again.length * 8);
+  plan.again.forEach((is, i) => {
+    again.writeUInt8(Number(is), i * 8);
   });
   const words = [
     plan.page,
@@ -118,6 +124,7 @@ export function finishPlan(
     arena.bytes(cells),
     BigInt(plan.tids.length),
     plan.gate,
+    arena.bytes(again),
   ];
   const bytes = Buffer.alloc(words.length * 8);
   words.forEach((word, i) => {

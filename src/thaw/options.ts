@@ -76,10 +76,10 @@ function infoText(snapshot: Snapshot): string {
 process:    ${process!.pid} (${printable(process!.comm)}), ${process!.threads.length} thread${process!.threads.length === 1 ? '' : 's'}
 directory:  ${printable(process!.workingDirectory)}
 frozen:     ${when}
-host:       ${printable(host.name)}, ${printable(host.kernel)} ${printable(host.machine)}
+host:       ${printable(host.name)}, Linux ${printable(host.kernel)} ${printable(host.machine)}
 processor:  ${printable(snapshot.processor.model)}
 memory:     ${process!.regions.length} regions, ${snapshot.lazy ? 'lazy' : 'eager'} by default
-tool:       proc2elf ${snapshot.tool}
+tool:       ${printable(snapshot.tool)}
 `;
 }
 

@@ -154,6 +154,7 @@ export function planPrograms(
           dumpable: process.dumpable,
           tids: tids.slice(1),
           gate,
+          again: others.map((thread) => thread.inCall),
         }),
       ],
       label: 'cannot start the process',

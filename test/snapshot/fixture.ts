@@ -23,6 +23,7 @@ export function makeThread(tid: number, changes: Partial<Thread> = {}): Thread {
     priority: 0,
     parentDeathSignal: 0,
     timerSlack: 50_000n,
+    inCall: false,
     sleep: null,
     ...changes,
   };

@@ -103,6 +103,7 @@ export function lastActs(
     dumpable,
     tids: tids.slice(1),
     gate,
+    again: tids.slice(1).map(() => false),
   });
   const others = threads.slice(1);
   return {
