@@ -1,9 +1,9 @@
 /** Freezing a process into an image: the whole of it, from the pid to a file safely on disk. */
 import { readdirSync, statSync } from 'node:fs';
 import { TargetError, UnsupportedError } from './errors.js';
-import type { ImageLayout } from './image/layout.js';
+import type { ImageCopy } from './image/layout.js';
 import { prepareOutput } from './image/output.js';
-import { writeContents } from './image/write.js';
+import { writeCopiesFirst } from './image/write.js';
 import { addon } from './native/addon.js';
 import { startTracer, type Tracer } from './native/tracer.js';
 import { type Capture, captureProcess } from './proc/capture.js';
@@ -13,7 +13,8 @@ import { parseMaps } from './proc/maps.js';
 import { assertFreezable, permissionAdvice, surveyProcess } from './proc/preflight.js';
 import { errnoOf, readProcText } from './proc/read.js';
 import { observeSleeps } from './proc/sleep.js';
-import { type Plan, planImage } from './thaw/plan.js';
+import type { Snapshot } from './snapshot/schema.js';
+import { placeContents, planImage } from './thaw/plan.js';
 import { VERSION } from './version.js';
 
 /** How to freeze. */
@@ -80,15 +81,20 @@ export async function freeze(pid: number, options: FreezeOptions = {}): Promise<
         tool: `proc2elf ${VERSION}`,
       });
       try {
-        const plan = planImage(capture.snapshot, blob());
-        const layout = withCopies(plan, capture);
+        const placed = placeContents(capture.snapshot);
+        const copies = copiesOf(placed.snapshot, capture);
+        // Planning takes no part of the process, which may run on meanwhile.
+        const describe = () => {
+          const plan = planImage(capture.snapshot, blob());
+          return { layout: { ...plan.layout, copies }, snapshot: plan.snapshot };
+        };
         const after = options.after ?? 'run';
         let heldMs = 0;
         const release = (): void => {
           tracer.release(after);
           heldMs = performance.now() - held;
         };
-        const written = await writeContents(output, layout, plan.snapshot, {
+        const written = await writeCopiesFirst(output, { copies, end: placed.end }, describe, {
           onProgress: options.onProgress,
           // A process that runs on need not wait for the disk; one that is ended must.
           onCopied: after === 'run' ? release : undefined,
@@ -160,10 +166,10 @@ function ownerOf(pid: number): number {
   }
 }
 
-/** Adds to a layout what is to be copied from the process. */
-function withCopies(plan: Plan, capture: Capture): ImageLayout {
-  const [process] = plan.snapshot.processes;
-  const copies: ImageLayout['copies'] = [];
+/** What is to be copied from the process, to the places that a snapshot gives. */
+function copiesOf(snapshot: Snapshot, capture: Capture): ImageCopy[] {
+  const [process] = snapshot.processes;
+  const copies: ImageCopy[] = [];
   for (const { extents } of process!.regions) {
     for (const { start, size, offset } of extents)
       copies.push({ fd: capture.mem, source: start, size, offset });
@@ -172,7 +178,7 @@ function withCopies(plan: Plan, capture: Capture): ImageLayout {
     const { fd, base } = capture.objectSources[i]!;
     for (const { start, size, offset } of extents) copies.push({ fd, source: base + start, size, offset });
   });
-  return { ...plan.layout, copies };
+  return copies;
 }
 
 /** A command's name as part of a file name. */

@@ -4,7 +4,7 @@ import { TargetError } from '../errors.js';
 import type { Snapshot } from '../snapshot/schema.js';
 import { assembleImage } from './assemble.js';
 import { cutContents } from './contents.js';
-import { checkLayout, type ImageLayout } from './layout.js';
+import { checkLayout, type ImageCopy, type ImageLayout } from './layout.js';
 import { loadNative, type Native } from './native.js';
 import { type Output, prepareOutput } from './output.js';
 import { errnoOf, outputError } from './output-error.js';
@@ -33,6 +33,15 @@ export interface WriteReport {
   readonly unreadable: readonly (readonly [bigint, number])[];
 }
 
+/** What is to be copied, and where in the image it ends. */
+export type Contents = Pick<ImageLayout, 'end'> & { readonly copies: readonly ImageCopy[] };
+
+/** All else that makes an image. */
+export interface Description {
+  readonly layout: ImageLayout;
+  readonly snapshot: Snapshot;
+}
+
 const PROGRESS_INTERVAL = 100;
 
 /**
@@ -48,17 +57,31 @@ export async function writeContents(
   options: WriteOptions = {},
 ): Promise<WriteReport> {
   checkLayout(layout);
+  return writeCopiesFirst(output, layout, () => ({ layout, snapshot }), options);
+}
+
+/**
+ * The same, when the layout takes a while to make: into a file, `contents` are copied before `describe`
+ * is called. A stream starts with the headers, so there it is the first that is called.
+ * @throws as {@link writeContents}, and what `describe` throws
+ */
+export async function writeCopiesFirst(
+  output: Output,
+  contents: Contents,
+  describe: () => Description,
+  options: WriteOptions = {},
+): Promise<WriteReport> {
   const writer = new PieceWriter(options.native ?? (await loadNative()), output);
-  const total = layout.copies.reduce((sum, { size }) => sum + size, 0);
+  const total = contents.copies.reduce((sum, { size }) => sum + size, 0);
   const report = () => options.onProgress?.(Number(writer.counter[0]), total);
   const timer = setInterval(report, PROGRESS_INTERVAL);
   try {
     const write = output.stream ? writeStream : writeFile;
-    const bytes = await write(writer, output, layout, snapshot, options);
+    const bytes = await write(writer, output, contents, describe, options);
     report();
     return { bytes, written: writer.written, zero: writer.zero, unreadable: writer.unreadable };
   } catch (error) {
-    throw describeError(output, error, layout.end);
+    throw describeError(output, error, contents.end);
   } finally {
     clearInterval(timer);
   }
@@ -87,12 +110,13 @@ export async function writeImage(
 async function writeStream(
   writer: PieceWriter,
   _output: Output,
-  layout: ImageLayout,
-  snapshot: Snapshot,
+  contents: Contents,
+  describe: () => Description,
   options: WriteOptions,
 ): Promise<number> {
+  const { layout, snapshot } = describe();
   const image = assembleImage(layout, snapshot);
-  await writer.write(cutContents(image.chunks, layout.copies, true), options.signal);
+  await writer.write(cutContents(image.chunks, contents.copies, true), options.signal);
   options.onCopied?.();
   return image.size;
 }
@@ -101,18 +125,20 @@ async function writeStream(
 async function writeFile(
   writer: PieceWriter,
   output: Output,
-  layout: ImageLayout,
-  snapshot: Snapshot,
+  contents: Contents,
+  describe: () => Description,
   options: WriteOptions,
 ): Promise<number> {
-  const copies = cutContents(layout.chunks, layout.copies, false).filter(({ kind }) => kind === 'copy');
   // Tells at once if the file would be too large.
-  await promisify(ftruncate)(output.fd, layout.end);
-  await writer.write(copies, options.signal);
+  await promisify(ftruncate)(output.fd, contents.end);
+  await writer.write(cutContents([], contents.copies, false), options.signal);
   options.onCopied?.();
+  const { layout, snapshot } = describe();
   const image = assembleImage(layout, snapshot);
   await promisify(ftruncate)(output.fd, image.size);
-  await writer.write(cutContents(image.chunks, [], false), options.signal);
+  // The copies are cut once more to see that no chunk overlaps one of them.
+  const rest = cutContents(image.chunks, contents.copies, false).filter(({ kind }) => kind === 'bytes');
+  await writer.write(rest, options.signal);
   return image.size;
 }
 
