@@ -6,7 +6,9 @@ import { layoutTrampoline } from '../../src/thaw/trampoline.js';
 import { CODE, codeSegments, lastActs, type ThreadSpec, WORK } from './support/finish.js';
 import { buildImage, place } from './support/image.js';
 import { call, main } from './support/ops.js';
-import { compileFlat, type Running, start, until } from './support/run.js';
+import { compileFlat, killAll, type Running, start, until } from './support/run.js';
+
+test.after.always(killAll);
 
 const code = compileFlat('thawed.S', CODE);
 const WORKER = CODE + 0x10n;

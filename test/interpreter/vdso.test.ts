@@ -9,7 +9,7 @@ import { makeRegion, makeSnapshot } from '../snapshot/fixture.js';
 import { CODE, codeSegments, lastActs, WORK } from './support/finish.js';
 import { buildImage, place, scratchPath } from './support/image.js';
 import { main, say } from './support/ops.js';
-import { compileFlat, run, start, until } from './support/run.js';
+import { compileFlat, killAll, run, start, until } from './support/run.js';
 import { readVdso } from './support/vdso.js';
 
 const vdso = readVdso();
@@ -17,6 +17,8 @@ const vdso = readVdso();
 const AT = 0x3000_0000n;
 const VVAR = AT - BigInt(vdso.vvarSize);
 const entries = vdsoEntries(vdso.image);
+test.after.always(killAll);
+
 const code = compileFlat('clock.c', CODE);
 
 function frozen(image: Uint8Array, vvarSize: number, at = AT): Process {

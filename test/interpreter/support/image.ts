@@ -30,7 +30,7 @@ export const place = {
   page: MEMORY + STACK + PARKING + MOST_THREADS * THREAD_STACK,
   threadStack: (i: number): bigint => MEMORY + STACK + PARKING + BigInt(i + 1) * THREAD_STACK,
 } as const;
-const MEMORY_SIZE = Number(MOST_CONTENT + STACK + PARKING + MOST_THREADS * THREAD_STACK) + 4 * 4096;
+const MEMORY_SIZE = Number(place.page + 4096n - DATA);
 
 export interface Content {
   readonly programs: readonly Program[];

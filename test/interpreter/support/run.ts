@@ -1,5 +1,5 @@
 /** Runs images and small C programs. */
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { scratchPath } from './image.js';
@@ -29,23 +29,40 @@ export interface Running {
   /** Resolves when standard output holds `text`. */
   sees(text: string): Promise<void>;
   readonly output: () => string;
+  readonly errors: () => string;
   readonly ended: Promise<{ status: number | null; signal: NodeJS.Signals | null }>;
   kill(signal: NodeJS.Signals): void;
 }
 
+const children = new Set<ChildProcess>();
+
+/** Ends what `start` has started and no test has ended; to be called after all tests. */
+export function killAll(): void {
+  for (const child of children) child.kill('SIGKILL');
+}
+
 /** Starts a program; its output is gathered. */
 export function start(path: string, args: readonly string[] = []): Running {
-  const child = spawn(path, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(path, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  children.add(child);
   let output = '';
+  let errors = '';
+  child.stderr.on('data', (data: Buffer) => {
+    errors += data.toString();
+  });
   child.stdout.on('data', (data: Buffer) => {
     output += data.toString('latin1');
   });
   const ended = new Promise<{ status: number | null; signal: NodeJS.Signals | null }>((resolve) => {
-    child.on('exit', (status, signal) => resolve({ status, signal }));
+    child.on('close', (status, signal) => {
+      children.delete(child);
+      resolve({ status, signal });
+    });
   });
   return {
     pid: child.pid!,
     output: () => output,
+    errors: () => errors,
     ended,
     kill: (signal) => {
       child.kill(signal);
