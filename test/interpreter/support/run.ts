@@ -30,6 +30,8 @@ export interface Running {
   sees(text: string): Promise<void>;
   readonly output: () => string;
   readonly errors: () => string;
+  /** Whether nobody holds its standard output any more. */
+  readonly closed: () => boolean;
   readonly ended: Promise<{ status: number | null; signal: NodeJS.Signals | null }>;
   kill(signal: NodeJS.Signals): void;
 }
@@ -63,6 +65,7 @@ export function start(path: string, args: readonly string[] = []): Running {
     pid: child.pid!,
     output: () => output,
     errors: () => errors,
+    closed: () => child.stdout.readableEnded,
     ended,
     kill: (signal) => {
       child.kill(signal);
