@@ -11,7 +11,7 @@
 
 enum {
     PTRACE_SYSCALL = 24,
-    PTRACE_DETACH = 17,
+    PTRACE_CONT = 7,
     PTRACE_SEIZE = 0x4206,
     PTRACE_INTERRUPT = 0x4207,
     PTRACE_GET_SYSCALL_INFO = 0x420e,
@@ -147,9 +147,11 @@ static void help(void *argument) {
         helper->ok = drive(tid_of(plan, i), &again[i]);
     /* It belongs to the memory, which is the helper's, too: set before the program runs again. */
     set_dumpable(plan);
+    /* Not PTRACE_DETACH, which raises TIF_SIGPENDING: calls such as epoll_wait would end with
+     * EINTR. */
     for (uint64_t i = 0; i < plan->thread_count && helper->ok; i++)
-        ptrace(PTRACE_DETACH, tid_of(plan, i), 0, again[i] & SIGNAL_MASK);
-    /* What is still traced runs on when its tracer ends. */
+        ptrace(PTRACE_CONT, tid_of(plan, i), 0, again[i] & SIGNAL_MASK);
+    /* What is traced runs on by itself when its tracer ends. */
     for (;;)
         CALL1(SYS_exit, 0);
 }
