@@ -1,11 +1,12 @@
-/** How long processes are held that are small in memory and large otherwise. For the record. */
+/** Processes that are small in memory and large otherwise: how long they are held, and what the tool takes. */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { end, longestGap, startTarget, type TargetSize, timeToGoOn } from './gaps.js';
 import type { Bench } from './place.js';
 import { milliseconds } from './statistics.js';
 import type { Row } from './table.js';
-import { freeze } from './tool.js';
+import { memoryRow } from './thaw.js';
+import { freeze, freezeAndWatch } from './tool.js';
 
 const SHAPES: readonly (readonly [string, TargetSize])[] = [
   ['a small process', {}],
@@ -33,12 +34,14 @@ export async function benchHold(bench: Bench, rounds: number): Promise<Row[]> {
       held.push(gap);
       thaw.push(await timeToGoOn(bench, image, ['--pid=new']));
     }
+    const { peak } = await freezeAndWatch(target.pid, image);
     await end(target);
     rmSync(image);
     rows.push(
       { what: `${name}: time held`, figures: milliseconds(held), result: '' },
       { what: `${name}: whole time`, figures: milliseconds(whole), result: '' },
       { what: `${name}: thaw`, figures: milliseconds(thaw), result: '' },
+      memoryRow(name, peak),
     );
   }
   return rows;

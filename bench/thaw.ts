@@ -37,10 +37,15 @@ async function freezeTarget(bench: Bench, place: Place, size: number, image: str
   const target = await startTarget(bench, { bytes: size });
   const { peak } = await freezeAndWatch(target.pid, image, ['--kill']);
   await end(target);
+  return memoryRow(`${mebibytes(size)} to ${place.name}`, peak);
+}
+
+/** The tool's peak memory, in bytes, with its target. */
+export function memoryRow(what: string, peak: number): Row {
   return {
-    what: `peak memory of the tool, ${mebibytes(size)} to ${place.name}`,
-    figures: `${(peak / MIB).toFixed(0)} MiB`,
-    result: `${(peak / MIB).toFixed(0)} MiB`,
+    what: `${what}: peak memory of the tool`,
+    figures: mebibytes(peak),
+    result: mebibytes(peak),
     target: { text: `at most ${mebibytes(MOST_MEMORY)}`, met: peak <= MOST_MEMORY },
   };
 }
