@@ -40,10 +40,11 @@ const PAGE_IS_PFNZERO = 1n << 5n;
 
 /** Ranges asked for in one call. */
 const BATCH = 4096;
+/** `struct page_region`: start, end, categories. One for all calls: a process may have 65,530 mappings to ask about. */
+const regions = new BigUint64Array(3 * BATCH);
 
 function scanByIoctl(fd: number, start: bigint, end: bigint): PageRange[] {
   const ranges: PageRange[] = [];
-  const regions = new BigUint64Array(3 * BATCH); // struct page_region: start, end, categories
   for (let at = start, count = BATCH; at < end && count === BATCH; ) {
     const argument = BigUint64Array.of(
       96n, // size of this structure
