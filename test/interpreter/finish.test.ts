@@ -5,7 +5,7 @@ import type { Op } from '../../src/thaw/program.js';
 import { layoutTrampoline } from '../../src/thaw/trampoline.js';
 import { CODE, codeSegments, lastActs, type ThreadSpec, WORK } from './support/finish.js';
 import { buildImage, place } from './support/image.js';
-import { call, main } from './support/ops.js';
+import { call, main, refuse } from './support/ops.js';
 import { compileFlat, killAll, type Running, start, until } from './support/run.js';
 
 test.after.always(killAll);
@@ -137,33 +137,6 @@ test('being stopped and continued in the midst of it does no harm', async (t) =>
     await end(process);
   }
 });
-
-/** A seccomp filter that refuses one system call with EPERM. */
-function refuse(arena: Arena, number: number): Op[] {
-  const instruction = (op: number, jt: number, jf: number, k: number): Buffer => {
-    const bytes = Buffer.alloc(8);
-    bytes.writeUInt16LE(op, 0);
-    bytes.writeUInt8(jt, 2);
-    bytes.writeUInt8(jf, 3);
-    bytes.writeUInt32LE(k, 4);
-    return bytes;
-  };
-  const filter = arena.bytes(
-    Buffer.concat([
-      instruction(0x20, 0, 0, 0), // load the number
-      instruction(0x15, 0, 1, number),
-      instruction(0x06, 0, 0, 0x0005_0001), // SECCOMP_RET_ERRNO, EPERM
-      instruction(0x06, 0, 0, 0x7fff_0000), // SECCOMP_RET_ALLOW
-    ]),
-  );
-  const program = Buffer.alloc(16);
-  program.writeUInt16LE(4, 0);
-  program.writeBigUInt64LE(filter, 8);
-  return [
-    call('prctl', [38, 1, 0, 0, 0]), // PR_SET_NO_NEW_PRIVS
-    call('prctl', [22, 2, arena.bytes(program), 0, 0]), // PR_SET_SECCOMP, SECCOMP_MODE_FILTER
-  ];
-}
 
 test('where ptrace is not permitted, the thaw segments stay and the threads go on', async (t) => {
   const process = start(makeImage(10, (arena) => refuse(arena, 101)));
