@@ -12,6 +12,11 @@ say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 run() {
     : >"$folder/pid"
     (
+        # Descriptors of whoever runs this are connections that no image can carry.
+        for descriptor in "/proc/$BASHPID/fd/"*; do
+            number=${descriptor##*/}
+            if [ "$number" -gt 2 ]; then eval "exec $number>&-"; fi
+        done
         echo "$BASHPID" >"$folder/pid"
         exec "$@"
     ) | tee -a "$folder/output" &
@@ -38,7 +43,7 @@ until_counted 10
 say "\$ proc2elf $counter -o count.bin --kill"
 node dist/src/cli/main.js "$counter" -o "$folder/count.bin" --kill
 counter=
-wait "$pipeline" || true
+wait "$pipeline" 2>/dev/null || true
 frozen_at=$(tail -n 1 "$folder/output")
 say "The process ended at $frozen_at; the image has $(du -k "$folder/count.bin" | cut -f 1) KiB."
 
@@ -47,7 +52,7 @@ run "$folder/count.bin"
 until_counted $((frozen_at + 10))
 kill "$counter"
 counter=
-wait "$pipeline" || true
+wait "$pipeline" 2>/dev/null || true
 
 last=$(tail -n 1 "$folder/output")
 if [ "$(cat "$folder/output")" = "$(seq 1 "$last")" ]; then

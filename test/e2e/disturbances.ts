@@ -1,0 +1,134 @@
+/**
+ * For each kind of check in the target programs a disturbance, made with gdb, that it must notice:
+ * a check that cannot fail shows nothing.
+ */
+export interface Disturbance {
+  readonly program: string;
+  readonly args?: readonly string[];
+  /** Function in which a thread stands: that thread is disturbed, else the main thread. */
+  readonly thread?: string;
+  /** gdb commands. */
+  readonly commands: readonly string[];
+  /** What the program must say. */
+  readonly says: RegExp;
+}
+
+const row = (program: string, command: string, says: RegExp, thread?: string): Disturbance => ({
+  program,
+  commands: [command],
+  says,
+  ...(thread === undefined ? {} : { thread }),
+});
+
+const flip = (what: string): string => `set var ${what} ^= 1`;
+
+const core: readonly Disturbance[] = [
+  row('core.pie', flip('data[100]'), /data: content differs/),
+  row('core.pie', flip('bss[100]'), /bss: content differs/),
+  row('core.pie', flip('blocks[3][10]'), /malloc block: content differs/),
+  row('core.pie', flip('*(char*)leave_out'), /text differs/),
+  row('core.pie', 'set var counters[0].count += 1', /skipped or repeated/),
+  row('core.pie', 'set var own = 1', /thread-local variable of the main thread/),
+  row('core.pie', 'call (int)chdir("/")', /cwd was/),
+  row('core.pie', 'call (int)prctl(15, "other")', /Name was/),
+  row('core.pie', 'call (void*)mmap((void*)0x5000000000, 8192, 3, 0x22, -1, 0)', /new region 5000000000/),
+].map((disturbance) => ({ ...disturbance, args: ['an argument', ''] }));
+
+const memory: readonly Disturbance[] = [
+  row('memory', flip('anonymous[5]'), /anonymous: content/),
+  row('memory', flip('sparse[5]'), /sparse hole: not zero/),
+  row('memory', flip('zeros[5]'), /zero pages: not zero/),
+  row('memory', flip('unreadable[5]'), /PROT_NONE: content/),
+  row('memory', flip('write_only[9000]'), /write-only: content/),
+  row('memory', flip('code[1]'), /code in anonymous memory returns/),
+  row('memory', flip('untouched[5]'), /private file: content/),
+  row('memory', flip('copied[5000]'), /copied page: content/),
+  row('memory', flip('deleted_private[5]'), /deleted private file: content/),
+  row('memory', flip('deleted_shared[5]'), /deleted shared file: content/),
+  row('memory', flip('write_shared[5]'), /writable shared file: content/),
+  row('memory', flip('shared[5]'), /shared anonymous: content/),
+  row('memory', flip('memfd_open[5]'), /memfd: content/),
+  row('memory', flip('memfd_closed[5]'), /memfd without descriptor: content/),
+  row('memory', flip('low[5]'), /low address: content/),
+  row('memory', flip('terabyte[1ul << 39]'), /inside a reservation: content/),
+  row('memory', flip('growing[5]'), /growing region: content/),
+  row('memory', flip('advices[0].memory[5]'), /MADV_DONTFORK: content/),
+  row('memory', 'call (int)madvise(advices[0].memory, 32768, 11)', /MADV_DONTFORK: VmFlags were/),
+  row('memory', 'call (int)munlock(advices[8].memory, 32768)', /mlock: VmFlags were/),
+  row('memory', 'call (int)mprotect(anonymous, 4096, 7)', /maps: region/),
+  row(
+    'vdso',
+    // mov $228,%eax; syscall; ret
+    'set var *(unsigned long*)__vdso_clock_gettime = 0xc3050f000000e4b8',
+    /as slow as a system call/,
+  ),
+];
+
+const registers: readonly Disturbance[] = [
+  row('registers', 'set $rbx = 1', /general registers: byte/, 'live_general'),
+  row('registers', 'set $eflags = $eflags & ~0x400', /DF and AC are lost/, 'live_general'),
+  row('registers', 'set $st3 = 0', /x87: byte/, 'live_x87'),
+  row('registers', 'set $fctrl = 0x37f', /x87: byte 1/, 'live_x87'),
+  row('registers', 'set $xmm3.v4_int32[2] = 1', /SSE: byte/, 'live_sse'),
+  row('registers', 'set $mxcsr = 0x1f80', /SSE: byte 0/, 'live_sse'),
+  row('registers', 'set $ymm5.v8_int32[6] = 1', /AVX: byte/, 'live_avx'),
+  row('registers', 'set $gs_base = (long)rows', /gs base is lost/, 'live_gs'),
+].map((disturbance) => ({ ...disturbance, args: ['avx'] }));
+
+const avx512: readonly Disturbance[] = [
+  row('registers', 'set $zmm20.v16_int32[10] = 1', /AVX-512: byte/, 'live_avx512'),
+  // Where gdb takes k3 to be is not right for every processor; any byte will do.
+  row('registers', 'set $k3 = 1', /AVX-512: byte/, 'live_avx512'),
+].map((disturbance) => ({ ...disturbance, args: ['avx512'] }));
+
+const threads: readonly Disturbance[] = [
+  row('threads', 'call (int)prctl(15, "other")', /name was/, 'work'),
+  row('threads', 'call (int)setpriority(0, 0, 19)', /nice was/, 'work'),
+  row('threads', 'call (int)sched_setscheduler(0, 5, (char*)"\\0\\0\\0\\0")', /policy was/, 'work'),
+  row('threads', 'set var own = 1', /thread-local variable/, 'work'),
+  row(
+    'threads',
+    'call (int)sigaltstack("\\0\\0\\0\\0\\0\\0\\0\\0\\2\\0\\0\\0", 0)',
+    /alternate stack/,
+    'work',
+  ),
+].map((disturbance) => ({ ...disturbance, args: ['8'] }));
+
+const state: readonly Disturbance[] = [
+  row('locks', 'set var through = 1', /let through early/),
+  row('blocked', 'print 0', /epoll_wait gives -4/),
+  row('guard', 'print 0', /epoll_wait returned -1/),
+  row('signals', 'call (void*)signal(17, 0)', /action of signal 17/),
+  row('signals', 'call (int)pthread_kill(pthread_self(), 36)', /a pending signal too many|expected 36/),
+  row('timers', 'call (int)syscall(226, 5)', /\/proc\/self\/timers/),
+  row('timers', 'call (int)alarm(50)', /ITIMER_REAL/),
+  row('identity', 'call (int)umask(0)', /umask is 0/),
+  row('identity', 'call (int)prctl(29, 1, 0, 0, 0)', /timer slack was/),
+  row('identity', 'call (int)prctl(36, 0, 0, 0, 0)', /child subreaper was/),
+].map((disturbance) =>
+  disturbance.program === 'identity' ? { ...disturbance, args: ['a', '', 'b'] } : disturbance,
+);
+
+const descriptors: readonly Disturbance[] = [
+  row('descriptors', 'call (long)lseek(file, 0, 0)', /file: offset is 0/),
+  row('descriptors', 'call (int)close(alone)', /descriptors were/),
+  row('descriptors', 'call (int)fcntl(file, 2, 0)', /FD_CLOEXEC/),
+  row('descriptors', 'call (int)dup2(directory, unlinked)', /deleted file/),
+  row('descriptors', 'call (long)lseek(directory, 0, 0)', /directory: goes on/),
+  row('descriptors', 'call (int)dup2(device[0], device[1])', /\/dev\/zero is another/),
+  row('descriptors', 'call (int)fcntl(spare, 1031, 1048576)', /capacity of 1048576/),
+  row('descriptors', 'call (long)read(packets[0], big, 100)', /packet 0/),
+  row('descriptors', 'call (long)read(plain_event, big, 8)', /eventfd holds/),
+  row('descriptors', 'call (int)epoll_ctl(inner, 2, edge[0], big)', /edge-triggered/),
+  row('records', 'call (int)close((int)dup(locked))', /record lock: byte 12/),
+];
+
+export const disturbances: readonly Disturbance[] = [
+  ...core,
+  ...memory,
+  ...registers,
+  ...avx512,
+  ...threads,
+  ...state,
+  ...descriptors,
+];
