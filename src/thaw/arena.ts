@@ -1,12 +1,15 @@
 import type { Cell } from './program.js';
 
+const FIRST_CAPACITY = 4096;
+
 /**
  * The thaw data segment in the making: hands out absolute addresses for bytes, strings and cells.
  * The planner runs twice, first at a provisional base to learn the size.
  */
 export class Arena {
   readonly base: bigint;
-  #chunks: { offset: number; bytes: Uint8Array }[] = [];
+  /** Zeros behind `#size`. One buffer, not one per string: there can be a hundred thousand. */
+  #content = Buffer.alloc(FIRST_CAPACITY);
   #size = 0;
   #strings = new Map<string, bigint>();
 
@@ -21,23 +24,23 @@ export class Arena {
 
   /** Reserves `size` zero bytes; returns their address. */
   reserve(size: number, align = 8): bigint {
-    const offset = Math.ceil(this.#size / align) * align;
-    this.#size = offset + size;
-    return this.base + BigInt(offset);
+    return this.base + BigInt(this.#take(size, align));
   }
 
   /** Places a copy of `bytes`; returns their address. */
   bytes(bytes: Uint8Array, align = 8): bigint {
-    const address = this.reserve(bytes.length, align);
-    this.#chunks.push({ offset: Number(address - this.base), bytes });
-    return address;
+    const offset = this.#take(bytes.length, align);
+    this.#content.set(bytes, offset);
+    return this.base + BigInt(offset);
   }
 
   /** Places a NUL-terminated UTF-8 string; equal strings share one place. */
   string(text: string): bigint {
     let address = this.#strings.get(text);
     if (address === undefined) {
-      address = this.bytes(Buffer.from(`${text}\0`), 1);
+      const offset = this.#take(Buffer.byteLength(text) + 1, 1);
+      this.#content.write(text, offset);
+      address = this.base + BigInt(offset);
       this.#strings.set(text, address);
     }
     return address;
@@ -45,15 +48,25 @@ export class Arena {
 
   /** Places a `u64`. */
   cell(initial = 0n): Cell {
-    const bytes = Buffer.alloc(8);
-    bytes.writeBigUInt64LE(BigInt.asUintN(64, initial));
-    return { cell: this.bytes(bytes) };
+    const offset = this.#take(8, 8);
+    this.#content.writeBigUInt64LE(BigInt.asUintN(64, initial), offset);
+    return { cell: this.base + BigInt(offset) };
   }
 
   /** The content of the segment, `size` bytes. */
   toBytes(): Uint8Array {
-    const out = new Uint8Array(this.#size);
-    for (const { offset, bytes } of this.#chunks) out.set(bytes, offset);
-    return out;
+    return new Uint8Array(this.#content.subarray(0, this.#size));
+  }
+
+  /** Offset of the next `size` bytes, which are zeros. */
+  #take(size: number, align: number): number {
+    const offset = Math.ceil(this.#size / align) * align;
+    this.#size = offset + size;
+    if (this.#size > this.#content.length) {
+      const larger = Buffer.alloc(Math.max(this.#size, 2 * this.#content.length));
+      larger.set(this.#content);
+      this.#content = larger;
+    }
+    return offset;
   }
 }

@@ -69,7 +69,15 @@ export function planImage(snapshot: Snapshot, blob: Blob): Plan {
     ...region,
     loaded: chosen.loaded.get(region.region) ?? null,
   }));
-  const built = build(text, textSize, process, { ...files, regions: placed }, snapshot, chosen.segments);
+  const built = build(
+    text,
+    textSize,
+    process,
+    { ...files, regions: placed },
+    snapshot,
+    chosen.segments,
+    trial.room,
+  );
   return finishLayout(built, blob, text, textSize, files, chosen.segments, snapshot);
 }
 
@@ -166,12 +174,13 @@ function build(
   files: Files,
   snapshot: Snapshot,
   segments: readonly Segment[],
+  firstRoom = 0n,
 ) {
   const data = text + textSize;
   const placed = { ...process, objects: files.objects };
   // The texts of operations hold addresses, so the content's size depends on where the memory
   // behind it lies: the room is widened until the content fits.
-  for (let room = 0n; ; ) {
+  for (let room = firstRoom; ; ) {
     const arena = new Arena(data);
     const memory = memoryAt(data + room, process);
     const header = planPrograms(arena, snapshot, placed, files.regions, memory, text, segments);
