@@ -17,7 +17,14 @@ ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsysca
 
 test('smaps becomes mappings', (t) => {
   const [heap, file, vsyscall] = parseMaps(SMAPS);
-  t.like(heap, { start: 0x559a4f400000n, prot: 3, shared: false, path: '[heap]', resident: 12288, pageSize: 4096 });
+  t.like(heap, {
+    start: 0x559a4f400000n,
+    prot: 3,
+    shared: false,
+    path: '[heap]',
+    resident: 12288,
+    pageSize: 4096,
+  });
   t.deepEqual(heap!.flags, ['rd', 'wr', 'mr', 'mw', 'me', 'ac', 'sd']);
   t.like(file, { offset: 0x1000n, device: 'fd:01', inode: 123n, shared: true, prot: 1, pageSize: 2 << 20 });
   t.is(file!.path, '/srv/a b\nc (deleted)');

@@ -1,6 +1,11 @@
 import test from 'ava';
 import { resumeRegisters } from '../../src/proc/resume.js';
-import { decodeRegisters, encodeRegisters, REGISTERS, type RegisterSet } from '../../src/snapshot/registers.js';
+import {
+  decodeRegisters,
+  encodeRegisters,
+  REGISTERS,
+  type RegisterSet,
+} from '../../src/snapshot/registers.js';
 
 function stopped(rax: bigint, orig_rax: bigint): Uint8Array {
   const set = Object.fromEntries(REGISTERS.map((name) => [name, 0n])) as RegisterSet;

@@ -1,5 +1,10 @@
 import test from 'ava';
-import { decodeRegisters, encodeRegisters, REGISTERS, type RegisterSet } from '../../src/snapshot/registers.js';
+import {
+  decodeRegisters,
+  encodeRegisters,
+  REGISTERS,
+  type RegisterSet,
+} from '../../src/snapshot/registers.js';
 import type { Thread } from '../../src/snapshot/schema.js';
 import { buildStub, leaveStub, stubRemaining, timeoutArgument } from '../../src/thaw/sleep.js';
 
