@@ -39,6 +39,12 @@ const map: Show = (value) => flagNames(low(value), MAP, '0');
 const MREMAP = { MREMAP_MAYMOVE: 1, MREMAP_FIXED: 2, MREMAP_DONTUNMAP: 4 };
 const mremap: Show = (value) => flagNames(low(value), MREMAP, '0');
 
+/** Flags of calls that make descriptors, without an access mode. */
+const FLAGS = { O_CLOEXEC: 0o2000000, O_NONBLOCK: 0o4000, O_DIRECT: 0o40000, EFD_SEMAPHORE: 1 };
+const create: Show = (value) => flagNames(low(value), FLAGS, '0');
+/** A descriptor of a range: the last may be ~0. */
+const last: Show = (value) => (BigInt.asUintN(32, value) === 0xffff_ffffn ? '~0U' : signed(value));
+
 /** A number with names (linux/prctl.h, asm/prctl.h, linux/resource.h). */
 function named(names: Readonly<Record<number, string>>): Show {
   return (value) => names[low(value)] ?? int(value, () => null);
@@ -82,6 +88,19 @@ const resource = named({
   15: 'RLIMIT_RTTIME',
 });
 const whence = named({ 0: 'SEEK_SET', 1: 'SEEK_CUR', 2: 'SEEK_END' });
+const fcntl = named({
+  1: 'F_GETFD',
+  2: 'F_SETFD',
+  3: 'F_GETFL',
+  4: 'F_SETFL',
+  5: 'F_GETLK',
+  6: 'F_SETLK',
+  36: 'F_OFD_GETLK',
+  37: 'F_OFD_SETLK',
+  1030: 'F_DUPFD_CLOEXEC',
+  1031: 'F_SETPIPE_SZ',
+  1033: 'F_ADD_SEALS',
+});
 const epoll = named({ 1: 'EPOLL_CTL_ADD', 2: 'EPOLL_CTL_DEL', 3: 'EPOLL_CTL_MOD' });
 const timer = named({ 0: 'ITIMER_REAL', 1: 'ITIMER_VIRTUAL', 2: 'ITIMER_PROF' });
 
@@ -103,12 +122,12 @@ const SIGNATURES: Readonly<Record<string, readonly Show[]>> = {
   mremap: [address, size, size, mremap, address],
   madvise: [address, size, int],
   dup2: [int, int],
-  dup3: [int, int, open],
+  dup3: [int, int, create],
   getitimer: [timer, address],
   setitimer: [timer, address, address],
   getpid: [],
   gettid: [],
-  fcntl: [int, int, hex],
+  fcntl: [int, fcntl, hex],
   flock: [int, int],
   ftruncate: [int, size],
   chdir: [path],
@@ -135,18 +154,18 @@ const SIGNATURES: Readonly<Record<string, readonly Show[]>> = {
   timer_gettime: [int, address],
   clock_gettime: [int, address],
   epoll_ctl: [int, epoll, int, address],
-  epoll_create1: [open],
+  epoll_create1: [create],
   openat: [directory, path, open, octal],
   newfstatat: [directory, path, address, hex],
   set_robust_list: [address, size],
-  eventfd2: [int, open],
-  pipe2: [address, open],
+  eventfd2: [int, create],
+  pipe2: [address, create],
   prlimit64: [int, resource, address, address],
   memfd_create: [path, hex],
   mlock2: [address, size, int],
   statx: [directory, path, hex, hex, address],
   rseq: [address, size, int, hex],
-  close_range: [int, int, hex],
+  close_range: [int, last, hex],
 };
 
 const NAMES = new Map<number, string>(

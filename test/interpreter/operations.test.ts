@@ -1,7 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFileSync, writeFileSync } from 'node:fs';
 import test from 'ava';
 import type { Arena } from '../../src/thaw/arena.js';
 import { Flag, type Op } from '../../src/thaw/program.js';
@@ -287,7 +285,7 @@ test('an empty argument vector and a long name do no harm', (t) => {
 });
 
 test('messages go to the descriptor that a cell names', (t) => {
-  const file = join(mkdtempSync(join(tmpdir(), 'proc2elf-messages-')), 'log');
+  const file = scratchPath('log');
   const image = buildImage((arena) => {
     const messages = arena.cell(2n);
     return {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
@@ -28,7 +28,9 @@ function evaluate(include: string, expressions: readonly string[]): string[] {
     `#include <stdio.h>\n#include <stddef.h>\n#include ${include}\nint main(void) {\n${lines.join('\n')}\n}\n`,
   );
   execFileSync('gcc', ['-I.', '-o', join(folder, 'values'), source]);
-  return execFileSync(join(folder, 'values'), { encoding: 'utf8' }).trim().split('\n');
+  const values = execFileSync(join(folder, 'values'), { encoding: 'utf8' });
+  rmSync(folder, { recursive: true });
+  return values.trim().split('\n');
 }
 
 test('sizes and numbers are those of program.h', (t) => {

@@ -4,6 +4,7 @@ import { Arena } from '../../src/thaw/arena.js';
 import { assemble, OP_SIZE } from '../../src/thaw/assembler.js';
 import { disassemble } from '../../src/thaw/disassembler.js';
 import { Flag, type ImageOption, type Program } from '../../src/thaw/program.js';
+import { showSyscall } from '../../src/thaw/signatures.js';
 
 const BASE = 0x10000n;
 const OPTIONS: ImageOption[] = [
@@ -95,6 +96,32 @@ test('a listing shows what each operation does', (t) => {
 function list(bytes: Uint8Array, header: bigint): string[] {
   return [...disassemble(bytes, BASE, header)];
 }
+
+test('system calls are shown as strace shows them', (t) => {
+  const shown = (number: number, ...args: bigint[]): string =>
+    showSyscall(number, [...args, 0n, 0n, 0n, 0n, 0n, 0n].slice(0, 6), 0b10, () => null);
+  t.is(shown(436, 3n, 0x40n, 0n), 'close_range(3, [0x40], 0x0)');
+  t.is(
+    showSyscall(436, [3n, 0xffff_ffffn, 0n], 0, () => null),
+    'close_range(3, ~0U, 0x0)',
+  );
+  t.is(
+    showSyscall(292, [3n, 100n, 0o2000000n], 0, () => null),
+    'dup3(3, 100, O_CLOEXEC)',
+  );
+  t.is(
+    showSyscall(72, [3n, 4n, 0n], 0, () => null),
+    'fcntl(3, F_SETFL, 0x0)',
+  );
+  t.is(
+    showSyscall(257, [3n, 0x99n, 0n, 0n], 0, () => null),
+    'openat(3, 0x99, O_RDONLY, 0)',
+  );
+  t.is(
+    showSyscall(9999, [1n], 0, () => null),
+    'syscall_9999(0x1)',
+  );
+});
 
 test('a segment that ends early is refused, wherever it ends', (t) => {
   const { bytes, header } = make();

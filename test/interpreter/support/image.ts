@@ -1,6 +1,6 @@
 /** Small executables of nothing but the interpreter and programs made up by a test. */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Arena } from '../../../src/thaw/arena.js';
@@ -43,6 +43,9 @@ export interface Content {
 }
 
 const scratch = mkdtempSync(join(tmpdir(), 'proc2elf-interpreter-'));
+process.on('exit', () => {
+  rmSync(scratch, { recursive: true, force: true });
+});
 execFileSync('make', ['-s', '-C', 'native/interpreter', `OUT=${scratch}`]);
 
 /** The blob, built from its sources as they are now. */
