@@ -11,12 +11,6 @@
 /* A thread that cannot be stopped (a parent in vfork(2), a dead file server) is given this long. */
 #define PATIENCE_MS 10000
 
-/* Whether PTRACE_SEIZE says EPERM only because the thread is ours already, or has ended. */
-static bool is_ours(pid_t tid) {
-    uint64_t tracer;
-    return status_field(tid, "TracerPid", 10, &tracer) && tracer == (uint64_t)getpid();
-}
-
 static long seize_thread(pid_t tid) {
     with_stops_collected(true);
     long result = ptrace(PTRACE_SEIZE, tid, 0, SEIZE_OPTIONS);
@@ -26,16 +20,50 @@ static long seize_thread(pid_t tid) {
     return result;
 }
 
-/* A thread that is ending is left out. */
+/*
+ * EPERM has several meanings. Ours: the kernel attached it, its first stop is yet to come. Ending:
+ * it is left out. But at the end of an execve(2) the leader's id passes from a thread that has
+ * ended to another one, between our question and the look at its state: then the question is asked
+ * again.
+ */
+#define ATTEMPTS 50
+
+static int seize_living(pid_t tid, bool *seized) {
+    for (int i = 0; i < ATTEMPTS; i++) {
+        *seized = seize_thread(tid) == 0;
+        if (*seized) {
+            ptrace(PTRACE_INTERRUPT, tid, 0, 0);
+            return 0;
+        }
+        if (errno != EPERM)
+            return errno == ESRCH ? 0 : errno;
+        *seized = thread_is_ours(tid);
+        if (*seized || thread_is_dead(tid))
+            return 0;
+        usleep(1000);
+    }
+    return EPERM;
+}
+
 static int attach(pid_t tid, bool *fresh) {
-    if (seize_thread(tid) == 0)
-        ptrace(PTRACE_INTERRUPT, tid, 0, 0);
-    else if (errno == ESRCH || thread_is_dead(tid))
-        return 0;
-    else if (errno != EPERM || !is_ours(tid)) /* ours: its first stop is yet to be waited for */
-        return errno;
+    bool seized;
+    int error = seize_living(tid, &seized);
+    if (error || !seized)
+        return error;
     *fresh = true;
     return thread_ensure(tid) ? 0 : ENOMEM;
+}
+
+/*
+ * Whether the thread is in the table, and still the one that is meant there: an execve(2) gives the
+ * leader's id to another thread, which may not be ours.
+ */
+static bool is_known(pid_t tid) {
+    unsigned long message;
+    struct thread *thread = thread_find(tid);
+    if (thread && thread->condition == STOPPED && ptrace(PTRACE_GETEVENTMSG, tid, 0, &message) < 0)
+        thread->condition = GONE;
+    return thread && thread->condition != GONE;
 }
 
 /* Attaches every thread that is not in the table; `fresh` tells whether there were any. */
@@ -50,8 +78,7 @@ static int attach_all(bool *fresh) {
     *fresh = false;
     while (!error && (entry = readdir(directory))) {
         pid_t tid = atoi(entry->d_name);
-        struct thread *known = thread_find(tid);
-        if (tid > 0 && (!known || known->condition == GONE))
+        if (tid > 0 && !is_known(tid))
             error = attach(tid, fresh);
     }
     closedir(directory);
@@ -100,8 +127,7 @@ static int settle_all(deadline end) {
     }
 }
 
-/* clone(2) without CLONE_THREAD makes a process of its own, which PTRACE_O_TRACECLONE gives us too.
- */
+/* clone(2) without CLONE_THREAD makes a process, which PTRACE_O_TRACECLONE gives us as well. */
 static bool is_foreign(const struct thread *thread) {
     return thread_state(thread->tid) == 0;
 }
@@ -124,17 +150,27 @@ static int note_all_registers(void) {
     return held > 0 ? 0 : ESRCH;
 }
 
-int seize(pid_t pid) {
-    if (target.pid)
-        return EBUSY;
-    target.pid = pid;
-    deadline end = in_milliseconds(PATIENCE_MS);
+/* Attaches and stops until nothing new turns up. */
+static int hold_all(deadline end) {
     bool fresh = true;
-    int error = 0;
-    while (!error && fresh) {
-        error = attach_all(&fresh);
+    while (fresh) {
+        int error = attach_all(&fresh);
         if (!error)
             error = settle_all(end);
+        if (error)
+            return error;
+        if (fresh && in_milliseconds(0) >= end)
+            return ETIMEDOUT;
     }
-    return error ? error : note_all_registers();
+    return note_all_registers();
+}
+
+int seize(pid_t pid) {
+    target.pid = pid;
+    deadline end = in_milliseconds(PATIENCE_MS);
+    int error;
+    do /* again where an execve(2) has replaced all that we had */
+        error = hold_all(end);
+    while (error == ESRCH && !thread_is_dead(pid) && in_milliseconds(0) < end);
+    return error;
 }

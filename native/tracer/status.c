@@ -34,3 +34,8 @@ bool status_field(pid_t tid, const char *name, int base, uint64_t *value) {
     text[size] = 0;
     return parse_field(text, name, base, value);
 }
+
+bool thread_is_ours(pid_t tid) {
+    uint64_t tracer;
+    return status_field(tid, "TracerPid", 10, &tracer) && tracer == (uint64_t)getpid();
+}

@@ -50,11 +50,15 @@ void collect_stops(void) {
     }
 }
 
-/* waitpid(2) tells of a leader's end only when all other threads have ended. */
+/*
+ * Of some ends waitpid(2) says nothing: of a leader's before all other threads have ended, and of
+ * the threads that an execve(2) replaces, whose ids live on.
+ */
 static void note_dead_threads(void) {
     for (size_t i = 0; i < target.count; i++) {
         struct thread *thread = target.threads[i];
-        if (thread->condition == RUNNING && thread_is_dead(thread->tid))
+        if (thread->condition == RUNNING &&
+            (thread_is_dead(thread->tid) || !thread_is_ours(thread->tid)))
             thread->condition = GONE;
     }
 }

@@ -121,5 +121,6 @@ int read_pending(pid_t tid, bool shared, uint8_t **siginfos, uint32_t *count);
 
 /* status.c: fields of /proc/PID/task/TID/status. */
 bool status_field(pid_t tid, const char *name, int base, uint64_t *value);
+bool thread_is_ours(pid_t tid); /* traced by this program */
 
 #endif

@@ -46,6 +46,7 @@ test("after release('stop') no thread has run a single instruction", async (t) =
     before,
   );
   tracer.release('run');
+  for (let i = 0; i < 200 && !status(target.pid, 'State').startsWith('T'); i++) await sleep(5);
   t.is(status(target.pid, 'State')[0], 'T');
 });
 
