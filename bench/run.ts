@@ -25,18 +25,19 @@ if (unknown !== undefined) {
 }
 
 const bench = prepareBench();
+const rows: Row[] = [];
 try {
   console.log(
     `Linux ${release()}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, Node.js ${process.version}\n`,
   );
-  const rows: Row[] = [];
   for (const [name, part] of Object.entries(PARTS)) {
     if (chosen.length > 0 && !chosen.includes(name)) continue;
     console.error(`bench: ${name} …`);
     rows.push(...(await part(bench, ROUNDS)));
   }
-  console.log(formatTable(rows));
 } finally {
+  // Also what was measured before something failed.
+  console.log(formatTable(rows));
   await endAll();
   bench.remove();
 }
