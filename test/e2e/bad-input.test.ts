@@ -14,6 +14,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
 import { leaveOut, testWith } from './harness/needs.js';
 import { target } from './harness/paths.js';
@@ -45,8 +46,10 @@ async function victim(t: ExecutionContext<unknown>, cwd: string): Promise<Runnin
 testWith([], 'processes that cannot be frozen', async (t) => {
   const cwd = scratch(t);
   const out = ['-o', 'frozen.bin'];
-  const zombie = start(t, 'sh', ['-c', '(exit 0) & echo $!; exec sleep 100'], { cwd });
+  // The shell becomes a program that does not wait for its child.
+  const zombie = start(t, 'sh', ['-c', 'sleep 0.1 & echo $!; exec sleep 100'], { cwd });
   const zombiePid = await zombie.line();
+  while (!/\) Z /.test(readFileSync(`/proc/${zombiePid}/stat`, 'utf8'))) await pause(10);
   const table: [string, readonly string[], number, RegExp][] = [
     ['no such process', ['4194303'], 1, /^proc2elf: [^\n]*4194303[^\n]*\n$/],
     ['not a number', ['abc'], 2, /abc/],
@@ -76,7 +79,7 @@ testWith(['strace'], 'a process that is traced already', async (t) => {
   const running = await victim(t, cwd);
   const strace = start(t, 'strace', ['-p', String(running.pid), '-o', '/dev/null'], { cwd });
   while (!/^TracerPid:\t[1-9]/m.test(readFileSync(`/proc/${running.pid}/status`, 'utf8'))) {
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    await pause(10);
   }
   const outcome = await proc2elf([String(running.pid), '-o', 'frozen.bin'], { cwd });
   refused(t, outcome, 1, /^proc2elf: [^\n]*traced[^\n]*\n$/, 'traced');
@@ -92,6 +95,18 @@ testWith(['setpriv'], 'a process of another user', async (t) => {
   const outcome = await proc2elf([String(running.pid), '-o', 'frozen.bin'], { cwd }, asUser(65534));
   refused(t, outcome, 1, /^proc2elf: [^\n]*(permi|EPERM|EACCES|user)[^\n]*\n$/i, 'other user');
   await running.goAndExpectOk();
+});
+
+testWith([], 'a 32-bit process is refused by name', async (t) => {
+  const cwd = scratch(t);
+  const running = start(t, target('pause32'), [], { cwd });
+  if ((await running.line().catch(() => '')) !== 'ready') {
+    t.log('this kernel runs no 32-bit programs');
+    t.pass();
+    return;
+  }
+  const outcome = await proc2elf([String(running.pid), '-o', 'frozen.bin'], { cwd });
+  refused(t, outcome, 1, /^proc2elf: [^\n]*32-bit[^\n]*\n$/, '32-bit');
 });
 
 testWith([], 'outputs that cannot be written', async (t) => {

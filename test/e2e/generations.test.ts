@@ -28,13 +28,17 @@ testWith([], 'a hundred generations, each frozen from the one before, do not gro
     running = start(t, image, [], { cwd });
     running.send('next\n');
     t.is(await running.line(), String(generation));
-    t.is(running.stderr, '');
+    // Anybody may have taken the id in between.
+    t.regex(running.stderr, /^([^\n]+process id \d+ is taken[^\n]+\n)?$/);
     pid = thawedPid(running);
   }
   await running.goAndExpectOk();
   // The first generation is of a process that no image has made: compare with the second.
-  t.deepEqual(sizes.at(-1), sizes[1]);
-  t.true((sizes[1]?.regions ?? 0) <= (sizes[0]?.regions ?? 0) + 1, JSON.stringify(sizes.slice(0, 2)));
+  const second = sizes[1] ?? { regions: 0, bytes: 0 };
+  t.is(sizes.at(-1)?.regions, second.regions);
+  // Numbers in the snapshot, such as process ids, are not all of one length.
+  t.true(Math.abs((sizes.at(-1)?.bytes ?? 0) - second.bytes) < 1024, JSON.stringify(sizes));
+  t.true(second.regions <= (sizes[0]?.regions ?? 0) + 1, JSON.stringify(sizes.slice(0, 2)));
 });
 
 testWith([], 'one image is started ten times at once', async (t) => {

@@ -35,9 +35,12 @@ testWith([], 'ELF tools read an image without a complaint', async (t) => {
       leaveOut(t, `${tool} not installed`);
       continue;
     }
-    t.is(outcome.code, 0, `${tool} ${args.join(' ')}: ${outcome.stdout.slice(-1000)}`);
+    // elfutils looks for the notes of core files in core files only.
+    const said = outcome.stdout.replace(/^.*unknown object file note type \d+ with owner name.*\n/gm, '');
+    if (tool === 'eu-elflint') t.is(said.replace(/^No errors\n/, ''), '', 'eu-elflint');
+    else t.is(outcome.code, 0, `${tool} ${args.join(' ')}: ${said.slice(-1000)}`);
     t.is(outcome.stderr, '', `${tool} ${args.join(' ')}`);
-    t.notRegex(outcome.stdout, /warning|corrupt|invalid/i, `${tool} ${args.join(' ')}`);
+    t.notRegex(said, /warning|corrupt|invalid/i, `${tool} ${args.join(' ')}`);
   }
 });
 

@@ -61,6 +61,8 @@ int main(int argc, char **argv) {
             with_threads();
         else
             with_children();
+        /* Leaves process ids to others. */
+        usleep(1000);
     }
     await_go();
     finish();
