@@ -12,7 +12,7 @@ import { commOf } from './proc/identity.js';
 import { parseMaps } from './proc/maps.js';
 import { assertFreezable, permissionAdvice, surveyProcess } from './proc/preflight.js';
 import { errnoOf, readProcText } from './proc/read.js';
-import { observeSleeps } from './proc/sleep.js';
+import { observeSleeps, untilDeadline } from './proc/sleep.js';
 import type { Snapshot } from './snapshot/schema.js';
 import { placeContents, planImage } from './thaw/plan.js';
 import { VERSION } from './version.js';
@@ -81,6 +81,7 @@ export async function freeze(pid: number, options: FreezeOptions = {}): Promise<
         tool: `proc2elf ${VERSION}`,
       });
       try {
+        keepDeadlines(tracer, capture); // in case that we do not live to say it again
         const placed = placeContents(capture.snapshot);
         const copies = copiesOf(placed.snapshot, capture);
         // Planning takes no part of the process, which may run on meanwhile.
@@ -91,6 +92,7 @@ export async function freeze(pid: number, options: FreezeOptions = {}): Promise<
         const after = options.after ?? 'run';
         let heldMs = 0;
         const release = (): void => {
+          keepDeadlines(tracer, capture);
           tracer.release(after);
           heldMs = performance.now() - held;
         };
@@ -122,6 +124,11 @@ export async function freeze(pid: number, options: FreezeOptions = {}): Promise<
   } finally {
     await output.discard();
   }
+}
+
+/** Waits of the process end when they would have ended without us. */
+function keepDeadlines(tracer: Tracer, { deadlines }: Capture): void {
+  for (const deadline of deadlines) tracer.setTimeout(deadline.tid, untilDeadline(deadline));
 }
 
 /** Bytes that an image will take at most, but for what changes meanwhile: pages in use, and private file mappings. */

@@ -112,6 +112,10 @@ static bool serve_thread(struct header *header, struct thread *thread, const uin
         thread->released.rax = words[0];
         thread->changed = true;
         return reply_bytes(header, 0, NULL, 0);
+    case VERB_SET_TIMEOUT:
+        thread->released.r10 = words[0];
+        thread->changed = true;
+        return reply_bytes(header, 0, NULL, 0);
     default:
         return false;
     }

@@ -25,6 +25,7 @@ enum {
     VERB_RUN = 7,            /* uint64_t rip, rsp, rdi */
     VERB_SET_RESULT = 8,     /* uint64_t rax */
     VERB_RELEASE = 9,        /* uint64_t RELEASE_* */
+    VERB_SET_TIMEOUT = 10,   /* uint64_t r10: the timeout of epoll_wait */
 };
 
 enum { RELEASE_RUN = 0, RELEASE_STOP = 1, RELEASE_KILL = 2 };

@@ -64,6 +64,11 @@ export interface Tracer {
   /** With what in rax a thread is released, where that differs from how it was found. */
   setResult(tid: number, rax: bigint): void;
   /**
+   * The timeout, in milliseconds, with which a thread makes epoll_wait(2) or epoll_pwait(2) again.
+   * It stands in r10, which a C function may change: no compiler expects it back.
+   */
+  setTimeout(tid: number, milliseconds: number): void;
+  /**
    * Lets the target go as it was found: scratch unmapped, registers and masks restored; 'stop' leaves
    * it stopped (SIGSTOP) and returns when it is, 'kill' ends it and returns when it has ended.
    */
@@ -94,6 +99,7 @@ const Verb = {
   run: 7,
   setResult: 8,
   release: 9,
+  setTimeout: 10,
 } as const;
 
 const HEADER_SIZE = 16;
@@ -153,6 +159,10 @@ class TracerClient implements Tracer {
 
   setResult(tid: number, rax: bigint): void {
     this.#request('setResult', tid, [rax]);
+  }
+
+  setTimeout(tid: number, milliseconds: number): void {
+    this.#request('setTimeout', tid, [BigInt(milliseconds)]);
   }
 
   release(how: 'run' | 'stop' | 'kill'): void {

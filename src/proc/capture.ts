@@ -21,7 +21,7 @@ import { parseTimers, processQuery, threadQuery } from './query.js';
 import { readProcText } from './read.js';
 import { captureRegions } from './region-capture.js';
 import type { RegionOptions } from './regions.js';
-import type { SleepHint } from './sleep.js';
+import { type Deadline, epollDeadlines, type SleepHint } from './sleep.js';
 import { numbers, parseStatus } from './status.js';
 import { findSyscall } from './syscall-gadget.js';
 import { describeThread } from './thread.js';
@@ -50,6 +50,8 @@ export interface Capture {
   /** Where each memory object is copied from, in the order of `objects`. */
   readonly objectSources: readonly ContentSource[];
   readonly warnings: readonly string[];
+  /** Timeouts that the process would otherwise wait for once more when it is let go. */
+  readonly deadlines: readonly Deadline[];
   /** Closes every descriptor that the capture holds. */
   close(): void;
 }
@@ -132,6 +134,7 @@ export function captureProcess(
       mem,
       objectSources: objects.sources,
       warnings: descriptors.warnings,
+      deadlines: epollDeadlines(states, hints),
       close: () => closeAll(fds),
     };
   } catch (error) {

@@ -4,6 +4,8 @@
  * before the thread is stopped, for the stop wakes it.
  */
 import { readFileSync } from 'node:fs';
+import { Clock, clockGettime } from '../native/syscalls.js';
+import type { ThreadState } from '../native/tracer.js';
 import { decodeRegisters } from '../snapshot/registers.js';
 import type { Thread } from '../snapshot/schema.js';
 import { remainderPointer, timeoutArgument } from '../thaw/sleep.js';
@@ -15,6 +17,8 @@ export interface SleepHint {
   readonly number: number;
   /** Nanoseconds that it had been asleep. */
   readonly elapsed: bigint;
+  /** CLOCK_MONOTONIC of that moment, ns. */
+  readonly seen: bigint;
 }
 
 /** Notes for each thread how long it has been blocked; threads that run, or of which nothing is said, are left out. */
@@ -26,7 +30,11 @@ export function observeSleeps(pid: number, tids: readonly number[]): Map<number,
       if (!(number >= 0)) continue;
       const since = execStart(`/proc/${pid}/task/${tid}/sched`);
       const now = execStart('/proc/self/sched');
-      hints.set(tid, { number, elapsed: now > since ? now - since : 0n });
+      hints.set(tid, {
+        number,
+        elapsed: now > since ? now - since : 0n,
+        seen: clockGettime(Clock.MONOTONIC),
+      });
     } catch {
       // No such thread any more, or a kernel without CONFIG_SCHED_DEBUG: the full timeout is used.
     }
@@ -79,4 +87,39 @@ export function remainingSleep(
 
 function timespec(bytes: Buffer): bigint {
   return bytes.readBigInt64LE(0) * 1_000_000_000n + bytes.readBigInt64LE(8);
+}
+
+/** When the timeout of a call ends that the kernel would start over. */
+export interface Deadline {
+  readonly tid: number;
+  /** CLOCK_MONOTONIC, ns. */
+  readonly at: bigint;
+}
+
+const EPOLL_WAIT = 232n;
+const EPOLL_PWAIT = 281n;
+
+/**
+ * Threads in epoll_wait(2) with a timeout. The kernel ends the call with EINTR because of our stop; made
+ * again, it would wait for the whole time once more.
+ */
+export function epollDeadlines(
+  states: readonly ThreadState[],
+  hints: ReadonlyMap<number, SleepHint>,
+): Deadline[] {
+  return states.flatMap(({ tid, registers }) => {
+    const set = decodeRegisters(registers);
+    const hint = hints.get(tid);
+    const timeout = BigInt.asIntN(32, set.r10);
+    const waits = set.orig_rax === EPOLL_WAIT || set.orig_rax === EPOLL_PWAIT;
+    if (!waits || timeout <= 0n || !hint || BigInt(hint.number) !== set.orig_rax) return [];
+    if (callState(set) !== 'interrupted') return [];
+    return [{ tid, at: hint.seen - hint.elapsed + timeout * 1_000_000n }];
+  });
+}
+
+/** Milliseconds until a deadline, rounded up; 0 if it has passed. */
+export function untilDeadline({ at }: Deadline): number {
+  const left = at - clockGettime(Clock.MONOTONIC);
+  return left > 0n ? Number((left + 999_999n) / 1_000_000n) : 0;
 }

@@ -29,4 +29,5 @@ testWith(['python3'], 'epoll_wait in the process that runs on ends when it would
   await running.ready();
   await freeze(running.pid, join(cwd, 'frozen.bin'), [], { cwd });
   await running.expectOk();
+  t.is(running.stdout, 'ready\nok\n');
 });
