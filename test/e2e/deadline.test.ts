@@ -4,10 +4,10 @@ import { start } from './harness/running.js';
 import { scratch } from './harness/scratch.js';
 import { freeze } from './harness/tool.js';
 
-const WAIT = 6;
-const FROZEN_AFTER = 5;
-// Started over, the wait would take 11 seconds.
-const LONGEST = 9;
+const WAIT = 10;
+const FROZEN_AFTER = 8;
+// Started over, the wait would take 18 seconds.
+const LONGEST = 17;
 
 const PROGRAM = `
 import select, time, threading
