@@ -179,7 +179,7 @@ privileged('the supervisor stops and goes on with its child', async (t) => {
   const wanted = freeId();
   const image = start(becomes(wanted, waits));
   await image.sees('waiting');
-  process.kill(wanted, 'SIGTSTP');
+  process.kill(wanted, 'SIGSTOP');
   await until(() => stateOf(image.pid) === 'T' && stateOf(wanted) === 'T', 'both to stop');
   image.kill('SIGCONT');
   await until(() => stateOf(image.pid) === 'S' && stateOf(wanted) === 'S', 'both to go on');
