@@ -26,6 +26,12 @@ if (unknown !== undefined) {
 
 const bench = prepareBench();
 const rows: Row[] = [];
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, async () => {
+    await finish();
+    process.exit(1);
+  });
+}
 try {
   console.log(
     `Linux ${release()}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, Node.js ${process.version}\n`,
@@ -36,7 +42,11 @@ try {
     rows.push(...(await part(bench, ROUNDS)));
   }
 } finally {
-  // Also what was measured before something failed.
+  await finish();
+}
+
+/** Prints what was measured, also where something failed or was interrupted, and leaves nothing behind. */
+async function finish(): Promise<void> {
   console.log(formatTable(rows));
   await endAll();
   bench.remove();
