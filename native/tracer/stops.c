@@ -38,16 +38,26 @@ deadline in_milliseconds(unsigned milliseconds) {
     return now.tv_sec * 1000ull + now.tv_nsec / 1000000 + milliseconds;
 }
 
+static void note(struct thread *thread, int status) {
+    thread->condition = WIFSTOPPED(status) ? STOPPED : GONE;
+    thread->status = status;
+}
+
 void collect_stops(void) {
     int status;
     pid_t tid;
     while ((tid = waitpid(-1, &status, __WALL | WNOHANG)) > 0) {
         struct thread *thread = WIFSTOPPED(status) ? thread_ensure(tid) : thread_find(tid);
-        if (!thread)
-            continue;
-        thread->condition = WIFSTOPPED(status) ? STOPPED : GONE;
-        thread->status = status;
+        if (thread)
+            note(thread, status);
     }
+}
+
+/* For one thread only: to wait for any, the kernel looks at all of them, a thousand perhaps. */
+static void collect_stop(struct thread *thread) {
+    int status;
+    if (waitpid(thread->tid, &status, __WALL | WNOHANG) == thread->tid)
+        note(thread, status);
 }
 
 /*
@@ -74,7 +84,7 @@ bool nap(deadline end) {
 
 int await_stop(struct thread *thread, deadline end) {
     for (;;) {
-        collect_stops();
+        collect_stop(thread);
         if (thread->condition == STOPPED)
             return 0;
         if (thread->condition == GONE)

@@ -42,8 +42,10 @@ const STACK = 65536n;
 const PARKING = 32n * PAGE;
 /** Bytes of the file left out between regions that touch. */
 const HOLE = 4096;
-/** Any address will do to learn the sizes. */
-const TRIAL = 0x10_0000_0000n;
+/** Any address will do to learn the sizes, if it has as many digits as those that will be. */
+const TRIAL = 0x7ff0_0000_0000n;
+/** Room for texts that turn out a little longer than in the trial. */
+const SLACK = 16n * PAGE;
 const PF = { X: 1, W: 2, R: 4 } as const;
 
 /**
@@ -61,8 +63,8 @@ export function planImage(snapshot: Snapshot, blob: Blob): Plan {
   const segmentCount = countSegments(process);
   const files = packFiles(process);
   const textSize = roundUp(BigInt(blob.bytes.length));
-  const trial = build(TRIAL, textSize, process, files, snapshot, []);
-  const place = placeThaw(process, files.regions, trial.memory.end - TRIAL);
+  const trial = build(TRIAL, textSize, process, files, snapshot, [], null);
+  const place = placeThaw(process, files.regions, trial.memory.end - TRIAL + trial.room);
   const chosen = chooseSegments(files.regions, place, segmentCount - 2);
   const text = chosen.end;
   const placed = files.regions.map((region) => ({
@@ -174,19 +176,21 @@ function build(
   files: Files,
   snapshot: Snapshot,
   segments: readonly Segment[],
-  firstRoom = 0n,
+  /** `null` for the trial, which is for the size alone. */
+  firstRoom: bigint | null,
 ) {
   const data = text + textSize;
   const placed = { ...process, objects: files.objects };
   // The texts of operations hold addresses, so the content's size depends on where the memory
-  // behind it lies: the room is widened until the content fits.
-  for (let room = firstRoom; ; ) {
+  // behind it lies: the trial tells it nearly, and the room is widened should it not suffice.
+  for (let room = firstRoom ?? 0n; ; ) {
     const arena = new Arena(data);
     const memory = memoryAt(data + room, process);
     const header = planPrograms(arena, snapshot, placed, files.regions, memory, text, segments);
     const needed = roundUp(BigInt(arena.size));
+    if (firstRoom === null) return { arena, memory, header, data, room: needed + SLACK };
     if (needed <= room) return { arena, memory, header, data, room };
-    room = needed;
+    room = needed + SLACK;
   }
 }
 
