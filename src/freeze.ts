@@ -1,18 +1,19 @@
 /** Freezing a process into an image: the whole of it, from the pid to a file safely on disk. */
 import { readdirSync, statSync } from 'node:fs';
-import { TargetError, UnsupportedError } from './errors.js';
+import { PermissionError, TargetError, UnsupportedError } from './errors.js';
 import type { ImageCopy } from './image/layout.js';
 import { prepareOutput } from './image/output.js';
 import { writeCopiesFirst } from './image/write.js';
 import { addon } from './native/addon.js';
-import { startTracer, type Tracer } from './native/tracer.js';
+import { startTracer, type Tracer, TracerError } from './native/tracer.js';
 import { type Capture, captureProcess } from './proc/capture.js';
 import { type DescriptorChoices, NO_CHOICES } from './proc/descriptors/choices.js';
 import { commOf } from './proc/identity.js';
 import { parseMaps } from './proc/maps.js';
 import { assertFreezable, permissionAdvice, surveyProcess } from './proc/preflight.js';
-import { errnoOf, readProcText } from './proc/read.js';
-import { observeSleeps, untilDeadline } from './proc/sleep.js';
+import { readProcText } from './proc/read.js';
+import { blankRseq } from './proc/rseq.js';
+import { confirmSleeps, observeSleeps, untilDeadline } from './proc/sleep.js';
 import type { Snapshot } from './snapshot/schema.js';
 import { placeContents, planImage } from './thaw/plan.js';
 import { VERSION } from './version.js';
@@ -60,6 +61,14 @@ export interface FreezeReport {
  *   process runs on as it was, and no image is left behind.
  */
 export async function freeze(pid: number, options: FreezeOptions = {}): Promise<FreezeReport> {
+  try {
+    return await freezeProcess(pid, options);
+  } catch (error) {
+    throw translate(pid, error);
+  }
+}
+
+async function freezeProcess(pid: number, options: FreezeOptions): Promise<FreezeReport> {
   const started = performance.now();
   assertFreezable(pid);
   const concessions = { dropChildren: options.dropChildren ?? false };
@@ -68,11 +77,13 @@ export async function freeze(pid: number, options: FreezeOptions = {}): Promise<
   const path = options.output ?? `${fileName(commOf(pid))}.${pid}.bin`;
   const output = await prepareOutput(path, { needed: estimateSize(pid) });
   try {
-    const hints = observeSleeps(pid, threadIds(pid));
     const tracer = startTracer();
     try {
+      // Right before the stop: what a thread does in between makes its hint useless.
+      const seen = observeSleeps(pid, threadIds(pid));
       const held = performance.now();
-      const tids = seize(tracer, pid);
+      const tids = tracer.seize(pid);
+      const hints = confirmSleeps(pid, seen);
       const capture = captureProcess(pid, tids, tracer, blob(), hints, {
         ...concessions,
         embedShared: options.embedShared ?? false,
@@ -92,8 +103,12 @@ export async function freeze(pid: number, options: FreezeOptions = {}): Promise<
         const after = options.after ?? 'run';
         let heldMs = 0;
         const release = (): void => {
-          keepDeadlines(tracer, capture);
-          tracer.release(after);
+          try {
+            keepDeadlines(tracer, capture);
+            tracer.release(after);
+          } catch (error) {
+            throw translate(pid, error);
+          }
           heldMs = performance.now() - held;
         };
         const written = await writeCopiesFirst(output, { copies, end: placed.end }, describe, {
@@ -152,16 +167,28 @@ function threadIds(pid: number): number[] {
   }
 }
 
-function seize(tracer: Tracer, pid: number): number[] {
-  try {
-    return tracer.seize(pid);
-  } catch (error) {
-    const code = errnoOf(error);
-    if (code === 'ESRCH') throw new TargetError(`process ${pid} has ended`);
-    if (code === 'EPERM' || code === 'EACCES') {
-      throw new TargetError(`cannot trace process ${pid}: ${code} (${permissionAdvice(ownerOf(pid))})`);
-    }
-    throw error;
+/** What the tracer could not do, for people. Other errors come back as they are. */
+function translate(pid: number, error: unknown): unknown {
+  if (!(error instanceof TracerError)) return error;
+  const cause = { cause: error };
+  switch (error.code) {
+    case 'ESRCH':
+      return new TargetError(`process ${pid} has ended`, cause);
+    case 'ETIMEDOUT':
+      return new TargetError(
+        `process ${pid} does not stop: a thread of it waits in the kernel (vfork, a file server that does not answer)`,
+        cause,
+      );
+    case 'EPERM':
+    case 'EACCES':
+      return new PermissionError(
+        `cannot trace process ${pid}: ${error.code} (${permissionAdvice(ownerOf(pid))})`,
+        cause,
+      );
+    case 'EPIPE':
+      return new TargetError(`the tracer ended unexpectedly; process ${pid} is let go`, cause);
+    default:
+      return new TargetError(`cannot hold process ${pid}: ${error.message}`, cause);
   }
 }
 
@@ -181,11 +208,12 @@ function copiesOf(snapshot: Snapshot, capture: Capture): ImageCopy[] {
     for (const { start, size, offset } of extents)
       copies.push({ fd: capture.mem, source: start, size, offset });
   }
+  const ofMemory = blankRseq(copies, process!.threads, capture.zeros);
   process!.objects.forEach(({ extents }, i) => {
     const { fd, base } = capture.objectSources[i]!;
-    for (const { start, size, offset } of extents) copies.push({ fd, source: base + start, size, offset });
+    for (const { start, size, offset } of extents) ofMemory.push({ fd, source: base + start, size, offset });
   });
-  return copies;
+  return ofMemory;
 }
 
 /** A command's name as part of a file name. */

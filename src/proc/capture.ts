@@ -47,6 +47,8 @@ export interface Capture {
   readonly snapshot: Snapshot;
   /** `/proc/PID/mem`, from which regions are copied. */
   readonly mem: number;
+  /** `/dev/zero`. */
+  readonly zeros: number;
   /** Where each memory object is copied from, in the order of `objects`. */
   readonly objectSources: readonly ContentSource[];
   readonly warnings: readonly string[];
@@ -132,8 +134,9 @@ export function captureProcess(
     return {
       snapshot,
       mem,
+      zeros: open('/dev/zero', constants.O_RDONLY),
       objectSources: objects.sources,
-      warnings: descriptors.warnings,
+      warnings: [...descriptors.warnings, ...stopWarnings(states)],
       deadlines: epollDeadlines(states, hints),
       close: () => closeAll(fds),
     };
@@ -141,6 +144,13 @@ export function captureProcess(
     closeAll(fds);
     throw error;
   }
+}
+
+/** An image runs, whatever state the process was found in. */
+function stopWarnings(states: readonly ThreadState[]): string[] {
+  return states.some(({ groupStopped }) => groupStopped)
+    ? ['the process is stopped (SIGSTOP or the like) and stays so; its image will run at once']
+    : [];
 }
 
 /** States of all threads, none of them inside the vDSO, whose code may differ where the image is thawed. */

@@ -34,6 +34,7 @@ export function regionExtents(pagemap: number, mapping: Mapping, backing: Region
       return mapping.resident === 0 ? [] : coalesce(scanPagemap(pagemap, mapping.start, mapping.end));
     case 'image':
     case 'image-shared':
+    case 'vdso':
       return [extent(mapping.start, mapping.end)];
     default:
       return [];

@@ -15,6 +15,8 @@ const PR_GET_TIMERSLACK = 30;
 const PR_GET_CHILD_SUBREAPER = 37;
 const PR_GET_TID_ADDRESS = 40;
 const PR_GET_THP_DISABLE = 42;
+/** Linux 6.3; before, nobody can ask. */
+const MEMBARRIER_CMD_GET_REGISTRATIONS = 1 << 9;
 const SS_ONSTACK = 1;
 const SIGNALS = 64;
 
@@ -79,7 +81,13 @@ export function threadQuery(arena: Arena): Query<ThreadAnswers> {
 /** What the process is asked once. */
 export type ProcessAnswers = Pick<
   Process,
-  'signalActions' | 'intervalTimers' | 'posixTimers' | 'dumpable' | 'childSubreaper' | 'thpDisabled'
+  | 'signalActions'
+  | 'intervalTimers'
+  | 'posixTimers'
+  | 'dumpable'
+  | 'childSubreaper'
+  | 'thpDisabled'
+  | 'membarriers'
 > & { brk: bigint; secureBits: number };
 
 /** A timer as `/proc/PID/timers` lists it. */
@@ -95,6 +103,7 @@ export function processQuery(arena: Arena, timers: readonly TimerEntry[]): Query
   const secureBits = arena.cell();
   const subreaper = arena.cell();
   const thpDisabled = arena.cell();
+  const membarriers = arena.cell();
   const ops: Op[] = [];
   for (let signal = 1; signal <= SIGNALS; signal++) {
     ops.push(call('rt_sigaction', [signal, 0, actions + BigInt(32 * (signal - 1)), 8], ignore));
@@ -110,6 +119,7 @@ export function processQuery(arena: Arena, timers: readonly TimerEntry[]): Query
     prctlGet(PR_GET_SECUREBITS, 0, secureBits),
     prctlGet(PR_GET_CHILD_SUBREAPER, subreaper.cell, arena.cell()),
     prctlGet(PR_GET_THP_DISABLE, 0, thpDisabled),
+    call('membarrier', [MEMBARRIER_CMD_GET_REGISTRATIONS, 0, 0], { result: membarriers, ...ignore }),
   );
   return {
     ops,
@@ -135,6 +145,7 @@ export function processQuery(arena: Arena, timers: readonly TimerEntry[]): Query
       secureBits: Number(cellValue(answers, secureBits)),
       childSubreaper: answers(subreaper.cell, 4).readInt32LE() !== 0,
       thpDisabled: cellValue(answers, thpDisabled) > 0n,
+      membarriers: Math.max(0, Number(cellValue(answers, membarriers))),
     }),
   };
 }

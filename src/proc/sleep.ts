@@ -19,6 +19,8 @@ export interface SleepHint {
   readonly elapsed: bigint;
   /** CLOCK_MONOTONIC of that moment, ns. */
   readonly seen: bigint;
+  /** How often the thread had gone to sleep. */
+  readonly switches: number;
 }
 
 /** Notes for each thread how long it has been blocked; threads that run, or of which nothing is said, are left out. */
@@ -26,20 +28,40 @@ export function observeSleeps(pid: number, tids: readonly number[]): Map<number,
   const hints = new Map<number, SleepHint>();
   for (const tid of tids) {
     try {
-      const number = Number.parseInt(readFileSync(`/proc/${pid}/task/${tid}/syscall`, 'utf8'), 10);
+      const task = `/proc/${pid}/task/${tid}`;
+      const switches = voluntarySwitches(task);
+      const number = Number.parseInt(readFileSync(`${task}/syscall`, 'utf8'), 10);
       if (!(number >= 0)) continue;
-      const since = execStart(`/proc/${pid}/task/${tid}/sched`);
+      const since = execStart(`${task}/sched`);
       const now = execStart('/proc/self/sched');
-      hints.set(tid, {
-        number,
-        elapsed: now > since ? now - since : 0n,
-        seen: clockGettime(Clock.MONOTONIC),
-      });
+      const elapsed = now > since ? now - since : 0n;
+      hints.set(tid, { number, elapsed, seen: clockGettime(Clock.MONOTONIC), switches });
     } catch {
       // No such thread any more, or a kernel without CONFIG_SCHED_DEBUG: the full timeout is used.
     }
   }
   return hints;
+}
+
+/**
+ * Keeps the hints of threads that have slept on until the stop. Being stopped is itself one more
+ * sleep; with two or more, the thread was awake meanwhile and sleeps another time.
+ */
+export function confirmSleeps(pid: number, hints: ReadonlyMap<number, SleepHint>): Map<number, SleepHint> {
+  const confirmed = new Map<number, SleepHint>();
+  for (const [tid, hint] of hints) {
+    try {
+      if (voluntarySwitches(`/proc/${pid}/task/${tid}`) <= hint.switches + 1) confirmed.set(tid, hint);
+    } catch {
+      // The thread has ended.
+    }
+  }
+  return confirmed;
+}
+
+/** `voluntary_ctxt_switches` of a task. */
+function voluntarySwitches(task: string): number {
+  return Number(/^voluntary_ctxt_switches:\s*(\d+)/m.exec(readFileSync(`${task}/status`, 'utf8'))?.[1]);
 }
 
 /** `se.exec_start`, milliseconds with six digits, in nanoseconds. */

@@ -175,6 +175,8 @@ export const processSchema = z.object({
   childSubreaper: z.boolean(),
   oomScoreAdjust: int,
   thpDisabled: z.boolean(),
+  /** `MEMBARRIER_CMD_REGISTER_*` that the process has made. */
+  membarriers: int.min(0),
   limits: z.array(z.object({ resource: int, soft: address, hard: address })),
   credentials: credentialsSchema,
   memory: z.object({

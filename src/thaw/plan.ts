@@ -91,7 +91,7 @@ interface Files {
 
 /** Regions whose content can be a `PT_LOAD`. */
 function isLoadable(region: Region): boolean {
-  return ['anonymous', 'image', 'image-shared'].includes(region.backing.kind);
+  return ['anonymous', 'image', 'image-shared', 'vdso'].includes(region.backing.kind);
 }
 
 /** How many `PT_LOAD`s there will be: the thaw segments are two of them. */
@@ -163,8 +163,8 @@ function chooseSegments(regions: readonly PlacedRegion[], place: bigint, most: n
     const staged = span.end > place;
     segments.push({ vaddr: staged ? end : span.start, span, region });
     if (staged) end += span.end - span.start;
-    // A read-only shared mapping is made from the file: the loader makes private ones only.
-    else if (region.backing.kind !== 'image-shared') loaded.set(region, span);
+    // The loader makes private mappings only, and the vDSO is the kernel's own or made anew.
+    else if (!['image-shared', 'vdso'].includes(region.backing.kind)) loaded.set(region, span);
   }
   return { segments, loaded, end };
 }

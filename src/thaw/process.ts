@@ -1,12 +1,11 @@
 /** Operations that give the process as a whole its state back. */
+import { AT_FDCWD, O } from '../fcntl.js';
 import type { Process } from '../snapshot/schema.js';
 import type { Arena } from './arena.js';
 import { call, prctl, tolerate } from './calls.js';
 import { type Cell, Flag, type Op } from './program.js';
 import { signalNumber } from './thread.js';
 
-const AT_FDCWD = -100;
-const O_WRONLY = 1;
 const PR_SET_MM = 35;
 const PR_SET_MM_MAP = 14;
 const PR_SET_CHILD_SUBREAPER = 36;
@@ -60,6 +59,13 @@ export function planEnvironment(arena: Arena, process: Process): Op[] {
     call('personality', [process.personality >>> 0]),
   ];
   if (process.childSubreaper) ops.push(prctl('PR_SET_CHILD_SUBREAPER', PR_SET_CHILD_SUBREAPER, [1]));
+  for (let command = 1; command <= process.membarriers; command *= 2) {
+    if (process.membarriers & command) {
+      ops.push(
+        call('membarrier', [command, 0, 0], { label: `cannot register for membarrier command ${command}` }),
+      );
+    }
+  }
   if (process.thpDisabled) ops.push(prctl('PR_SET_THP_DISABLE', PR_SET_THP_DISABLE, [1]));
   return ops;
 }
@@ -69,7 +75,7 @@ export function planOomScore(arena: Arena, process: Process): Op[] {
   const fd = arena.cell();
   const text = `${process.oomScoreAdjust}\n`;
   return [
-    call('openat', [AT_FDCWD, arena.string('/proc/self/oom_score_adj'), O_WRONLY, 0], {
+    call('openat', [AT_FDCWD, arena.string('/proc/self/oom_score_adj'), O.WRONLY, 0], {
       result: fd,
       check: { kind: 'ok', tolerated: ['ENOENT', 'EACCES'], jump: 'no-oom' },
       text: 'openat(AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY)',

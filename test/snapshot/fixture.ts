@@ -105,6 +105,7 @@ export function makeProcess(changes: Partial<Process> = {}): Process {
     childSubreaper: false,
     oomScoreAdjust: 0,
     thpDisabled: false,
+    membarriers: 0,
     limits: [{ resource: 3, soft: 8_388_608n, hard: 0xffff_ffff_ffff_ffffn }],
     credentials: {
       uids: [1000, 1000, 1000, 1000],
