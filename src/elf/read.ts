@@ -34,6 +34,12 @@ export interface ElfFile {
 /** More headers than this are taken for damage: a table of so many is larger than all else we read. */
 const MAX_HEADERS = 1 << 20;
 
+/** A longer string table is taken for damage, in bytes. */
+const MAX_STRINGS = 64 << 20;
+
+/** A longer name of a section or symbol is taken for damage, in bytes; one of a region holds a path. */
+const MAX_NAME = 16384;
+
 /**
  * Reads the headers of an ELF file of either class and byte order.
  * @throws ElfError on anything that is not as the specification says
@@ -56,10 +62,11 @@ export function toNumber(value: bigint, what: string, offset: number): number {
   return Number(value);
 }
 
-/** The string at `index` of a string table. @throws ElfError if it does not end there */
+/** The string at `index` of a string table. @throws ElfError if it does not end there, or is longer than 16 KiB */
 export function stringAt(table: Uint8Array, index: number, tableOffset: number): string {
-  const end = index < table.length ? table.indexOf(0, index) : -1;
-  if (end < 0) throw new ElfError('no string in the string table at', tableOffset, index);
+  const length = table.subarray(index, index + MAX_NAME).indexOf(0);
+  if (length < 0) throw new ElfError('no string in the string table at', tableOffset, index);
+  const end = index + length;
   return Buffer.from(table.buffer, table.byteOffset + index, end - index).toString();
 }
 
@@ -120,6 +127,16 @@ function nameSections(source: Source, shdrs: readonly Shdr[], shstrndx: number):
   const strings = shdrs[shstrndx];
   if (strings?.sh_type !== SHT.STRTAB) throw new ElfError('no string table in section', 0, shstrndx);
   const offset = toNumber(strings.sh_offset, 'the string table lies at', 0);
-  const table = source.read(offset, toNumber(strings.sh_size, 'the string table is too long:', offset));
-  return shdrs.map((shdr) => ({ ...shdr, name: stringAt(table, shdr.sh_name, offset) }));
+  if (strings.sh_size > MAX_STRINGS) {
+    throw new ElfError('the string table is too long:', offset, strings.sh_size);
+  }
+  const table = source.read(offset, Number(strings.sh_size));
+  let total = 0;
+  return shdrs.map((shdr) => {
+    const name = stringAt(table, shdr.sh_name, offset);
+    // Headers may share strings: without a bound a small file could have names without end.
+    total += name.length;
+    if (total > MAX_STRINGS) throw new ElfError('the names of sections are too long in all:', offset, total);
+    return { ...shdr, name };
+  });
 }

@@ -30,7 +30,7 @@ export function fileSource(fd: number): Source {
     size: fileSize,
     read(offset, size) {
       requireRange(offset, size, fileSize);
-      const bytes = new Uint8Array(size);
+      const bytes = allocate(offset, size);
       let done = 0;
       while (done < size) {
         const count = readSync(fd, bytes, done, size - done, offset + done);
@@ -40,6 +40,16 @@ export function fileSource(fd: number): Source {
       return bytes;
     },
   };
+}
+
+/** The file says how much to read, and a sparse one has any size: more than memory holds is the file's fault. */
+function allocate(offset: number, size: number): Uint8Array {
+  try {
+    return new Uint8Array(size);
+  } catch (error) {
+    if (error instanceof RangeError) throw new ElfError('too much to read at once:', offset, size);
+    throw error;
+  }
 }
 
 function requireRange(offset: number, size: number, end: number): void {

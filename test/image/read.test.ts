@@ -88,6 +88,48 @@ test('files of other kinds are refused without waiting', async (t) => {
   }
 });
 
+test('a sparse file with strings without end is refused by its name', async (t) => {
+  const path = await makeImage(t);
+  const bytes = readFileSync(path);
+  const headerOffset = Number(bytes.readBigUInt64LE(0x28));
+  const strings = headerOffset + bytes.readUInt16LE(0x3e) * 64;
+  const firstName = headerOffset + 64;
+  const other = `${path}.sparse`;
+  const cases: readonly (readonly [string, (image: Buffer) => void, RegExp])[] = [
+    [
+      'string table',
+      (image) => image.writeBigUInt64LE(1n << 40n, strings + 32),
+      /the string table is too long: 1099511627776/,
+    ],
+    [
+      'name',
+      (image) => {
+        // The first section is named by the nonzero bytes of a whole table of them.
+        image.writeBigUInt64LE(1n << 20n, strings + 32);
+        image.writeUInt32LE(0x10000, firstName);
+      },
+      /no string in the string table/,
+    ],
+    [
+      'notes',
+      (image) => {
+        for (let at = 64; at < 64 + image.readUInt16LE(0x38) * 56; at += 56) {
+          if (image.readUInt32LE(at) === 4) image.writeBigUInt64LE(1n << 40n, at + 32);
+        }
+      },
+      /notes are too long/,
+    ],
+  ];
+  for (const [what, damage, message] of cases) {
+    const image = Buffer.concat([bytes, Buffer.alloc(1 << 21, 0x61)]);
+    damage(image);
+    writeFileSync(other, image);
+    truncateSync(other, 2 ** 41);
+    const error = await t.throwsAsync(readImage(other), { instanceOf: ImageError, message }, what);
+    t.true(error?.message.startsWith(`${other} is not an image`), what);
+  }
+});
+
 test('an image cut off anywhere, or longer than it was, is refused', async (t) => {
   const path = await makeImage(t);
   const bytes = readFileSync(path);
