@@ -3,6 +3,7 @@ import { SingleBar } from 'cli-progress';
 import type { Argv, CommandModule } from 'yargs';
 import { UsageError } from '../errors.js';
 import { type FreezeReport, freeze } from '../freeze.js';
+import { formatSize } from '../image/sizes.js';
 import { parseChoices } from '../proc/descriptors/choices.js';
 
 interface FreezeArguments {
@@ -117,7 +118,7 @@ function summary(report: FreezeReport, args: FreezeArguments): string {
   const fate = args.kill ? 'ended' : args.stop ? 'left stopped' : 'runs on';
   const name = report.output === '-' ? 'stdout' : report.output;
   const lines = [
-    `process ${report.pid} frozen into ${name} (${mebibytes(report.bytesOnDisk || report.bytes)}); it ${fate}`,
+    `process ${report.pid} frozen into ${name} (${formatSize(report.bytesOnDisk || report.bytes)}); it ${fate}`,
   ];
   if (args.verbose) {
     lines.push(
@@ -126,10 +127,6 @@ function summary(report: FreezeReport, args: FreezeArguments): string {
     );
   }
   return `${lines.join('\n')}\n`;
-}
-
-function mebibytes(bytes: number): string {
-  return bytes < 1 << 20 ? `${Math.ceil(bytes / 1024)} KiB` : `${(bytes / (1 << 20)).toFixed(1)} MiB`;
 }
 
 /** A bar on stderr that appears only when there is something to wait for. */

@@ -1,7 +1,8 @@
 import { PF, PT, SHF, SHT } from '../elf/constants.js';
 import type { Phdr, Shdr } from '../elf/headers.js';
 import type { StringTable } from '../elf/write.js';
-import { type ImageLayout, type ImageSection, type ImageSegment, PAGE_SIZE } from './layout.js';
+import { PAGE_SIZE } from '../page.js';
+import type { ImageLayout, ImageSection, ImageSegment } from './layout.js';
 import type { Range } from './vendor-note.js';
 
 /** The program headers of an image: `PT_NOTE`, `PT_GNU_STACK`, then the `PT_LOAD`s. */

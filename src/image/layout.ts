@@ -1,8 +1,6 @@
 import { PN_XNUM } from '../elf/constants.js';
 import { EHDR_SIZE, PHDR_SIZE } from '../elf/write.js';
-
-/** Unit of file offsets and addresses of segments, in bytes. */
-export const PAGE_SIZE = 4096;
+import { PAGE_SIZE } from '../page.js';
 
 /** Most `PT_LOAD`s of an image. The kernel takes 64 KiB of program headers, 1170; some stay free. */
 export const MAX_SEGMENTS = 1160;

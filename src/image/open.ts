@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
+import { errnoOf } from '../errno.js';
 import { ImageError } from '../errors.js';
-import { errnoOf } from './output-error.js';
 
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file',

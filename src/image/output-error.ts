@@ -1,3 +1,4 @@
+import { errnoOf } from '../errno.js';
 import { PermissionError } from '../errors.js';
 import { formatSize } from './sizes.js';
 
@@ -17,12 +18,6 @@ const HINTS: Readonly<Record<string, string>> = {
   EPIPE: 'whoever read it has ended',
   EIO: 'the device reports an error',
 };
-
-/** errno name of an error of Node.js or of the addon; undefined for other errors. */
-export function errnoOf(error: unknown): string | undefined {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  return typeof code === 'string' && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
-}
 
 /**
  * An error of writing, for people. Errors that are not the kernel's come back as they are.

@@ -1,11 +1,12 @@
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, rename, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
+import { errnoOf } from '../errno.js';
 import { PermissionError, UsageError } from '../errors.js';
 import { checkFileSystem } from './file-system.js';
 import { loadNative } from './native.js';
 import type { Output, OutputOptions } from './output.js';
-import { errnoOf, outputError } from './output-error.js';
+import { outputError } from './output-error.js';
 import { openTemporary, type Temporary, within } from './temporary.js';
 
 /** Read, write and run, for the owner alone: an image holds all that the process had in memory. */

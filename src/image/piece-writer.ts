@@ -1,10 +1,10 @@
 import { write } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { errnoOf } from '../errno.js';
 import { endOf, type Piece } from './contents.js';
 import type { Native } from './native.js';
 import type { Output } from './output.js';
-import { errnoOf } from './output-error.js';
 
 const ZEROS = new Uint8Array(1 << 20);
 

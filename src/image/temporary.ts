@@ -1,12 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, open, unlink } from 'node:fs/promises';
+import { AT_FDCWD, O } from '../fcntl.js';
 import type { Native } from './native.js';
 
-/** `O_TMPFILE` of x86-64, which Node.js does not name. */
-const O_TMPFILE = 0o20200000;
 const SYS_LINKAT = 265;
-const AT_FDCWD = -100;
 const AT_SYMLINK_FOLLOW = 0x400;
 
 /** Bytes of a file name that leave room for what the temporary name adds, within NAME_MAX 255. */
@@ -57,7 +55,7 @@ export async function openTemporary(
 
 async function openUnnamed(directory: FileHandle, mode: number): Promise<FileHandle | undefined> {
   try {
-    return await open(`/proc/self/fd/${directory.fd}`, O_TMPFILE | constants.O_RDWR, mode);
+    return await open(`/proc/self/fd/${directory.fd}`, O.TMPFILE | constants.O_RDWR, mode);
   } catch {
     // Not every file system can; what else is wrong shows when the file is opened by name.
     return undefined;

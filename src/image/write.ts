@@ -1,5 +1,6 @@
 import { ftruncate } from 'node:fs';
 import { promisify } from 'node:util';
+import { errnoOf } from '../errno.js';
 import { TargetError } from '../errors.js';
 import type { Snapshot } from '../snapshot/schema.js';
 import { assembleImage } from './assemble.js';
@@ -7,7 +8,7 @@ import { cutContents } from './contents.js';
 import { checkLayout, type ImageCopy, type ImageLayout } from './layout.js';
 import { loadNative, type Native } from './native.js';
 import { type Output, prepareOutput } from './output.js';
-import { errnoOf, outputError } from './output-error.js';
+import { outputError } from './output-error.js';
 import { PieceWriter } from './piece-writer.js';
 
 export interface WriteOptions {

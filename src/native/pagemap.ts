@@ -1,8 +1,9 @@
 /** Which pages of a process exist: /proc/PID/pagemap, by ioctl where the kernel has it, else word by word. */
 import { readSync } from 'node:fs';
+import { PAGE_SIZE } from '../page.js';
 import { addon } from './addon.js';
 
-const PAGE = 4096n;
+const PAGE = BigInt(PAGE_SIZE);
 
 /** A range of pages that exist (in memory or in swap), the kernel's shared page of zeros not counted. */
 export interface PageRange {

@@ -1,11 +1,9 @@
 /** Reading `/proc`: text files as a whole, with errors that name the process. */
 import { readFileSync, readlinkSync } from 'node:fs';
+import { errnoOf } from '../errno.js';
 import { PermissionError, TargetError } from '../errors.js';
 
-/** The errno name of a failed file operation, or `undefined`. */
-export function errnoOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
-}
+export { errnoOf };
 
 /** Turns a failed access to a process's `/proc` entry into an error for people. */
 export function procError(pid: number, path: string, error: unknown): Error {

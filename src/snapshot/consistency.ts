@@ -1,7 +1,6 @@
 import { ImageError } from '../errors.js';
+import { PAGE_SIZE } from '../page.js';
 import type { Extent, Process, Snapshot } from './schema.js';
-
-const PAGE = 4096;
 
 /**
  * What the schemas cannot say: that regions ascend and do not overlap, that their content lies
@@ -14,7 +13,7 @@ export function checkConsistency(snapshot: Snapshot): void {
     checkRegions(process, where);
     process.objects.forEach((object, j) => {
       // Content comes in whole pages, whatever the size of the object.
-      const end = BigInt(Math.ceil(object.size / PAGE) * PAGE);
+      const end = BigInt(Math.ceil(object.size / PAGE_SIZE) * PAGE_SIZE);
       checkExtents(object.extents, 0n, end, `${where}.objects[${j}]`);
     });
     checkDescriptors(process, where);

@@ -2,6 +2,7 @@
  * Where things lie at thaw: the thaw segments, and the places at which regions are linked that
  * cannot be loaded where they belong.
  */
+import { PAGE_SIZE } from '../page.js';
 
 /** A half-open range of addresses. */
 export interface Range {
@@ -9,7 +10,8 @@ export interface Range {
   readonly end: bigint;
 }
 
-export const PAGE = 4096n;
+/** Size of a page in bytes, as addresses are counted. */
+export const PAGE = BigInt(PAGE_SIZE);
 /** End of the 47-bit user address space. */
 export const USER_SPACE_END = 0x7fff_ffff_f000n;
 /**
@@ -22,6 +24,7 @@ const LOWEST = 0x1_0000n;
 /** Kept free on both sides of our own segments: room for a growing stack's guard gap and for brk's random offset. */
 const MARGIN = 64n << 20n;
 
+/** The next multiple of `unit`, by default of the page size, that is not below `value`. */
 export function roundUp(value: bigint, unit = PAGE): bigint {
   return ((value + unit - 1n) / unit) * unit;
 }

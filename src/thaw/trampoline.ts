@@ -3,6 +3,7 @@
  * everything else, the leader's signal frame, and stubs for sleeps. A later freeze knows it by its
  * magic and leaves it out, so that such pages do not pile up.
  */
+import { PAGE_SIZE } from '../page.js';
 import { FPSTATE_OFFSET } from './frame.js';
 import { STUB_SIZE } from './sleep.js';
 
@@ -11,7 +12,6 @@ export const TRAMPOLINE_MAGIC = 'proc2elf\0tramp\0\x01';
 const HEADER_SIZE = 64;
 /** Room for the interpreter's last code, and the ranges that it unmaps. */
 const CODE_SIZE = 256;
-const PAGE_SIZE = 4096;
 
 /** Where things lie in the trampoline page; offsets in bytes. */
 export interface TrampolineLayout {

@@ -1,6 +1,6 @@
 import { Readable, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { errnoOf } from '../../image/output-error.js';
+import { errnoOf } from '../../errno.js';
 
 /** Characters written at a time: lines one by one would be a system call each. */
 const BLOCK = 1 << 16;

@@ -1,7 +1,6 @@
 /** `/proc/PID/fdinfo/N`, as proc_pid_fdinfo(5) and the kernel's filesystems/proc.rst describe it. */
+import { O } from '../../fcntl.js';
 import type { FileLock } from '../../snapshot/descriptors.js';
-
-const O_CLOEXEC = 0o2000000;
 
 /** What every descriptor tells of itself. */
 export interface FdInfo {
@@ -18,8 +17,8 @@ export function parseFdInfo(text: string): FdInfo {
   const flags = Number.parseInt(infoField(text, 'flags') ?? '0', 8);
   return {
     offset: BigInt(infoField(text, 'pos') ?? 0),
-    flags: flags & ~O_CLOEXEC,
-    closeOnExec: (flags & O_CLOEXEC) !== 0,
+    flags: flags & ~O.CLOEXEC,
+    closeOnExec: (flags & O.CLOEXEC) !== 0,
     text,
   };
 }

@@ -1,17 +1,13 @@
 /** Locks that the process holds, and properties of a description that cannot be carried. */
+import { O } from '../../fcntl.js';
 import type { FileLock } from '../../snapshot/descriptors.js';
 import type { Entry } from './entries.js';
 import { parseLockLines } from './fdinfo.js';
 import type { Description } from './kind.js';
 
-const O_ACCMODE = 3;
-const O_RDONLY = 0;
-const O_WRONLY = 1;
-const O_ASYNC = 0o20000;
-
 /** Why a description of any kind cannot be carried; `null` if nothing stands against it. */
 export function generalProblem({ info }: Entry): string | null {
-  if (info.flags & O_ASYNC)
+  if (info.flags & O.ASYNC)
     return 'it sends signals when there is input or output (O_ASYNC), which is not carried';
   for (const lock of parseLockLines(info.text)) {
     if (lock.type === 'lease') return 'the process holds a lease on it (F_SETLEASE), which is not carried';
@@ -28,7 +24,7 @@ export function locksOf(descriptions: readonly Description[]): FileLock[][] {
     return parseLockLines(info.text).filter((lock): lock is FileLock => {
       if (lock.type === 'lease' || lock.type === 'unknown') return false;
       if (lock.type !== 'posix') return true;
-      if ((info.flags & O_ACCMODE) === (lock.write ? O_RDONLY : O_WRONLY)) return false;
+      if ((info.flags & O.ACCMODE) === (lock.write ? O.RDONLY : O.WRONLY)) return false;
       const key = `${stat.dev} ${stat.ino} ${lock.write} ${lock.first} ${lock.last}`;
       const fresh = !assigned.has(key);
       assigned.add(key);

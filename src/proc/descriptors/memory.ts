@@ -1,5 +1,7 @@
 /** Files that live in memory or have lost their name: memfd_create(2) and deleted files. */
+
 import { closeSync, fstatSync, openSync, readSync, statfsSync } from 'node:fs';
+import { O } from '../../fcntl.js';
 import { fcntlGetSeals } from '../../native/syscalls.js';
 import type { Extent, MemoryObject } from '../../snapshot/schema.js';
 import { fileExtents } from '../content.js';
@@ -12,16 +14,13 @@ import { isRegular } from './regular.js';
 
 const MEMFD = '/memfd:';
 const DELETED = ' (deleted)';
-const O_PATH = 0o10000000;
-const O_ACCMODE = 3;
-const O_WRONLY = 1;
 /** `linux/magic.h` */
 const HUGETLBFS_MAGIC = 0x958458f6;
 const SECRETMEM_MAGIC = 0x5345434d;
 
 export const memory: DescriptorKind = {
   // A path that merely ends in " (deleted)" has a link that counts.
-  matches: ({ stat, info }) => isRegular(stat) && stat.nlink === 0n && !(info.flags & O_PATH),
+  matches: ({ stat, info }) => isRegular(stat) && stat.nlink === 0n && !(info.flags & O.PATH),
   describe: ({ link }) => (link.startsWith(MEMFD) ? `memfd, ${link}` : `deleted file, ${link}`),
   problem: ({ fd, link, garbled }, { pid }) => {
     if (garbled) return 'its name is not valid UTF-8';
@@ -92,7 +91,7 @@ function openForReading(
     const copy = openSync(`/proc/${pid}/fd/${fd}`, 'r');
     return { copy, extents: fileExtents(copy) };
   } catch (error) {
-    if ((flags & O_ACCMODE) === O_WRONLY) throw new Refusal(`its content cannot be read: ${errnoOf(error)}`);
+    if ((flags & O.ACCMODE) === O.WRONLY) throw new Refusal(`its content cannot be read: ${errnoOf(error)}`);
   }
   const copy = duplicate(fd);
   try {

@@ -1,9 +1,10 @@
 /** Pipes and FIFOs as inodes: which ends of each the process has. */
+
 import { type BigIntStats, constants } from 'node:fs';
+import { O } from '../../fcntl.js';
 import type { Entry } from './entries.js';
 
 const { S_IFMT, S_IFIFO } = constants;
-const O_PATH = 0o10000000;
 
 /** What the process has of a pipe. */
 export interface PipeEnds {
@@ -36,7 +37,7 @@ export function pipeEnds(entries: readonly Entry[]): Map<string, PipeEnds> {
     const key = `${stat.dev} ${stat.ino}`;
     const ends = pipes.get(key) ?? { read: false, write: false };
     pipes.set(key, ends);
-    if (info.flags & O_PATH) continue;
+    if (info.flags & O.PATH) continue;
     const end = endOf(info.flags);
     ends.read ||= end !== 'write';
     ends.write ||= end !== 'read';

@@ -1,5 +1,7 @@
 /** Pipes and FIFOs that the process has to itself, with what is in them. */
+
 import { closeSync, readSync } from 'node:fs';
+import { O } from '../../fcntl.js';
 import { addon } from '../../native/addon.js';
 import {
   fcntlGetPipeSize,
@@ -16,9 +18,6 @@ import { pathProblem } from './paths.js';
 import { endOf, isFifo } from './pipe-ends.js';
 import { Refusal } from './refusal.js';
 
-const O_PATH = 0o10000000;
-const O_NONBLOCK = 0o4000;
-const O_CLOEXEC = 0o2000000;
 const SYS_PIPE2 = 293;
 const SYS_POLL = 7;
 const POLLERR = 8;
@@ -26,7 +25,7 @@ const POLLHUP = 16;
 const MOST = 0x7fff_0000;
 
 export const pipe: DescriptorKind = {
-  matches: ({ stat, info }) => isFifo(stat) && !(info.flags & O_PATH),
+  matches: ({ stat, info }) => isFifo(stat) && !(info.flags & O.PATH),
   describe: ({ link }) => (isNamed(link) ? `FIFO, ${link}` : `pipe, ${link}`),
   problem: (entry, target) => {
     if (target.otherEnd(entry) === 'outside') {
@@ -63,7 +62,7 @@ function capturePipe(entry: Entry, { target, withCopy }: KindContext): Descripto
     ({ stat, info }) =>
       stat.ino === entry.stat.ino &&
       stat.dev === entry.stat.dev &&
-      !(info.flags & O_PATH) &&
+      !(info.flags & O.PATH) &&
       endOf(info.flags) !== 'write',
   );
   return {
@@ -115,7 +114,7 @@ function enlarge(pipe: number, capacity: number): void {
 
 function makePipe(): [number, number] {
   const fds = new Int32Array(2);
-  addon.syscall(SYS_PIPE2, new Uint8Array(fds.buffer), O_CLOEXEC | O_NONBLOCK);
+  addon.syscall(SYS_PIPE2, new Uint8Array(fds.buffer), O.CLOEXEC | O.NONBLOCK);
   return [fds[0]!, fds[1]!];
 }
 

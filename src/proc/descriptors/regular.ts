@@ -1,5 +1,7 @@
 /** Files that are opened again by path: regular files, directories, and whatever was opened with O_PATH. */
+
 import { type BigIntStats, constants, statSync } from 'node:fs';
+import { O } from '../../fcntl.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { deviceNumbers } from '../objects.js';
 import type { Entry } from './entries.js';
@@ -7,7 +9,6 @@ import type { DescriptorKind } from './kind.js';
 import { pathProblem } from './paths.js';
 
 const { S_IFMT, S_IFREG, S_IFDIR, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK, S_IFLNK } = constants;
-const O_PATH = 0o10000000;
 /** `/proc/4242/status`: a process has other ids, or none, by the time the image runs. */
 const PROCESS_PATH = /^\/proc\/\d+(\/|$)/;
 
@@ -31,10 +32,10 @@ export const regular: DescriptorKind = {
   matches: ({ link, stat, info }) => {
     const type = TYPES[Number(stat.mode) & S_IFMT];
     if (!link.startsWith('/') || type === undefined) return false;
-    return type === 'regular' || type === 'directory' || (info.flags & O_PATH) !== 0;
+    return type === 'regular' || type === 'directory' || (info.flags & O.PATH) !== 0;
   },
   describe: ({ link, stat, info }) => {
-    const path = info.flags & O_PATH ? ' by O_PATH' : '';
+    const path = info.flags & O.PATH ? ' by O_PATH' : '';
     return `${TYPES[Number(stat.mode) & S_IFMT] === 'regular' ? 'file' : typeName(stat)}${path}, ${link}`;
   },
   problem: (entry, target) => {

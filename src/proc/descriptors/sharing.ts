@@ -1,11 +1,11 @@
 /** Which descriptors share an open file description. */
+
 import { PermissionError } from '../../errors.js';
+import { O } from '../../fcntl.js';
 import { Kcmp, kcmp } from '../../native/syscalls.js';
 import { errnoOf } from '../read.js';
 import type { Entry } from './entries.js';
 import { infoField } from './fdinfo.js';
-
-const O_ACCMODE = 3;
 
 /**
  * Groups descriptors by open file description: n log n comparisons at most, as kcmp(2) gives an
@@ -29,7 +29,7 @@ export function groupByDescription(pid: number, entries: readonly Entry[]): Entr
 function descriptionKey({ stat, link, info }: Entry): string {
   // All eventfds and epoll sets have one inode; the kernel numbers the former.
   const event = link === 'anon_inode:[eventfd]' ? infoField(info.text, 'eventfd-id') : null;
-  return `${stat.dev} ${stat.ino} ${info.flags & O_ACCMODE} ${link.startsWith('anon_inode:') ? link : ''} ${event ?? ''}`;
+  return `${stat.dev} ${stat.ino} ${info.flags & O.ACCMODE} ${link.startsWith('anon_inode:') ? link : ''} ${event ?? ''}`;
 }
 
 function groupCandidates(pid: number, entries: readonly Entry[]): Entry[][] {

@@ -1,5 +1,7 @@
 /** Descriptors that become the streams of the image: terminals, and connections of 0, 1 and 2 to the outside. */
+
 import { constants } from 'node:fs';
+import { O } from '../../fcntl.js';
 import { fionread } from '../../native/syscalls.js';
 import type { Entry } from './entries.js';
 import type { DescriptorKind } from './kind.js';
@@ -8,8 +10,6 @@ import type { Target } from './target.js';
 import { isCharacterDevice, isDevTty, preferred, terminalStream } from './terminal.js';
 
 const { S_IFMT, S_IFSOCK } = constants;
-const O_ACCMODE = 3;
-const O_PATH = 0o10000000;
 
 export const stream: DescriptorKind = {
   matches: (entry, target) => streamOf(entry, target) !== null,
@@ -45,7 +45,7 @@ function warnOfContent(
 export function streamOf(entry: Entry, target: Target): number | null {
   const terminal = terminalStream(entry, target.terminal);
   if (terminal !== null) return terminal;
-  if (entry.info.flags & O_PATH) return null;
+  if (entry.info.flags & O.PATH) return null;
   const isStream = (candidate: Entry): boolean => isOutward(candidate, target);
   if (entry.fd <= 2) return isStream(entry) ? entry.fd : null;
   if (!isConnection(entry)) return null;
@@ -55,7 +55,7 @@ export function streamOf(entry: Entry, target: Target): number | null {
       other.fd <= 2 &&
       other.stat.ino === entry.stat.ino &&
       other.stat.dev === entry.stat.dev &&
-      (other.info.flags & O_ACCMODE) === (entry.info.flags & O_ACCMODE) &&
+      (other.info.flags & O.ACCMODE) === (entry.info.flags & O.ACCMODE) &&
       isStream(other),
   );
   return same.length > 0
@@ -79,5 +79,5 @@ function isOutward(entry: Entry, target: Target): boolean {
   if (!isConnection(entry)) return false;
   if (!isFifo(entry.stat)) return true;
   const end = target.otherEnd(entry);
-  return end === 'outside' || (end === 'closed' && (entry.info.flags & O_ACCMODE) === 1);
+  return end === 'outside' || (end === 'closed' && (entry.info.flags & O.ACCMODE) === O.WRONLY);
 }

@@ -1,5 +1,7 @@
 /** The terminal of a process: what its streams are on, or what controls it. */
+
 import { type BigIntStats, constants } from 'node:fs';
+import { O } from '../../fcntl.js';
 import { deviceNumbers } from '../objects.js';
 import type { Entry } from './entries.js';
 
@@ -8,8 +10,6 @@ const { S_IFMT, S_IFCHR } = constants;
 const TERMINAL_MAJORS = new Set([4, 166, 188, 204, 229, ...Array.from({ length: 8 }, (_, i) => 136 + i)]);
 const DEV_TTY = { major: 5, minor: 0 };
 const DEV_CONSOLE = { major: 5, minor: 1 };
-const O_ACCMODE = 3;
-const O_PATH = 0o10000000;
 /** Preference among the streams, by access mode. What is read and written is the least often redirected. */
 const PREFERRED = [
   [0, 2, 1],
@@ -38,7 +38,7 @@ export function findTerminal(stat: string, entries: readonly Entry[]): TerminalV
   const [group, device, foreground] = [fields[2]!, fields[4]!, fields[5]!];
   const streams = new Map<bigint, number[]>();
   for (const { fd, stat, info } of entries) {
-    if (fd > 2 || info.flags & O_PATH || !isTerminalDevice(stat)) continue;
+    if (fd > 2 || info.flags & O.PATH || !isTerminalDevice(stat)) continue;
     streams.set(stat.rdev, [...(streams.get(stat.rdev) ?? []), fd]);
   }
   return {
@@ -72,7 +72,7 @@ export function isDevTty(stat: BigIntStats): boolean {
 /** The stream that takes the place of a descriptor on the process's terminal, or `null` for any other descriptor. */
 export function terminalStream(entry: Entry, { controlling, streams }: TerminalView): number | null {
   const { fd, stat, info } = entry;
-  if (info.flags & O_PATH || !isCharacterDevice(stat)) return null;
+  if (info.flags & O.PATH || !isCharacterDevice(stat)) return null;
   const on = streams.get(stat.rdev);
   if (on?.includes(fd)) return fd;
   if (on) return preferred(info.flags, on);
@@ -81,5 +81,5 @@ export function terminalStream(entry: Entry, { controlling, streams }: TerminalV
 
 /** The best of several streams for a descriptor with this access mode. */
 export function preferred(flags: number, among: readonly number[]): number {
-  return PREFERRED[flags & O_ACCMODE]!.find((stream) => among.includes(stream))!;
+  return PREFERRED[flags & O.ACCMODE]!.find((stream) => among.includes(stream))!;
 }

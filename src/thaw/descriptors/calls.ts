@@ -1,8 +1,9 @@
 /** System calls on descriptors as operations, with the text that strace would print. */
 
+import { AT_FDCWD, FD_CLOEXEC, O } from '../../fcntl.js';
 import type { Arena } from '../arena.js';
 import { call, type Extra, show } from '../calls.js';
-import { AT_FDCWD, F, FD_CLOEXEC, O, openFlagNames } from '../flags.js';
+import { F, openFlagNames } from '../flags.js';
 import type { Op, Operand } from '../program.js';
 
 /** openat(2) of an absolute path. */
@@ -21,6 +22,7 @@ export function duplicate(from: Operand, to: number, closeOnExec: boolean, extra
   });
 }
 
+/** close(2); whether it succeeds does not matter. */
 export function close(fd: Operand): Op {
   return call('close', [fd], { check: { kind: 'none' } });
 }
@@ -51,6 +53,7 @@ export function control(
   });
 }
 
+/** fcntl(2) F_SETFD: the descriptor is closed when the process executes another program. */
 export function setCloseOnExec(fd: number): Op {
   return control(fd, 'SETFD', FD_CLOEXEC, 'FD_CLOEXEC');
 }

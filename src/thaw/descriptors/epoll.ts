@@ -1,7 +1,8 @@
 /** epoll(7) sets. */
+
+import { O } from '../../fcntl.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { call, flagNames, tolerate } from '../calls.js';
-import { O } from '../flags.js';
 import type { Op } from '../program.js';
 import type { Bench, Place } from './bench.js';
 import { close, duplicate, write } from './calls.js';

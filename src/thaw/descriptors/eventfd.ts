@@ -1,7 +1,8 @@
 /** eventfd2(2). */
+
+import { O } from '../../fcntl.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { call, flagNames } from '../calls.js';
-import { O } from '../flags.js';
 import type { Op } from '../program.js';
 import { write } from './calls.js';
 import type { KindPlanner } from './planner.js';

@@ -1,8 +1,9 @@
 /** Files opened again by path: they must be what they were, and no shorter than the offset. */
+
+import { O } from '../../fcntl.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import type { Extra } from '../calls.js';
 import { call, show } from '../calls.js';
-import { O } from '../flags.js';
 import type { Op, Operand } from '../program.js';
 import type { Bench, Place } from './bench.js';
 import { close, open, seek, setFlags } from './calls.js';

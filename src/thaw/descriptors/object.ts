@@ -1,6 +1,7 @@
 /** Descriptions of deleted files and memfds: the memory object, opened again. */
+
+import { O } from '../../fcntl.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
-import { O } from '../flags.js';
 import { open, seek } from './calls.js';
 import type { KindPlanner } from './planner.js';
 

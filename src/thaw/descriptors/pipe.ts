@@ -1,7 +1,8 @@
 /** Pipes and FIFOs: made first, so that their ends can be placed; filled last, when nothing waits on them yet. */
+
+import { O } from '../../fcntl.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { call, tolerate } from '../calls.js';
-import { O } from '../flags.js';
 import type { Op } from '../program.js';
 import type { Bench, Place } from './bench.js';
 import { close, control, duplicate, open, setFlags, settable, write } from './calls.js';

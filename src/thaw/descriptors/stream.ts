@@ -1,7 +1,8 @@
 /** Descriptors that are the streams of the image. */
+
+import { O } from '../../fcntl.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { call } from '../calls.js';
-import { O } from '../flags.js';
 import type { Op } from '../program.js';
 import { type Bench, isOwnStream, type Place, STANDARD } from './bench.js';
 import { close, control, duplicate, open, setCloseOnExec } from './calls.js';
