@@ -12,7 +12,13 @@ import type { DescriptorChoices } from './descriptors/choices.js';
 import { captureDescriptors } from './descriptors/index.js';
 import { parseCredentials, readIdentity } from './identity.js';
 import { type Infection, infect, readMemory } from './infect.js';
-import { findScratch, findTrampolines, type Trampoline } from './leftovers.js';
+import {
+  findScratch,
+  findTrampolines,
+  type Leftover,
+  type Trampoline,
+  withoutLeftovers,
+} from './leftovers.js';
 import { type Mapping, parseMaps } from './maps.js';
 import { ObjectTable } from './objects.js';
 import { surveyProcess } from './preflight.js';
@@ -87,10 +93,8 @@ export function captureProcess(
     const mappings = parseMaps(readProcText(pid, 'smaps'));
     const states = holdStates(tracer, tids, mappings);
     const trampolines = findTrampolines(mem, mappings);
-    const own = [...trampolines, ...findScratch(mem, mappings)];
-    const theirs = mappings.filter(
-      ({ start, end }) => !own.some((range) => start < range.end && end > range.start),
-    );
+    const stray = findScratch(mem, mappings, blob.bytes);
+    const theirs = withoutLeftovers(mappings, [...trampolines, ...stray]);
     const objects = new ObjectTable();
     const problems = surveyProcess(pid, options);
     const regions = captureRegions(
@@ -105,7 +109,7 @@ export function captureProcess(
     });
     problems.push(...descriptors.problems, ...credentialProblems(pid, tids));
     if (problems.length > 0) throw new UnsupportedError(problems);
-    const process = interrogate(pid, tracer, blob, mem, mappings, states, trampolines, hints);
+    const process = interrogate(pid, tracer, blob, mem, mappings, states, trampolines, hints, stray);
     const snapshot: Snapshot = {
       version: 1,
       taken: {
@@ -202,11 +206,14 @@ function interrogate(
   states: readonly ThreadState[],
   trampolines: readonly Trampoline[],
   hints: ReadonlyMap<number, SleepHint>,
+  stray: readonly Leftover[],
 ): Interrogated {
-  const gadget = findSyscall(mem, mappings);
+  const gadget = findSyscall(mem, withoutLeftovers(mappings, stray));
   const timers = parseTimers(readTimers(pid));
   const leader = states[0]!;
   const capacity = 32768 + 160 * timers.length + leader.xstate.length;
+  // The tracer unmaps them with our own on release.
+  for (const { start, end } of stray) tracer.setScratch(leader.tid, gadget, start, Number(end - start));
   const infection: Infection = infect(tracer, leader.tid, mem, gadget, blob, capacity);
   const { brk, secureBits, ...answers } = infection.ask(leader, (arena) => processQuery(arena, timers));
   const { status, memory, ...identity } = readIdentity(pid);

@@ -26,6 +26,8 @@ const SYS_RESTART_SYSCALL = 219n;
 export const SCRATCH_MAGIC = 'proc2elf\0scrat\0\x01';
 const QUERY_OFFSET = 16;
 const QUERY_SIZE = 40;
+/** Behind the query: how many bytes of data the scratch has, as the kernel may join it with a neighbour. */
+export const SCRATCH_SIZE_OFFSET = QUERY_OFFSET + QUERY_SIZE;
 const QUERY_END_SIGRETURN = 0;
 const QUERY_END_JUMP = 1;
 const STACK = 16384;
@@ -67,6 +69,8 @@ export function infect(
   if (start < 0n && start > -4096n)
     throw new TargetError(`the process cannot map ${size} bytes more (errno ${-start})`);
   tracer.setScratch(tid, gadget, start, Number(size));
+  // At once: by the blob a later freeze knows the mapping, should nobody be left to remove it.
+  writeMemory(mem, start, blob.bytes);
   const data = start + textSize;
   const mapped = tracer.syscall(tid, gadget, Number(SYS_MMAP), [
     data,
@@ -78,7 +82,6 @@ export function infect(
   ]);
   if (mapped !== data)
     throw new TargetError(`the process cannot map ${dataSize} bytes more (errno ${-mapped})`);
-  writeMemory(mem, start, blob.bytes);
   const stackTop = data + dataSize - 64n;
 
   return {
@@ -88,7 +91,10 @@ export function infect(
       const arena = new Arena(data);
       arena.bytes(Buffer.from(SCRATCH_MAGIC, 'latin1'));
       const query = arena.reserve(QUERY_SIZE);
-      if (query !== data + BigInt(QUERY_OFFSET)) throw new Error('the query lies elsewhere');
+      const ownSize = arena.cell(dataSize);
+      if (query !== data + BigInt(QUERY_OFFSET) || ownSize.cell !== data + BigInt(SCRATCH_SIZE_OFFSET)) {
+        throw new Error('the query lies elsewhere');
+      }
       const { ops, decode } = make(arena);
       const header = queryHeader(arena, state, ops);
       if (arena.size > capacity)

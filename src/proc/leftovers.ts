@@ -2,13 +2,17 @@
 import { decodeRegisters } from '../snapshot/registers.js';
 import { leaveStub, STUB_SIZE, stubRemaining } from '../thaw/sleep.js';
 import { readTrampoline } from '../thaw/trampoline.js';
-import { readMemory, SCRATCH_MAGIC } from './infect.js';
+import { readMemory, SCRATCH_MAGIC, SCRATCH_SIZE_OFFSET } from './infect.js';
 import type { Mapping } from './maps.js';
 
-/** A trampoline page with its bytes. */
-export interface Trampoline {
+/** A range of addresses that is ours. */
+export interface Leftover {
   readonly start: bigint;
   readonly end: bigint;
+}
+
+/** A trampoline page with its bytes. */
+export interface Trampoline extends Leftover {
   readonly bytes: Buffer;
   readonly stubOffset: number;
   readonly stubCount: number;
@@ -33,15 +37,39 @@ export function findTrampolines(mem: number, mappings: readonly Mapping[]): Tram
   });
 }
 
-/** Scratch mappings that an earlier freeze left behind when it died: text and data lie side by side. */
-export function findScratch(mem: number, mappings: readonly Mapping[]): { start: bigint; end: bigint }[] {
-  return mappings.flatMap((mapping, i) => {
-    if (!candidate(mapping) || mapping.prot !== 3 || mapping.resident === 0) return [];
-    const head = readMemory(mem, mapping.start, SCRATCH_MAGIC.length).toString('latin1');
-    if (head !== SCRATCH_MAGIC) return [];
-    const text = mappings[i - 1];
-    const start = text && text.end === mapping.start && text.prot === 5 ? text.start : mapping.start;
-    return [{ start, end: mapping.end }];
+/**
+ * Scratch mappings that an earlier freeze left behind when even its tracer died: the blob's text, and
+ * behind it data that begin with the magic and tell their size.
+ */
+export function findScratch(mem: number, mappings: readonly Mapping[], blob: Uint8Array): Leftover[] {
+  const head = Buffer.from(blob.subarray(0, BLOB_HEAD));
+  return mappings.flatMap((text, i) => {
+    if (!candidate(text) || text.prot !== 5 || text.resident === 0) return [];
+    if (!readMemory(mem, text.start, BLOB_HEAD).equals(head)) return [];
+    const data = mappings[i + 1];
+    const end = data && data.start === text.end ? scratchEnd(mem, data) : null;
+    return [{ start: text.start, end: end ?? text.end }];
+  });
+}
+
+/** Bytes of the blob that tell it: before the place where an image has its header's address. */
+const BLOB_HEAD = 64;
+
+/** The end of a scratch's data, which may be one mapping with what lies above; `null` if it is none. */
+function scratchEnd(mem: number, data: Mapping): bigint | null {
+  if (data.shared || data.inode !== 0n || data.prot !== 3 || data.resident === 0) return null;
+  const head = readMemory(mem, data.start, SCRATCH_SIZE_OFFSET + 8);
+  if (head.toString('latin1', 0, SCRATCH_MAGIC.length) !== SCRATCH_MAGIC) return null;
+  const end = data.start + head.readBigUInt64LE(SCRATCH_SIZE_OFFSET);
+  return end <= data.end ? end : null;
+}
+
+/** What is left of the mappings without ranges of our own. */
+export function withoutLeftovers(mappings: readonly Mapping[], own: readonly Leftover[]): Mapping[] {
+  return mappings.flatMap((mapping) => {
+    const range = own.find(({ start, end }) => mapping.start < end && mapping.end > start);
+    if (!range) return [mapping];
+    return range.end < mapping.end ? [{ ...mapping, start: range.end }] : [];
   });
 }
 
