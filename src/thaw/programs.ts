@@ -1,14 +1,16 @@
 /** The thaw programs of an image, in the order in which things must happen. */
+import { AT_FDCWD, O } from '../fcntl.js';
 import type { MappedFile, Process, Region, Snapshot, Thread } from '../snapshot/schema.js';
 import { findPlace, gaps, merge, type Range, USER_SPACE_END } from './addresses.js';
 import type { Arena } from './arena.js';
 import { assemble } from './assembler.js';
-import { call, prctl, show } from './calls.js';
+import { call, prctl } from './calls.js';
 import { planDescriptors } from './descriptors/index.js';
 import { finishPlan, planFrames, planTrampoline } from './finish.js';
+import { closeOwn, keepMessages, lowestOwn, openImage, STDERR } from './image-descriptor.js';
 import { type PlacedRegion, planGaps, planName, planRegion } from './memory.js';
 import { IMAGE_OPTIONS, printingPrograms, USAGE_PROGRAM } from './options.js';
-import type { Memory } from './plan.js';
+import type { OwnMemory } from './own-memory.js';
 import {
   planDescriptorLimit,
   planEnvironment,
@@ -25,16 +27,7 @@ import { planSharedMemory, sharedMemoryRoom } from './shared-memory.js';
 import { planThread } from './thread.js';
 import { vdsoPlan } from './vdso.js';
 
-const AT_FDCWD = -100;
-const O_RDONLY = 0;
-const O_RDWR = 2;
-const O_CLOEXEC = 0o2000000;
-const O_NOCTTY = 0o400;
 const SEEK_END = 2;
-const STDERR = 2n;
-/** Descriptors of our own start here, or above the process's highest. */
-const LOWEST_OWN_DESCRIPTOR = 100;
-/** How many of them there may be: streams, objects, mapped files, temporaries. */
 const PR_SET_DUMPABLE = 4;
 
 /** XCR0 bits and what people call them, for refusals. */
@@ -54,7 +47,7 @@ export function planPrograms(
   snapshot: Snapshot,
   process: Process,
   regions: readonly PlacedRegion[],
-  memory: Memory,
+  memory: OwnMemory,
   text: bigint,
   segments: readonly { readonly vaddr: bigint; readonly span: Range; readonly region: Region }[],
 ): bigint {
@@ -197,37 +190,6 @@ function planProcessor(snapshot: Snapshot): Op[] {
   });
 }
 
-function lowestOwn(process: Process): number {
-  const highest = process.descriptors.descriptors.reduce((most, { fd }) => Math.max(most, fd), -1);
-  return Math.max(LOWEST_OWN_DESCRIPTOR, highest + 1);
-}
-
-/** Opens the image itself for reading, at a number above all that the process uses. */
-function openImage(arena: Arena, image: number): Op[] {
-  const fd = arena.cell();
-  return [
-    call('openat', [AT_FDCWD, arena.string('/proc/self/exe'), O_RDONLY | O_CLOEXEC, 0], {
-      result: fd,
-      check: { kind: 'ok', tolerated: ['ENOENT', 'EACCES', 'ELOOP'], jump: 'no-proc' },
-      label: 'cannot open the image /proc/self/exe',
-      text: 'openat(AT_FDCWD, "/proc/self/exe", O_RDONLY|O_CLOEXEC)',
-    }),
-    { op: 'jump', to: 'image-open' },
-    { op: 'mark', name: 'no-proc' },
-    {
-      op: 'builtin',
-      name: 'open_execfn',
-      args: [O_RDONLY | O_CLOEXEC],
-      result: fd,
-      label: 'cannot open the image',
-      text: 'openat(AT_FDCWD, AT_EXECFN, O_RDONLY|O_CLOEXEC)',
-    },
-    { op: 'mark', name: 'image-open' },
-    call('dup3', [fd, image, O_CLOEXEC], { label: 'cannot keep the image open' }),
-    call('close', [fd]),
-  ];
-}
-
 /** Clock and ids: from here on the process is the one that was frozen. */
 function becomeItself(snapshot: Snapshot, process: Process, pid: Cell): Op[] {
   const { monotonic, boottime } = snapshot.taken;
@@ -258,7 +220,7 @@ function openMappedFile(arena: Arena, file: MappedFile, fd: Cell): Op[] {
   return [
     call(
       'openat',
-      [AT_FDCWD, arena.string(file.path), (file.writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY, 0],
+      [AT_FDCWD, arena.string(file.path), (file.writable ? O.RDWR : O.RDONLY) | O.CLOEXEC | O.NOCTTY, 0],
       {
         result: fd,
         label,
@@ -309,23 +271,4 @@ function planSpace(
     ...planGaps(free(stay.map(({ span }) => span)), Flag.LAZY, 0),
     ...planGaps(free(images), 0, Flag.LAZY),
   ];
-}
-
-/** Descriptor 2 is about to become the program's own: messages go where it led, through the image's number. */
-function keepMessages(image: number, messages: Cell): Op[] {
-  return [
-    call('dup3', [STDERR, image, O_CLOEXEC], { check: { kind: 'none' } }),
-    {
-      op: 'store',
-      address: messages.cell,
-      width: 8,
-      value: image,
-      text: `messages go to descriptor ${image}`,
-    },
-  ];
-}
-
-/** Closes every descriptor of our own. */
-function closeOwn(first: number): Op[] {
-  return [call('close_range', [first, 0xffff_ffff, 0], { text: `close_range(${show(first)}, ~0U, 0)` })];
 }
