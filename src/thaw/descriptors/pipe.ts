@@ -7,17 +7,18 @@ import type { Op } from '../program.js';
 import type { Bench, Place } from './bench.js';
 import { close, control, duplicate, open, setFlags, settable, write } from './calls.js';
 import { file } from './file.js';
-import type { KindPlanner, PipePlace, Tools } from './planner.js';
+import type { KindPlanner, PipePlace, PipeUsers, Tools } from './planner.js';
 
 const REOPENED = O.ACCMODE | O.APPEND | O.NONBLOCK | O.DIRECT | O.LARGEFILE;
 
+/** Plans an end of a pipe or FIFO that {@link makePipes} has made. */
 export const pipe: KindPlanner<OpenFileOf<'pipe'>> = {
   make: (description, place, { bench, pipes }) => {
-    const { reader, writer } = pipes[description.pipe]!;
+    const { reader, writer, users } = pipes[description.pipe]!;
     const { path } = bench.table.pipes[description.pipe]!;
     const source = description.end === 'write' ? writer : reader;
     const label = labelOf(path, place.name);
-    if (isFirst(description, place.index, bench)) {
+    if (isFirst(description, place.index, users, bench)) {
       bench.opened(place.at);
       return [
         duplicate(source, place.at, place.closeOnExec, { label }),
@@ -59,21 +60,48 @@ function asFile(path: string): OpenFileOf<'file'> {
  * pipe2(2) gives one description of each end: the first of the process takes it. The ends of a FIFO
  * are all opened, and so are descriptions that read and write.
  */
-function isFirst(description: OpenFileOf<'pipe'>, index: number, { table }: Bench): boolean {
+function isFirst(
+  description: OpenFileOf<'pipe'>,
+  index: number,
+  users: PipeUsers,
+  { table }: Bench,
+): boolean {
   if (description.end === 'both' || table.pipes[description.pipe]!.path !== '') return false;
-  return index === firstOf(description.pipe, description.end, table.files);
+  return index === (description.end === 'read' ? users.firstReader : users.firstWriter);
 }
 
-function firstOf(pipe: number, end: 'read' | 'write', files: Bench['table']['files']): number {
-  return files.findIndex((file) => file.kind === 'pipe' && file.pipe === pipe && file.end === end);
+/** Who uses each pipe, in one pass over the table. */
+function usersOf({ table }: Bench): PipeUsers[] {
+  const users: { -readonly [K in keyof PipeUsers]: PipeUsers[K] }[] = table.pipes.map(() => ({
+    first: undefined,
+    firstReader: undefined,
+    firstWriter: undefined,
+    packets: false,
+  }));
+  table.files.forEach((file, index) => {
+    if (file.kind !== 'pipe') return;
+    const pipe = users[file.pipe]!;
+    pipe.first ??= index;
+    if (file.end === 'read') pipe.firstReader ??= index;
+    if (file.end === 'write') pipe.firstWriter ??= index;
+    if (file.end !== 'read' && file.flags & O.DIRECT) pipe.packets = true;
+  });
+  return users;
 }
 
 /** The numbers at which pipes stand while they are made. */
 export function pipePlaces(bench: Bench): PipePlace[] {
-  return bench.table.pipes.map(({ path }) => {
+  const users = usersOf(bench);
+  return bench.table.pipes.map(({ path }, index) => {
     const reader = bench.temporary();
-    return { reader, writer: path === '' ? bench.temporary() : reader };
+    return { reader, writer: path === '' ? bench.temporary() : reader, users: users[index]! };
   });
+}
+
+/** The name of the first that uses a pipe. */
+function nameOf(index: number, { users }: PipePlace, { places }: Bench): string {
+  const user = users.first === undefined ? undefined : places[users.first];
+  return user?.name ?? `pipe ${index}`;
 }
 
 /** Makes the pipes at temporary numbers. */
@@ -81,8 +109,7 @@ export function makePipes(tools: Tools): Op[] {
   const { bench, pipes } = tools;
   return bench.table.pipes.flatMap(({ path, capacity }, index): Op[] => {
     const place = pipes[index]!;
-    const user = bench.table.files.findIndex((file) => file.kind === 'pipe' && file.pipe === index);
-    const name = bench.places[user]?.name ?? `pipe ${index}`;
+    const name = nameOf(index, place, bench);
     const label = labelOf(path, name);
     return [
       ...(path === '' ? makePipe(place, label, bench) : openFifo(path, place, name, tools)),
@@ -115,17 +142,11 @@ function openFifo(path: string, { reader }: PipePlace, name: string, tools: Tool
 /** Writes what was in the pipes, and closes the temporary numbers: an end that nobody has is closed with them. */
 export function fillPipes({ bench, pipes }: Tools): Op[] {
   return bench.table.pipes.flatMap(({ content, path }, index): Op[] => {
-    const { reader, writer } = pipes[index]!;
-    const writers = bench.table.files.filter(
-      (file) => file.kind === 'pipe' && file.pipe === index && file.end !== 'read',
-    );
-    const packets = content.length > 1 || writers.some(({ flags }) => flags & O.DIRECT);
-    const user = bench.places.find((_, i) => {
-      const file = bench.table.files[i]!;
-      return file.kind === 'pipe' && file.pipe === index;
-    });
-    const label = `cannot fill ${path === '' ? 'a pipe' : path} (${user?.name ?? `pipe ${index}`})`;
-    const first = bench.table.files[firstOf(index, 'write', bench.table.files)];
+    const place = pipes[index]!;
+    const { reader, writer, users } = place;
+    const packets = content.length > 1 || users.packets;
+    const label = `cannot fill ${path === '' ? 'a pipe' : path} (${nameOf(index, place, bench)})`;
+    const first = users.firstWriter === undefined ? undefined : bench.table.files[users.firstWriter];
     const before = path === '' && first ? first.flags : 0;
     const ops: Op[] = [];
     if (content.length > 0) {

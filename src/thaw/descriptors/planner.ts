@@ -15,6 +15,16 @@ export interface Tools {
 export interface PipePlace {
   readonly reader: number;
   readonly writer: number;
+  readonly users: PipeUsers;
+}
+
+/** The files of a table that are ends of one pipe, by index; `undefined` where there is none. */
+export interface PipeUsers {
+  readonly first: number | undefined;
+  readonly firstReader: number | undefined;
+  readonly firstWriter: number | undefined;
+  /** A description that can write is in packet mode (O_DIRECT). */
+  readonly packets: boolean;
 }
 
 /** A kind. Everything is emitted in this order: all `make`, duplicates, all `connect`. */
