@@ -34,6 +34,7 @@ export const EHDR: Fields<Ehdr> = [
   ['e_shstrndx', 'Half'],
 ];
 
+/** Program header. */
 export interface Phdr {
   p_type: number;
   p_flags: number;
@@ -72,6 +73,7 @@ export function phdrFields(encoding: Encoding): Fields<Phdr> {
   return encoding.class === ELFCLASS64 ? PHDR64 : PHDR32;
 }
 
+/** Section header. */
 export interface Shdr {
   sh_name: number;
   sh_type: number;
@@ -98,6 +100,7 @@ export const SHDR: Fields<Shdr> = [
   ['sh_entsize', 'Native'],
 ];
 
+/** Symbol. */
 export interface Sym {
   st_name: number;
   st_info: number;

@@ -20,6 +20,7 @@ export interface Output {
   discard(): Promise<void>;
 }
 
+/** What is known of an image before its file is opened. */
 export interface OutputOptions {
   /** An estimate of the bytes that will be written, to be refused early. */
   readonly needed?: number;

@@ -9,6 +9,7 @@ export const FORMAT_VERSION = 1;
 
 /** Where the digest lies in the note's descriptor. */
 export const DIGEST_OFFSET = 8;
+/** Size of the digest, a SHA-256, in bytes. */
 export const DIGEST_SIZE = 32;
 const RANGES_OFFSET = DIGEST_OFFSET + DIGEST_SIZE;
 const RANGE_SIZE = 16;

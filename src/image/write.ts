@@ -11,6 +11,7 @@ import { type Output, prepareOutput } from './output.js';
 import { outputError } from './output-error.js';
 import { PieceWriter } from './piece-writer.js';
 
+/** How an image is written: who is told, and what stops it. */
 export interface WriteOptions {
   /** Called when all is copied, and whoever is copied from need no longer hold still. */
   readonly onCopied?: () => void;

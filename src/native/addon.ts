@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 /** An argument of a raw system call: a number, or memory that the kernel reads or writes. */
 export type SyscallArgument = number | bigint | Uint8Array;
 
+/** What a copy did: counts of bytes, and the runs that could not be read. */
 export interface CopyResult {
   /** Bytes written; in a stream these include the zeros. */
   readonly written: number;
@@ -15,6 +16,7 @@ export interface CopyResult {
   readonly unreadable: readonly (readonly [bigint, number])[];
 }
 
+/** The functions that Node.js lacks, in C++: system calls, copying of memory, facts of the processor. */
 export interface Addon {
   /** The interpreter blob, built from `native/interpreter`. */
   interpreter(): Uint8Array;

@@ -4,6 +4,7 @@
  */
 import { decodeRegisters, encodeRegisters, type RegisterSet } from '../snapshot/registers.js';
 
+/** errno of a call that a signal ended, `asm-generic/errno-base.h`. */
 export const EINTR = 4n;
 const ERESTARTSYS = 512n;
 const ERESTARTNOINTR = 513n;

@@ -84,6 +84,7 @@ export const openFileSchema = z.discriminatedUnion('kind', [
   }),
 ]);
 
+/** All descriptors; indices refer to the lists of the table itself, but `object`: to the process's objects. */
 export const descriptorTableSchema = z.object({
   files: z.array(openFileSchema),
   descriptors: z.array(z.object({ fd: index.max(0x7fff_ffff), file: index, closeOnExec: z.boolean() })),
@@ -109,9 +110,13 @@ export const descriptorTableSchema = z.object({
     .nullable(),
 });
 
+/** See {@link lockSchema}. */
 export type FileLock = z.infer<typeof lockSchema>;
+/** See {@link openFileSchema}. */
 export type OpenFile = z.infer<typeof openFileSchema>;
+/** Kind of an open file description. */
 export type OpenFileKind = OpenFile['kind'];
 /** An open file description of one kind. */
 export type OpenFileOf<K extends OpenFileKind> = Extract<OpenFile, { kind: K }>;
+/** See {@link descriptorTableSchema}. */
 export type DescriptorTable = z.infer<typeof descriptorTableSchema>;

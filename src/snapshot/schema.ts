@@ -40,6 +40,7 @@ export const backingSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('vvar') }),
 ]);
 
+/** A mapping of the address space, as `/proc/PID/smaps` lists it. */
 export const regionSchema = z.object({
   start: address,
   end: address,
@@ -88,6 +89,7 @@ export const mappedFileSchema = z.object({
 /** `struct siginfo`, 128 bytes. */
 const siginfo = bytes.refine((b) => b.length === 128, 'a siginfo has 128 bytes');
 
+/** A thread: its registers, and what the kernel keeps for it. */
 export const threadSchema = z.object({
   tid: id,
   comm: z.string(),
@@ -123,6 +125,7 @@ export const threadSchema = z.object({
     .nullable(),
 });
 
+/** The `struct sigaction` of a signal, as the kernel has it. */
 export const signalActionSchema = z.object({
   handler: address,
   flags: address,
@@ -130,6 +133,7 @@ export const signalActionSchema = z.object({
   mask: address,
 });
 
+/** A timer made by timer_create(2); times in nanoseconds. */
 export const posixTimerSchema = z.object({
   id: int,
   clock: int,
@@ -143,6 +147,7 @@ export const posixTimerSchema = z.object({
   interval: address,
 });
 
+/** credentials(7) and capabilities(7) of the process. */
 export const credentialsSchema = z.object({
   /** real, effective, saved, file system. */
   uids: z.array(id).length(4),
@@ -159,6 +164,7 @@ export const credentialsSchema = z.object({
   noNewPrivileges: z.boolean(),
 });
 
+/** A process with all that is made again: memory, threads, signals, timers, descriptors. */
 export const processSchema = z.object({
   pid: id,
   parent: id,
@@ -218,6 +224,7 @@ export const processorSchema = z.object({
   required: address,
 });
 
+/** A frozen process tree, and where and when it was frozen. */
 export const snapshotSchema = z.object({
   version: z.literal(1),
   /** All that differs between two images of the same stopped process. */
@@ -236,15 +243,27 @@ export const snapshotSchema = z.object({
   processes: z.array(processSchema).min(1),
 });
 
+/** See {@link snapshotSchema}. */
 export type Snapshot = z.infer<typeof snapshotSchema>;
+/** See {@link processSchema}. */
 export type Process = z.infer<typeof processSchema>;
+/** See {@link threadSchema}. */
 export type Thread = z.infer<typeof threadSchema>;
+/** See {@link regionSchema}. */
 export type Region = z.infer<typeof regionSchema>;
+/** See {@link backingSchema}. */
 export type Backing = z.infer<typeof backingSchema>;
+/** See {@link extentSchema}. */
 export type Extent = z.infer<typeof extentSchema>;
+/** See {@link objectSchema}. */
 export type MemoryObject = z.infer<typeof objectSchema>;
+/** See {@link mappedFileSchema}. */
 export type MappedFile = z.infer<typeof mappedFileSchema>;
+/** See {@link signalActionSchema}. */
 export type SignalAction = z.infer<typeof signalActionSchema>;
+/** See {@link posixTimerSchema}. */
 export type PosixTimer = z.infer<typeof posixTimerSchema>;
+/** See {@link credentialsSchema}. */
 export type Credentials = z.infer<typeof credentialsSchema>;
+/** See {@link processorSchema}. */
 export type Processor = z.infer<typeof processorSchema>;

@@ -1,7 +1,9 @@
 /** System calls as operations, with the text that strace would print for them. */
 import type { Cell, Check, Op, OpBase, Operand } from './program.js';
 
+/** `PROT_*` of mmap(2). */
 export const Prot = { READ: 1, WRITE: 2, EXEC: 4 } as const;
+/** `MAP_*` of mmap(2). */
 export const MapFlag = {
   SHARED: 0x1,
   PRIVATE: 0x2,

@@ -37,6 +37,7 @@ const OFFSETS: readonly (readonly [Register, number])[] = [
   ['eflags', 176],
 ];
 
+/** What rt_sigreturn(2) loads from a signal frame: the state of one thread. */
 export interface FrameContent {
   /** `struct user_regs_struct`. */
   registers: Uint8Array;

@@ -39,6 +39,7 @@ export const BUILTINS = [
   'open_execfn',
   'note',
 ] as const;
+/** Name of a function of the interpreter. */
 export type Builtin = (typeof BUILTINS)[number];
 
 /** What the result of an operation must be. */
@@ -58,6 +59,7 @@ export type Check =
       readonly jump?: string;
     };
 
+/** What every operation may have, whatever its kind. */
 export interface OpBase {
   readonly check?: Check; // default: { kind: 'ok' }
   /** Runs only if all these flags are set. */

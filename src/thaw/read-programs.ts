@@ -15,7 +15,9 @@ import {
 } from './assembler.js';
 import { BUILTINS } from './program.js';
 
+/** Kind of an operation. */
 export type OpKind = keyof typeof OpCode;
+/** Kind of a test of a result. */
 export type CheckKind = keyof typeof CheckCode;
 
 /** An operation as it lies in the image. */
@@ -42,6 +44,7 @@ export interface RawOp {
   readonly text: string | null;
 }
 
+/** A program as it lies in the segment. */
 export interface RawProgram {
   readonly name: string;
   readonly count: number;
@@ -49,6 +52,7 @@ export interface RawProgram {
   ops(): Iterable<RawOp>;
 }
 
+/** An option of the image's command line, and what it does. */
 export interface RawOption {
   readonly name: string;
   readonly set: number;
@@ -57,6 +61,7 @@ export interface RawOption {
   readonly program: number | null;
 }
 
+/** All that the thaw header leads to. */
 export interface ThawPrograms {
   readonly programs: readonly RawProgram[];
   readonly options: readonly RawOption[];

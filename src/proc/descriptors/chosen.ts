@@ -2,6 +2,7 @@
 import type { DescriptorKind } from './kind.js';
 import { isRegular } from './regular.js';
 
+/** Descriptors for which the user names a path (`--fd N=PATH`), whatever they were. */
 export const chosen: DescriptorKind = {
   matches: ({ fd }, { choices }) => choices.replace.has(fd),
   describe: ({ link }) => link,

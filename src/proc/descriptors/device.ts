@@ -15,6 +15,7 @@ const STATELESS: Readonly<Record<number, string>> = {
   9: 'urandom',
 };
 
+/** Memory devices without state, such as /dev/null: opened again by path. */
 export const device: DescriptorKind = {
   matches: ({ stat }) => {
     const { major, minor } = deviceNumbers(stat.rdev);

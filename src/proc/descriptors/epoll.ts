@@ -6,6 +6,7 @@ import { type EpollLine, parseEpollLines } from './fdinfo.js';
 import type { DescriptorKind, KindContext } from './kind.js';
 import { Refusal } from './refusal.js';
 
+/** Sets made by epoll_create1(2), with their members. */
 export const epoll: DescriptorKind = {
   matches: ({ link }) => link === 'anon_inode:[eventpoll]',
   describe: () => 'epoll set',

@@ -3,6 +3,7 @@
 import { infoField } from './fdinfo.js';
 import type { DescriptorKind } from './kind.js';
 
+/** Counters made by eventfd(2). */
 export const eventfd: DescriptorKind = {
   matches: ({ link }) => link === 'anon_inode:[eventfd]',
   describe: () => 'eventfd',

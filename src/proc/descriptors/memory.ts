@@ -18,6 +18,7 @@ const DELETED = ' (deleted)';
 const HUGETLBFS_MAGIC = 0x958458f6;
 const SECRETMEM_MAGIC = 0x5345434d;
 
+/** Regular files that no path leads to: their content goes into the image. */
 export const memory: DescriptorKind = {
   // A path that merely ends in " (deleted)" has a link that counts.
   matches: ({ stat, info }) => isRegular(stat) && stat.nlink === 0n && !(info.flags & O.PATH),

@@ -41,6 +41,7 @@ const NAMELESS: readonly Row[] = [
   },
 ];
 
+/** Whatever no other kind matches: refused, by the name that people know it by. */
 export const other: DescriptorKind = {
   matches: () => true,
   describe: (entry) => `${classify(entry).name}, ${entry.link}`,

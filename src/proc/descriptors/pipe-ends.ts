@@ -25,6 +25,7 @@ export function endOf(flags: number): 'read' | 'write' | 'both' {
   return (['read', 'write', 'both', 'both'] as const)[flags & 3]!;
 }
 
+/** Whether it is a pipe or a FIFO: to the kernel they are of one type. */
 export function isFifo(stat: BigIntStats): boolean {
   return (Number(stat.mode) & S_IFMT) === S_IFIFO;
 }

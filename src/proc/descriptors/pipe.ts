@@ -24,6 +24,7 @@ const POLLERR = 8;
 const POLLHUP = 16;
 const MOST = 0x7fff_0000;
 
+/** Pipes and FIFOs of which no other process has an end. */
 export const pipe: DescriptorKind = {
   matches: ({ stat, info }) => isFifo(stat) && !(info.flags & O.PATH),
   describe: ({ link }) => (isNamed(link) ? `FIFO, ${link}` : `pipe, ${link}`),

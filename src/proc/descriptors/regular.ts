@@ -24,10 +24,12 @@ const TYPES: Readonly<Record<number, FileType>> = {
   [S_IFLNK]: 'symlink',
 };
 
+/** Whether it is a regular file. */
 export function isRegular(stat: BigIntStats): boolean {
   return (Number(stat.mode) & S_IFMT) === S_IFREG;
 }
 
+/** What is opened again by its path, if that still leads to the same file. */
 export const regular: DescriptorKind = {
   matches: ({ link, stat, info }) => {
     const type = TYPES[Number(stat.mode) & S_IFMT];

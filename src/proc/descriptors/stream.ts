@@ -11,6 +11,7 @@ import { isCharacterDevice, isDevTty, preferred, terminalStream } from './termin
 
 const { S_IFMT, S_IFSOCK } = constants;
 
+/** Descriptors that take the place of a stream of whoever runs the image. */
 export const stream: DescriptorKind = {
   matches: (entry, target) => streamOf(entry, target) !== null,
   describe: ({ link }) => link,

@@ -59,6 +59,7 @@ function isTerminalDevice(stat: BigIntStats): boolean {
   );
 }
 
+/** Whether it is a character device, as terminals are. */
 export function isCharacterDevice(stat: BigIntStats): boolean {
   return (Number(stat.mode) & S_IFMT) === S_IFCHR;
 }

@@ -26,6 +26,7 @@ const INPUT_FLAGS = EVENTS.EPOLLEXCLUSIVE | EVENTS.EPOLLWAKEUP | EVENTS.EPOLLONE
 
 type Member = OpenFileOf<'epoll'>['members'][number];
 
+/** Plans an epoll set; its members are added once all descriptors are in their places. */
 export const epoll: KindPlanner<OpenFileOf<'epoll'>> = {
   make: (_, place, { bench }) =>
     bench.create(

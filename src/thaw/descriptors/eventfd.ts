@@ -12,6 +12,7 @@ const NAMES = { EFD_SEMAPHORE, EFD_NONBLOCK: O.NONBLOCK, EFD_CLOEXEC: O.CLOEXEC 
 /** The initial value is an unsigned int. */
 const MOST = 0xffff_ffffn;
 
+/** Plans an eventfd with its count. */
 export const eventfd: KindPlanner<OpenFileOf<'eventfd'>> = {
   make: ({ count, semaphore, flags }, place, { bench }) => {
     const label = `cannot make an eventfd (${place.name})`;

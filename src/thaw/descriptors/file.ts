@@ -37,6 +37,7 @@ const TYPES: Readonly<Record<string, { bits: number; name: string }>> = {
   symlink: { bits: 0o120000, name: 'symbolic link' },
 };
 
+/** Plans a file that is opened again by path, and tests that it is what it was. */
 export const file: KindPlanner<OpenFileOf<'file'>> = {
   make: (file, place, { bench }) => {
     const label = labelOf(file, place);

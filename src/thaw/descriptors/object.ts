@@ -8,6 +8,7 @@ import type { KindPlanner } from './planner.js';
 /** O_DIRECT means nothing to memory, and older kernels refuse it. */
 const REOPENED = O.ACCMODE | O.APPEND | O.NONBLOCK | O.DSYNC | O.SYNC | O.LARGEFILE | O.NOATIME;
 
+/** Plans another description of a memory object that has been made. */
 export const object: KindPlanner<OpenFileOf<'object'>> = {
   make: ({ object, flags, offset }, place, { bench, objects }) => {
     const label = `cannot open memory object ${object} (${place.name})`;

@@ -13,6 +13,7 @@ const FIONBIO = 0x5421;
 const STREAMS = ['standard input', 'standard output', 'standard error'] as const;
 const REOPENED = O.ACCMODE | O.APPEND | O.NONBLOCK | O.LARGEFILE;
 
+/** Plans what becomes one of the streams of the image. */
 export const stream: KindPlanner<OpenFileOf<'stream'>> = {
   make: (file, place, { bench }) => {
     if (place.descriptors.every(({ fd }) => isOwnStream(file, fd))) return [];
