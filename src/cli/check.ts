@@ -1,10 +1,10 @@
-/** `proc2elf check [PID]`. */
-import type { Argv, CommandModule } from 'yargs';
+/** What `proc2elf check [PID]` does. */
 import { checkMachine, checkProcess } from '../check.js';
 import { parseChoices } from '../proc/descriptors/choices.js';
-import { choiceOptions, parsePid } from './freeze.js';
+import { parsePid } from './arguments.js';
 
-interface CheckArguments {
+/** The command line of a check. */
+export interface CheckArguments {
   pid: string | undefined;
   json: boolean;
   embedShared: boolean;
@@ -14,20 +14,10 @@ interface CheckArguments {
 }
 
 /** Without a pid: what this machine allows. With one: what could not be carried; exit code 1 if there is anything. */
-export const checkCommand: CommandModule<object, CheckArguments> = {
-  command: 'check [pid]',
-  describe: 'What this machine allows; with a pid, whether that process can be frozen',
-  builder: (yargs) =>
-    choiceOptions(yargs.positional('pid', { type: 'string', describe: 'id of a process' })).option('json', {
-      type: 'boolean',
-      default: false,
-      describe: 'print JSON',
-    }) as unknown as Argv<CheckArguments>,
-  handler(args) {
-    if (args.pid === undefined) printMachine(args.json);
-    else printProcess(parsePid(args.pid), args);
-  },
-};
+export function runCheck(args: CheckArguments): void {
+  if (args.pid === undefined) printMachine(args.json);
+  else printProcess(parsePid(args.pid), args);
+}
 
 function printMachine(json: boolean): void {
   const facilities = checkMachine();

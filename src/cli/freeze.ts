@@ -1,12 +1,12 @@
-/** `proc2elf <pid>`, also `proc2elf freeze <pid>`. */
+/** What `proc2elf <pid>` does: freezes, shows progress, reports. */
 import { SingleBar } from 'cli-progress';
-import type { Argv, CommandModule } from 'yargs';
-import { UsageError } from '../errors.js';
 import { type FreezeReport, freeze } from '../freeze.js';
 import { formatSize } from '../image/sizes.js';
 import { parseChoices } from '../proc/descriptors/choices.js';
+import { parsePid } from './arguments.js';
 
-interface FreezeArguments {
+/** The command line of a freeze. */
+export interface FreezeArguments {
   pid: string;
   output: string | undefined;
   stop: boolean | undefined;
@@ -21,75 +21,8 @@ interface FreezeArguments {
   fd: string[];
 }
 
-/** The freeze command; it is also what runs without a command's name. */
-export const freezeCommand: CommandModule<object, FreezeArguments> = {
-  command: ['freeze <pid>', '$0 <pid>'],
-  describe: 'Freeze a process into an executable that resumes it',
-  builder: (yargs) =>
-    choiceOptions(
-      yargs.positional('pid', { type: 'string', demandOption: true, describe: 'id of the process' }),
-    )
-      .option('output', {
-        alias: 'o',
-        type: 'string',
-        describe: 'image to write, - for stdout; default <comm>.<pid>.bin',
-        requiresArg: true,
-      })
-      .option('stop', { type: 'boolean', describe: 'leave the process stopped' })
-      .option('kill', {
-        type: 'boolean',
-        describe: 'end the process once the image is on disk',
-      })
-      .conflicts('stop', 'kill')
-      .option('lazy', {
-        type: 'boolean',
-        default: false,
-        describe: 'the image pages its memory in on first touch',
-      })
-      .option('json', { type: 'boolean', default: false, describe: 'print a report as JSON' })
-      .option('quiet', { alias: 'q', type: 'boolean', default: false, describe: 'print errors only' })
-      .option('verbose', {
-        alias: 'v',
-        type: 'boolean',
-        default: false,
-        describe: 'print more',
-      }) as unknown as Argv<FreezeArguments>,
-  handler: (args) => run(args),
-};
-
-/** Options by which a user lets go of things, shared by `freeze` and `check`. */
-export function choiceOptions<T>(yargs: Argv<T>) {
-  return yargs
-    .option('embed-shared', {
-      type: 'boolean',
-      default: false,
-      describe: 'carry writable shared file mappings in the image instead of opening the files again',
-    })
-    .option('drop-children', { type: 'boolean', default: false, describe: 'leave child processes out' })
-    .option('drop-fd', {
-      type: 'number',
-      array: true,
-      nargs: 1,
-      default: [] as number[],
-      describe: 'leave descriptor N closed in the image',
-    })
-    .option('fd', {
-      type: 'string',
-      array: true,
-      nargs: 1,
-      default: [] as string[],
-      describe: 'N=PATH: open PATH as descriptor N when the image is run',
-    });
-}
-
-/** A process id from the command line. @throws UsageError */
-export function parsePid(text: string): number {
-  const pid = /^\d{1,10}$/.test(text) ? Number(text) : 0;
-  if (pid < 1 || pid > 0x7fff_ffff) throw new UsageError(`${JSON.stringify(text)} is not a process id`);
-  return pid;
-}
-
-async function run(args: FreezeArguments): Promise<void> {
+/** Freezes a process as the command line says. @throws whatever {@link freeze} throws */
+export async function runFreeze(args: FreezeArguments): Promise<void> {
   const pid = parsePid(args.pid);
   const descriptors = parseChoices(args.dropFd, args.fd);
   const bar = process.stderr.isTTY && !args.quiet && !args.json ? progressBar() : null;

@@ -1,5 +1,4 @@
 import type { Writable } from 'node:stream';
-import type { CommandModule } from 'yargs';
 import { type Image, readImage } from '../image/read.js';
 import { escapeControls } from './inspect/escape.js';
 import { imageJson } from './inspect/json.js';
@@ -10,6 +9,7 @@ import { describeImage } from './inspect/text.js';
 /** Lists thaw programs: content of the thaw data segment, its address, the address of its header. */
 export type Disassemble = (data: Uint8Array, address: bigint, header: bigint) => string | Iterable<string>;
 
+/** In which form an image is shown. */
 export interface InspectOptions {
   /** JSON instead of text. */
   readonly json?: boolean;
@@ -26,32 +26,18 @@ export async function inspectImage(
   await print(piecesOf(image, options, styleFor(stream)), stream);
 }
 
-interface Arguments {
+/** The command line of an inspection. */
+export interface InspectArguments {
   readonly file: string;
   readonly json: boolean;
   readonly program: boolean;
 }
 
-/** `proc2elf inspect FILE [--json] [--program]`. */
-export const inspectCommand: CommandModule<object, Arguments> = {
-  command: 'inspect <file>',
-  describe: 'Show what is in an image',
-  builder: (yargs) =>
-    yargs
-      .positional('file', { type: 'string', demandOption: true, describe: 'The image' })
-      .option('json', { type: 'boolean', default: false, describe: 'Print JSON' })
-      .option('program', { type: 'boolean', default: false, describe: 'List the thaw programs' }),
-  async handler({ file, json, program }) {
-    const image = await readImage(file);
-    await inspectImage(image, { json, ...(program && { program: await loadDisassembler() }) });
-  },
-};
-
-const DISASSEMBLER: string = new URL('../thaw/disassembler.js', import.meta.url).href;
-
-async function loadDisassembler(): Promise<Disassemble> {
-  const { disassemble }: { disassemble: Disassemble } = await import(DISASSEMBLER);
-  return disassemble;
+/** What `proc2elf inspect FILE [--json] [--program]` does. @throws ImageError */
+export async function runInspect({ file, json, program }: InspectArguments): Promise<void> {
+  const image = await readImage(file);
+  const listing = program ? { program: (await import('../thaw/disassembler.js')).disassemble } : {};
+  await inspectImage(image, { json, ...listing });
 }
 
 function* piecesOf(image: Image, options: InspectOptions, style: Style): Generator<string> {

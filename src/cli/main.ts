@@ -4,9 +4,7 @@ import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { Proc2elfError } from '../errors.js';
 import { VERSION } from '../version.js';
-import { checkCommand } from './check.js';
-import { freezeCommand } from './freeze.js';
-import { inspectCommand } from './inspect.js';
+import { checkCommand, freezeCommand, inspectCommand } from './commands.js';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;

@@ -1,0 +1,35 @@
+/** Options and arguments that several commands share. */
+import type { Argv } from 'yargs';
+import { UsageError } from '../errors.js';
+
+/** Options by which a user lets go of things, shared by `freeze` and `check`. */
+export function choiceOptions<T>(yargs: Argv<T>) {
+  return yargs
+    .option('embed-shared', {
+      type: 'boolean',
+      default: false,
+      describe: 'carry writable shared file mappings in the image instead of opening the files again',
+    })
+    .option('drop-children', { type: 'boolean', default: false, describe: 'leave child processes out' })
+    .option('drop-fd', {
+      type: 'number',
+      array: true,
+      nargs: 1,
+      default: [] as number[],
+      describe: 'leave descriptor N closed in the image',
+    })
+    .option('fd', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      default: [] as string[],
+      describe: 'N=PATH: open PATH as descriptor N when the image is run',
+    });
+}
+
+/** A process id from the command line. @throws UsageError */
+export function parsePid(text: string): number {
+  const pid = /^\d{1,10}$/.test(text) ? Number(text) : 0;
+  if (pid < 1 || pid > 0x7fff_ffff) throw new UsageError(`${JSON.stringify(text)} is not a process id`);
+  return pid;
+}

@@ -1,0 +1,70 @@
+/**
+ * The commands as yargs knows them. What they do is loaded when it is asked for, so that help and
+ * usage errors come at once.
+ */
+import type { Argv, CommandModule } from 'yargs';
+import { choiceOptions } from './arguments.js';
+import type { CheckArguments } from './check.js';
+import type { FreezeArguments } from './freeze.js';
+import type { InspectArguments } from './inspect.js';
+
+/** The freeze command; it is also what runs without a command's name. */
+export const freezeCommand: CommandModule<object, FreezeArguments> = {
+  command: ['freeze <pid>', '$0 <pid>'],
+  describe: 'Freeze a process into an executable that resumes it',
+  builder: (yargs) =>
+    choiceOptions(
+      yargs.positional('pid', { type: 'string', demandOption: true, describe: 'id of the process' }),
+    )
+      .option('output', {
+        alias: 'o',
+        type: 'string',
+        describe: 'image to write, - for stdout; default <comm>.<pid>.bin',
+        requiresArg: true,
+      })
+      .option('stop', { type: 'boolean', describe: 'leave the process stopped' })
+      .option('kill', {
+        type: 'boolean',
+        describe: 'end the process once the image is on disk',
+      })
+      .conflicts('stop', 'kill')
+      .option('lazy', {
+        type: 'boolean',
+        default: false,
+        describe: 'the image pages its memory in on first touch',
+      })
+      .option('json', { type: 'boolean', default: false, describe: 'print a report as JSON' })
+      .option('quiet', { alias: 'q', type: 'boolean', default: false, describe: 'print errors only' })
+      .option('verbose', {
+        alias: 'v',
+        type: 'boolean',
+        default: false,
+        describe: 'print more',
+      }) as unknown as Argv<FreezeArguments>,
+  handler: async (args) => (await import('./freeze.js')).runFreeze(args),
+};
+
+/** `proc2elf inspect FILE [--json] [--program]`. */
+export const inspectCommand: CommandModule<object, InspectArguments> = {
+  command: 'inspect <file>',
+  describe: 'Show what is in an image',
+  builder: (yargs) =>
+    yargs
+      .positional('file', { type: 'string', demandOption: true, describe: 'The image' })
+      .option('json', { type: 'boolean', default: false, describe: 'Print JSON' })
+      .option('program', { type: 'boolean', default: false, describe: 'List the thaw programs' }),
+  handler: async (args) => (await import('./inspect.js')).runInspect(args),
+};
+
+/** `proc2elf check [PID]`. */
+export const checkCommand: CommandModule<object, CheckArguments> = {
+  command: 'check [pid]',
+  describe: 'What this machine allows; with a pid, whether that process can be frozen',
+  builder: (yargs) =>
+    choiceOptions(yargs.positional('pid', { type: 'string', describe: 'id of a process' })).option('json', {
+      type: 'boolean',
+      default: false,
+      describe: 'print JSON',
+    }) as unknown as Argv<CheckArguments>,
+  handler: async (args) => (await import('./check.js')).runCheck(args),
+};
