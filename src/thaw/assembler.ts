@@ -98,29 +98,39 @@ function assembleOptions(arena: Arena, options: readonly ImageOption[]): bigint 
   return arena.bytes(table);
 }
 
+/** `offsetof (struct op, jump)`. */
+const JUMP_OFFSET = 88;
+const FIRST_OPS = 64;
+
 type RealOp = Exclude<Op, { op: 'mark' }>;
 
 /** Places the operations of one program into the arena. @throws Error for a jump to no mark */
-export function assembleOps(arena: Arena, ops: readonly Op[]): { address: bigint; count: number } {
+export function assembleOps(arena: Arena, ops: Iterable<Op>): { address: bigint; count: number } {
   const marks = new Map<string, number>();
-  const real: RealOp[] = [];
+  const jumps: { readonly at: number; readonly to: string }[] = [];
+  // Encoded one by one: of a process with ten thousand regions there are a hundred thousand.
+  let bytes = Buffer.alloc(FIRST_OPS * OP_SIZE);
+  let count = 0;
   for (const op of ops) {
-    if (op.op === 'mark') marks.set(op.name, real.length);
-    else real.push(op);
+    if (op.op === 'mark') {
+      marks.set(op.name, count);
+      continue;
+    }
+    const at = count * OP_SIZE;
+    if (at === bytes.length) bytes = Buffer.concat([bytes], bytes.length * 2);
+    encodeOp(arena, op, (to) => jumps.push({ at: at + JUMP_OFFSET, to }), bytes.subarray(at, at + OP_SIZE));
+    count++;
   }
-  const target = (name: string): number => {
-    const index = marks.get(name);
-    if (index === undefined) throw new Error(`a jump to ${name}, which is nowhere in the program`);
-    return index + 1;
-  };
-  const bytes = Buffer.alloc(real.length * OP_SIZE);
-  real.forEach((op, i) => {
-    encodeOp(arena, op, target, bytes.subarray(i * OP_SIZE, (i + 1) * OP_SIZE));
-  });
-  return { address: arena.bytes(bytes), count: real.length };
+  for (const { at, to } of jumps) {
+    const index = marks.get(to);
+    if (index === undefined) throw new Error(`a jump to ${to}, which is nowhere in the program`);
+    bytes.writeUInt32LE(index + 1, at);
+  }
+  return { address: arena.bytes(bytes.subarray(0, count * OP_SIZE)), count };
 }
 
-function encodeOp(arena: Arena, op: RealOp, target: (name: string) => number, out: Buffer): void {
+/** Encodes one operation; `jump` takes the marks that it jumps to. */
+function encodeOp(arena: Arena, op: RealOp, jump: (to: string) => void, out: Buffer): void {
   const { number, operands, check = { kind: 'ok' } } = parts(op);
   out.writeUInt16LE(OpCode[op.op], 0);
   out.writeUInt16LE(number, 2);
@@ -135,8 +145,8 @@ function encodeOp(arena: Arena, op: RealOp, target: (name: string) => number, ou
   out.writeUInt32LE((op.when ?? 0) >>> 0, 8);
   out.writeUInt32LE((op.unless ?? 0) >>> 0, 12);
   out.writeBigUInt64LE(op.result?.cell ?? 0n, 64);
-  encodeCheck(check, target, out);
-  if (op.op === 'jump') out.writeUInt32LE(target(op.to), 88);
+  encodeCheck(check, jump, out);
+  if (op.op === 'jump') jump(op.to);
   encodeStrings(arena, op, out);
 }
 
@@ -174,15 +184,15 @@ function parts(op: RealOp): { number: number; operands: readonly Operand[]; chec
   }
 }
 
-function encodeCheck(check: Check, target: (name: string) => number, out: Buffer): void {
+function encodeCheck(check: Check, jump: (to: string) => void, out: Buffer): void {
   if (check.kind === 'equal' || check.kind === 'atleast') {
     out.writeBigInt64LE(BigInt.asIntN(64, BigInt(check.expected)), 72);
-    if (check.jump !== undefined) out.writeUInt32LE(target(check.jump), 88);
+    if (check.jump !== undefined) jump(check.jump);
   } else if (check.kind === 'ok') {
-    const { tolerated, jump } = check;
-    if (tolerated === undefined && jump !== undefined) out.writeInt16LE(TOLERATE_ANY, 80);
+    const { tolerated, jump: to } = check;
+    if (tolerated === undefined && to !== undefined) out.writeInt16LE(TOLERATE_ANY, 80);
     encodeTolerated(tolerated ?? [], out);
-    if (jump !== undefined) out.writeUInt32LE(target(jump), 88);
+    if (to !== undefined) jump(to);
   }
 }
 

@@ -119,7 +119,7 @@ export type Op =
 /** A program: a name for listings (`main`, `thread 4242`) and its operations. */
 export interface Program {
   readonly name: string;
-  readonly ops: readonly Op[];
+  readonly ops: Iterable<Op>;
 }
 
 /** An option of the image's command line. */

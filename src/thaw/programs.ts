@@ -85,75 +85,80 @@ export function planPrograms(
   const context = { image, objects: descriptors.objects, mappedFiles };
   const room = findPlace(merge([...process.regions, thaw]), BigInt(sharedMemoryRoom(process))) ?? 0n;
   const unmap = thaw.start < memory.trampoline ? [{ start: thaw.start, end: memory.trampoline }] : [];
-  const main: Op[] = [
-    ...planProcessor(snapshot),
-    ...planDescriptorLimit(arena, process),
-    ...openImage(arena, image),
-    ...becomeItself(snapshot, process, pid),
-    ...descriptors.open,
-    ...process.mappedFiles.flatMap((file, i) => openMappedFile(arena, file, mappedFiles[i]!)),
-    ...planVerdict(arena, regions),
-    {
-      op: 'builtin',
-      name: 'park_vdso',
-      args: [memory.parking, memory.parkingSize],
-      label: "cannot move the kernel's vDSO out of the way",
-    },
-    ...planSpace(thaw, segments, regions),
-    ...regions.flatMap((placed) => planRegion(placed, context)),
-    ...planSharedMemory(process, context, room),
-    ...regions.flatMap(({ region }) => planName(region, (name) => arena.string(name))),
-    {
-      op: 'builtin',
-      name: 'place_vdso',
-      args: [vdsoPlan(arena, process)],
-      label: 'cannot put the vDSO back',
-    },
-    ...planMemoryMap(arena, process),
-    ...planEnvironment(arena, process),
-    ...planSignalActions(arena, process),
-    ...others.map(
-      (thread, i): Op => ({
-        op: 'spawn',
-        program: FIRST_THREAD_PROGRAM + i,
-        tid: thread.tid,
-        stackTop: memory.threadStacks[i]!,
-        result: tids[i + 1]!,
-        label: `cannot start thread ${thread.tid} (${thread.comm})`,
-        text: `clone3(thread ${thread.tid})`,
-      }),
-    ),
-    ...planTimers(arena, process, tidOf),
-    ...planOomScore(arena, process),
-    ...planSharedPending(arena, process, pid),
-    ...keepMessages(image, messages),
-    ...descriptors.finish,
-    ...planThread(arena, process, leader, tids[0]!),
-    ...planLimits(arena, process.limits),
-    prctl('PR_SET_DUMPABLE', PR_SET_DUMPABLE, [1], { check: { kind: 'none' } }),
-    convert(frames.frames[0]!.xstatePlan),
-    ...closeOwn(own),
-    { op: 'barrier', address: barrier, parties: process.threads.length },
-    ...planTimerStart(arena, process),
-    {
-      op: 'builtin',
-      name: 'finish',
-      args: [
-        finishPlan(arena, {
-          page: memory.trampoline,
-          layout: trampoline,
-          frames,
-          unmap,
-          dumpable: process.dumpable,
-          tids: tids.slice(1),
-          gate,
-          again: others.map((thread) => thread.inCall),
+  // One region's operations at a time: there may be ten thousand of them.
+  function* main(): Generator<Op> {
+    yield* [
+      ...planProcessor(snapshot),
+      ...planDescriptorLimit(arena, process),
+      ...openImage(arena, image),
+      ...becomeItself(snapshot, process, pid),
+      ...descriptors.open,
+      ...process.mappedFiles.flatMap((file, i) => openMappedFile(arena, file, mappedFiles[i]!)),
+      ...planVerdict(arena, regions),
+      {
+        op: 'builtin',
+        name: 'park_vdso',
+        args: [memory.parking, memory.parkingSize],
+        label: "cannot move the kernel's vDSO out of the way",
+      },
+      ...planSpace(thaw, segments, regions),
+    ];
+    for (const placed of regions) yield* planRegion(placed, context);
+    yield* [
+      ...planSharedMemory(process, context, room),
+      ...regions.flatMap(({ region }) => planName(region, (name) => arena.string(name))),
+      {
+        op: 'builtin',
+        name: 'place_vdso',
+        args: [vdsoPlan(arena, process)],
+        label: 'cannot put the vDSO back',
+      },
+      ...planMemoryMap(arena, process),
+      ...planEnvironment(arena, process),
+      ...planSignalActions(arena, process),
+      ...others.map(
+        (thread, i): Op => ({
+          op: 'spawn',
+          program: FIRST_THREAD_PROGRAM + i,
+          tid: thread.tid,
+          stackTop: memory.threadStacks[i]!,
+          result: tids[i + 1]!,
+          label: `cannot start thread ${thread.tid} (${thread.comm})`,
+          text: `clone3(thread ${thread.tid})`,
         }),
-      ],
-      label: 'cannot start the process',
-    },
-  ];
-  return assemble(arena, [{ name: 'main', ops: main }, ...printing, ...threadPrograms], IMAGE_OPTIONS, {
+      ),
+      ...planTimers(arena, process, tidOf),
+      ...planOomScore(arena, process),
+      ...planSharedPending(arena, process, pid),
+      ...keepMessages(image, messages),
+      ...descriptors.finish,
+      ...planThread(arena, process, leader, tids[0]!),
+      ...planLimits(arena, process.limits),
+      prctl('PR_SET_DUMPABLE', PR_SET_DUMPABLE, [1], { check: { kind: 'none' } }),
+      convert(frames.frames[0]!.xstatePlan),
+      ...closeOwn(own),
+      { op: 'barrier', address: barrier, parties: process.threads.length },
+      ...planTimerStart(arena, process),
+      {
+        op: 'builtin',
+        name: 'finish',
+        args: [
+          finishPlan(arena, {
+            page: memory.trampoline,
+            layout: trampoline,
+            frames,
+            unmap,
+            dumpable: process.dumpable,
+            tids: tids.slice(1),
+            gate,
+            again: others.map((thread) => thread.inCall),
+          }),
+        ],
+        label: 'cannot start the process',
+      },
+    ];
+  }
+  return assemble(arena, [{ name: 'main', ops: main() }, ...printing, ...threadPrograms], IMAGE_OPTIONS, {
     flags: snapshot.lazy ? Flag.LAZY : 0,
     usageProgram: USAGE_PROGRAM,
     messages,
