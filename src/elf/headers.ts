@@ -18,6 +18,7 @@ export interface Ehdr {
   e_shstrndx: number;
 }
 
+/** The file header behind `e_ident`. */
 export const EHDR: Fields<Ehdr> = [
   ['e_type', 'Half'],
   ['e_machine', 'Half'],
@@ -87,6 +88,7 @@ export interface Shdr {
   sh_entsize: bigint;
 }
 
+/** A section header; its fields come in the same order in both classes. */
 export const SHDR: Fields<Shdr> = [
   ['sh_name', 'Word'],
   ['sh_type', 'Word'],
@@ -140,6 +142,7 @@ export interface Nhdr {
   n_type: number;
 }
 
+/** A note header, before name and descriptor. */
 export const NHDR: Fields<Nhdr> = [
   ['n_namesz', 'Word'],
   ['n_descsz', 'Word'],
