@@ -1,6 +1,7 @@
 /** Freezing a process into an image: the whole of it, from the pid to a file safely on disk. */
 import { readdirSync, statSync } from 'node:fs';
 import { PermissionError, TargetError, UnsupportedError } from './errors.js';
+import { relieveHeap } from './heap.js';
 import type { ImageCopy } from './image/layout.js';
 import { prepareOutput } from './image/output.js';
 import { writeCopiesFirst } from './image/write.js';
@@ -97,7 +98,9 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
         const copies = copiesOf(placed.snapshot, capture);
         // Planning takes no part of the process, which may run on meanwhile.
         const describe = () => {
-          const plan = planImage(capture.snapshot, blob());
+          relieveHeap();
+          const plan = planImage(capture.snapshot, blob(), relieveHeap);
+          relieveHeap();
           return { layout: { ...plan.layout, copies }, snapshot: plan.snapshot };
         };
         const after = options.after ?? 'run';

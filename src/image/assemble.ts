@@ -43,12 +43,13 @@ export function assembleImage(layout: ImageLayout, snapshot: Snapshot): Assemble
   const chunks = [...layout.chunks].sort((a, b) => a.offset - b.offset);
   const core = encodeNotes(coreNotes(snapshot));
   const encoded = encodeSnapshot(snapshot);
-  const vendor = (ranges: readonly Range[]) =>
-    encodeNotes([{ name: VENDOR_NAME, type: VENDOR_TYPE, desc: encodeVendorNote(ranges, encoded) }]);
+  const vendor = (ranges: readonly Range[], text: Uint8Array) =>
+    encodeNotes([{ name: VENDOR_NAME, type: VENDOR_TYPE, desc: encodeVendorNote(ranges, text) }]);
 
   // The note lists parts of the file that lie behind it, so its size must be known first.
   const rangeCount = chunks.length + 3;
-  const vendorSize = vendor(Array.from({ length: rangeCount }, () => ({ offset: 0, size: 0 }))).length;
+  const places = Array.from({ length: rangeCount }, () => ({ offset: 0, size: 0 }));
+  const vendorSize = vendor(places, new Uint8Array()).length + Math.ceil(encoded.length / 4) * 4;
   const notes: Range = { offset: tail, size: core.length + vendorSize };
 
   const strings = new StringTable();
@@ -87,7 +88,7 @@ export function assembleImage(layout: ImageLayout, snapshot: Snapshot): Assemble
     { offset: tail + digestAt + DIGEST_SIZE, size: end.length - digestAt - DIGEST_SIZE },
   ];
   end.set(core);
-  end.set(vendor(ranges), vendorAt);
+  end.set(vendor(ranges, encoded), vendorAt);
   end.set(names, namesAt - tail);
   end.set(encodeSectionHeaders(shdrs, shdrs.length), shdrsAt - tail);
 

@@ -41,14 +41,20 @@ export function placeContents(snapshot: Snapshot): { readonly snapshot: Snapshot
   return { snapshot: withPlaces(snapshot, files), end: files.end };
 }
 
-/** Plans the image of a snapshot. @throws UnsupportedError if the address space has no room for the thaw segments */
-export function planImage(snapshot: Snapshot, blob: Blob): Plan {
+/**
+ * Plans the image of a snapshot.
+ * @param between called between the two passes, which leave much garbage
+ * @throws UnsupportedError if the address space has no room for the thaw segments
+ */
+export function planImage(snapshot: Snapshot, blob: Blob, between: () => void = () => {}): Plan {
   const process = snapshot.processes[0]!;
   const segmentCount = countSegments(process);
   const files = packFiles(process);
   const textSize = roundUp(BigInt(blob.bytes.length));
   const trial = build(TRIAL, textSize, process, files, snapshot, [], null);
-  const place = placeThaw(process, files.regions, trial.memory.end - TRIAL + trial.room);
+  const { room } = trial;
+  const place = placeThaw(process, files.regions, trial.memory.end - TRIAL + room);
+  between();
   const chosen = chooseSegments(files.regions, place, segmentCount - 2);
   const text = chosen.end;
   const placed = files.regions.map((region) => ({
@@ -62,7 +68,7 @@ export function planImage(snapshot: Snapshot, blob: Blob): Plan {
     { ...files, regions: placed },
     snapshot,
     chosen.segments,
-    trial.room,
+    room,
   );
   return {
     layout: finishLayout(built, blob, files, chosen.segments),
