@@ -16,6 +16,11 @@ function report(error: unknown): number {
   return error instanceof Proc2elfError ? error.exitCode : EXIT_FAILED;
 }
 
+// Whoever reads may have seen enough: `proc2elf check | head -3`.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  process.exit(error.code === 'EPIPE' ? process.exitCode : report(error));
+});
+
 const parser = yargs(hideBin(process.argv))
   .scriptName('proc2elf')
   .usage('$0 <pid> -o FILE\n\nFreezes a running process into one executable file that resumes it.')
