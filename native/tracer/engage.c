@@ -106,3 +106,17 @@ void disengage(struct thread *thread) {
     ptrace(PTRACE_SETSIGMASK, thread->tid, sizeof thread->mask, &thread->mask);
     thread->engaged = false;
 }
+
+int put_back(struct thread *thread) {
+    if (thread->condition != STOPPED)
+        return 0;
+    disengage(thread);
+    if (ptrace(PTRACE_SETREGS, thread->tid, 0, &thread->released) < 0)
+        return errno;
+    thread->changed = false;
+    return 0;
+}
+
+int keep_xstate(struct thread *thread) {
+    return thread->engaged ? save_xstate(thread) : 0;
+}

@@ -110,7 +110,8 @@ int inject_syscall(struct thread *thread, uint64_t gadget, uint64_t number, cons
     if (!error)
         error = note_mapping(thread, gadget, number, args, value);
     *result = value;
-    return error;
+    int back = put_back(thread);
+    return error ? error : back;
 }
 
 /* At the entry of a call that must not be made: it is taken away. */
@@ -120,18 +121,15 @@ static int cancel_call(struct thread *thread, struct user_regs_struct *registers
     return error ? error : park(thread);
 }
 
-int inject_run(struct thread *thread, uint64_t rip, uint64_t rsp, uint64_t rdi,
-               struct fault *fault) {
-    int error = engage(thread);
-    if (error)
-        return error;
+static int run_query(struct thread *thread, uint64_t rip, uint64_t rsp, uint64_t rdi,
+                     struct fault *fault) {
     struct user_regs_struct registers = injected_registers(thread);
     registers.rip = rip;
     registers.rsp = rsp;
     registers.rdi = rdi;
     registers.rax = 0;
     deadline end = in_milliseconds(QUERY_MS);
-    error = set_registers(thread, &registers);
+    int error = set_registers(thread, &registers);
     for (bool entry = true; !error; entry = !entry) {
         error = run_to_syscall(thread, end, &registers, fault);
         if (!error && entry && registers.orig_rax == QUERY_DONE_SYSCALL)
@@ -139,4 +137,14 @@ int inject_run(struct thread *thread, uint64_t rip, uint64_t rsp, uint64_t rdi,
     }
     park(thread);
     return error;
+}
+
+int inject_run(struct thread *thread, uint64_t rip, uint64_t rsp, uint64_t rdi,
+               struct fault *fault) {
+    int error = engage(thread);
+    if (error)
+        return error;
+    error = run_query(thread, rip, rsp, rdi, fault);
+    int back = put_back(thread);
+    return error ? error : back;
 }

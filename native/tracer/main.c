@@ -110,12 +110,10 @@ static bool serve_thread(struct header *header, struct thread *thread, const uin
         return reply_injected(header, error, &fault, NULL, 0);
     case VERB_SET_RESULT:
         thread->released.rax = words[0];
-        thread->changed = true;
-        return reply_bytes(header, 0, NULL, 0);
+        return reply_bytes(header, put_back(thread), NULL, 0);
     case VERB_SET_TIMEOUT:
         thread->released.r10 = words[0];
-        thread->changed = true;
-        return reply_bytes(header, 0, NULL, 0);
+        return reply_bytes(header, put_back(thread), NULL, 0);
     default:
         return false;
     }

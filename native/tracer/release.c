@@ -1,5 +1,6 @@
 #include "tracer.h"
 
+#include <errno.h>
 #include <sys/ptrace.h>
 #include <unistd.h>
 
@@ -63,6 +64,12 @@ static void await_group_stop(void) {
 
 int release(int how, bool *attached) {
     collect_stops();
+    /* Its id may be another process's by now. */
+    if (all_gone()) {
+        *attached = false;
+        threads_forget();
+        return how == RELEASE_STOP ? ESRCH : 0;
+    }
     int error = how == RELEASE_KILL ? 0 : scratch_remove();
     if (how == RELEASE_KILL) {
         kill(target.pid, SIGKILL);

@@ -145,6 +145,8 @@ static int note_all_registers(void) {
             continue; /* killed meanwhile */
         thread->group_stopped = WSTOPSIG(thread->status) != SIGTRAP;
         note_registers(thread, &registers);
+        if (thread->changed)
+            put_back(thread); /* a call that ended with EINTR is made again even if we die */
         held++;
     }
     return held > 0 ? 0 : ESRCH;

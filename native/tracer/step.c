@@ -55,5 +55,8 @@ int step_out(struct thread *thread, uint64_t start, uint64_t end, uint64_t limit
     int parked = park(thread);
     if (!parked && ptrace(PTRACE_GETREGS, thread->tid, 0, &registers) == 0)
         note_registers(thread, &registers);
-    return error ? error : parked;
+    if (!parked)
+        keep_xstate(thread);
+    int back = put_back(thread);
+    return error ? error : parked ? parked : back;
 }

@@ -105,6 +105,13 @@ int scratch_remove(void);
 /* engage.c: making a thread fit for injection, and undoing that. */
 int engage(struct thread *);
 void disengage(struct thread *);
+/*
+ * Everything as it was found, and the registers to go on with. Between two requests every thread
+ * stands like that: if this program dies, the kernel lets the target go as if nothing had been.
+ */
+int put_back(struct thread *);
+/* The vector registers as they are now are those to be put back. */
+int keep_xstate(struct thread *);
 
 /* inject.c, step.c. On EFAULT `fault` is filled in. */
 int inject_syscall(struct thread *, uint64_t gadget, uint64_t number, const uint64_t args[6],

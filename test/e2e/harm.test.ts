@@ -7,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
 import { testWith } from './harness/needs.js';
 import { cli, target } from './harness/paths.js';
-import { childrenOf, start } from './harness/running.js';
+import { start } from './harness/running.js';
 import { scratch } from './harness/scratch.js';
 import { freeze, type Outcome, proc2elf } from './harness/tool.js';
 
@@ -22,14 +22,6 @@ async function untilLeftAlone(pid: number): Promise<void> {
     });
     if (states.every(Boolean)) return;
     await pause(5);
-  }
-}
-
-function killByPid(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch {
-    // It has ended meanwhile.
   }
 }
 
@@ -60,36 +52,6 @@ testWith([], `the tool is killed at ${INSTANTS} instants, and the target does no
   // And the image of such a process is a good one, too.
   const thawed = start(t, image, [], { cwd });
   await thawed.goAndExpectOk();
-});
-
-testWith([], 'the process that traces is killed, too, and the target lives on', async (t) => {
-  const cwd = scratch(t);
-  const image = join(cwd, 'frozen.bin');
-  const original = start(t, target('core.pie'), ['an argument', ''], { cwd });
-  await original.ready();
-  const begun = performance.now();
-  await freeze(original.pid, image, [], { cwd });
-  const whole = performance.now() - begun;
-  let held = 0;
-  for (let instant = 0; instant < 40; instant++) {
-    const tool = spawn(process.execPath, [cli, String(original.pid), '-o', image, '-q'], { stdio: 'ignore' });
-    const ended = once(tool, 'close');
-    const end = performance.now() + whole * (0.3 + (0.7 * instant) / 40);
-    let tracers: number[] = [];
-    while (performance.now() < end || (tracers.length === 0 && tool.exitCode === null)) {
-      tracers = childrenOf(tool.pid ?? 0);
-      await pause(1);
-    }
-    if (!/^TracerPid:\t0$/m.test(readFileSync(`/proc/${original.pid}/status`, 'utf8'))) held++;
-    for (const pid of tracers) killByPid(pid);
-    tool.kill('SIGKILL');
-    await ended;
-    await untilLeftAlone(original.pid);
-  }
-  t.log(`it was held at ${held} of 40 instants`);
-  // What the last one left behind, the next attach removes.
-  await freeze(original.pid, image, [], { cwd });
-  await t.notThrowsAsync(original.goAndExpectOk());
 });
 
 testWith(['mount', 'umount'], 'a full disk and a missing folder cost the target nothing', async (t) => {
