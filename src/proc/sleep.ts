@@ -4,12 +4,14 @@
  * before the thread is stopped, for the stop wakes it.
  */
 import { readFileSync } from 'node:fs';
-import { Clock, clockGettime } from '../native/syscalls.js';
+import { addon } from '../native/addon.js';
+import { Clock, clockGettime, schedGetaffinity } from '../native/syscalls.js';
 import type { ThreadState } from '../native/tracer.js';
 import { decodeRegisters } from '../snapshot/registers.js';
 import type { Thread } from '../snapshot/schema.js';
 import { remainderPointer, timeoutArgument } from '../thaw/sleep.js';
 import { callState } from './resume.js';
+import { parseStat } from './status.js';
 
 /** What was seen of a thread before it was stopped. */
 export interface SleepHint {
@@ -26,21 +28,62 @@ export interface SleepHint {
 /** Notes for each thread how long it has been blocked; threads that run, or of which nothing is said, are left out. */
 export function observeSleeps(pid: number, tids: readonly number[]): Map<number, SleepHint> {
   const hints = new Map<number, SleepHint>();
-  for (const tid of tids) {
-    try {
-      const task = `/proc/${pid}/task/${tid}`;
-      const switches = voluntarySwitches(task);
-      const number = Number.parseInt(readFileSync(`${task}/syscall`, 'utf8'), 10);
-      if (!(number >= 0)) continue;
-      const since = execStart(`${task}/sched`);
-      const now = execStart('/proc/self/sched');
-      const elapsed = now > since ? now - since : 0n;
-      hints.set(tid, { number, elapsed, seen: clockGettime(Clock.MONOTONIC), switches });
-    } catch {
-      // No such thread any more, or a kernel without CONFIG_SCHED_DEBUG: the full timeout is used.
+  const own = schedGetaffinity(0);
+  try {
+    for (const [processor, some] of byProcessor(pid, tids)) {
+      // Each processor has a task clock of its own: ours must be read on that of the thread.
+      if (!runOn(processor)) continue;
+      for (const tid of some) observeSleep(pid, tid, hints);
     }
+  } finally {
+    addon.syscall(SYS_SCHED_SETAFFINITY, 0, own.length, own);
   }
   return hints;
+}
+
+function observeSleep(pid: number, tid: number, hints: Map<number, SleepHint>): void {
+  try {
+    const task = `/proc/${pid}/task/${tid}`;
+    const switches = voluntarySwitches(task);
+    const number = Number.parseInt(readFileSync(`${task}/syscall`, 'utf8'), 10);
+    if (!(number >= 0)) return;
+    const since = execStart(`${task}/sched`);
+    const now = execStart(`/proc/self/task/${process.pid}/sched`);
+    const elapsed = now > since ? now - since : 0n;
+    hints.set(tid, { number, elapsed, seen: clockGettime(Clock.MONOTONIC), switches });
+  } catch {
+    // No such thread any more, or a kernel without CONFIG_SCHED_DEBUG: the full timeout is used.
+  }
+}
+
+/** Threads by the processor that they last ran on (field 39 of stat). */
+function byProcessor(pid: number, tids: readonly number[]): Map<number, number[]> {
+  const groups = new Map<number, number[]>();
+  for (const tid of tids) {
+    try {
+      const { processor } = parseStat(readFileSync(`/proc/${pid}/task/${tid}/stat`, 'utf8'));
+      const group = groups.get(processor);
+      if (group) group.push(tid);
+      else groups.set(processor, [tid]);
+    } catch {
+      // The thread has ended.
+    }
+  }
+  return groups;
+}
+
+const SYS_SCHED_SETAFFINITY = 203;
+
+/** Moves this thread to a processor; false where that is not allowed. */
+function runOn(processor: number): boolean {
+  const mask = new Uint8Array(Math.ceil((processor + 1) / 64) * 8);
+  mask[processor >> 3] = 1 << (processor & 7);
+  try {
+    addon.syscall(SYS_SCHED_SETAFFINITY, 0, mask.length, mask);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /**

@@ -38,6 +38,7 @@ export interface Stat {
   session: number;
   flags: number;
   nice: number;
+  processor: number;
   policy: number;
   priority: number;
   startTime: bigint;
@@ -72,6 +73,7 @@ export function parseStat(text: string): Stat {
     startCode: BigInt(at(26)),
     endCode: BigInt(at(27)),
     startStack: BigInt(at(28)),
+    processor: Number(at(39)),
     priority: Number(at(40)),
     policy: Number(at(41)),
     startData: BigInt(at(45)),
