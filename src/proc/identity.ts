@@ -1,5 +1,4 @@
 /** Who the process is: command line, limits, credentials and the like, all from `/proc`. */
-import { readFileSync } from 'node:fs';
 import type { Credentials, Process } from '../snapshot/schema.js';
 import { readProc, readProcLink, readProcText } from './read.js';
 import { field, hex, numbers, parseStat, parseStatus, type Status } from './status.js';
@@ -111,9 +110,9 @@ export function readIdentity(pid: number): Identity {
   };
 }
 
-/** `comm` without its newline; it may hold any bytes. */
+/** `comm` without its newline; it may hold any bytes. @throws TargetError if the process or thread has ended */
 export function commOf(pid: number, tid = pid): string {
-  return readFileSync(`/proc/${pid}/task/${tid}/comm`, 'utf8').replace(/\n$/, '');
+  return readProcText(pid, `task/${tid}/comm`).replace(/\n$/, '');
 }
 
 function splitStrings(bytes: Buffer): string[] {

@@ -1,6 +1,7 @@
 /** What can be said of a process before it is touched: is it one that can be frozen? Reads `/proc` only. */
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
 import { PermissionError, TargetError } from '../errors.js';
+import { commOf } from './identity.js';
 import { errnoOf, readProcLink, readProcText } from './read.js';
 import { field, numbers, parseStat, parseStatus } from './status.js';
 
@@ -33,7 +34,7 @@ export function assertFreezable(pid: number): void {
   assertPermitted(pid, Number(numbers(status, 'Uid')[0]));
   const tracer = Number(field(status, 'TracerPid'));
   if (tracer !== 0) {
-    const name = commOf(tracer);
+    const name = nameOf(tracer);
     throw new TargetError(
       `process ${pid} is traced by process ${tracer}${name ? ` (${name})` : ''}: end that first`,
     );
@@ -124,9 +125,10 @@ function assert64Bit(pid: number): void {
   }
 }
 
-function commOf(pid: number): string | null {
+/** The name of a process that may have ended meanwhile. */
+function nameOf(pid: number): string | null {
   try {
-    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+    return commOf(pid);
   } catch {
     return null;
   }
@@ -151,7 +153,7 @@ export function surveyProcess(pid: number, concessions: Concessions): string[] {
   if (!concessions.dropChildren) {
     for (const child of childrenOf(pid)) {
       problems.push(
-        `process ${pid} has a child process, ${child} (${commOf(child) ?? 'ended'}), which is not carried yet: wait until it has ended, or --drop-children`,
+        `process ${pid} has a child process, ${child} (${nameOf(child) ?? 'ended'}), which is not carried yet: wait until it has ended, or --drop-children`,
       );
     }
   }
