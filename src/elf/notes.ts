@@ -16,6 +16,9 @@ export interface PlacedNote extends Note {
 
 const NHDR_SIZE = sizeOf(NHDR, ELF64_LSB);
 
+/** A longer name is taken for damage, in bytes: it stands for whoever defined the type. */
+const MAX_NAME = 4096;
+
 /** Notes one after the other, name and descriptor each padded to four bytes, as core files have them. */
 export function encodeNotes(notes: readonly Note[]): Uint8Array {
   const parts: Uint8Array[] = [];
@@ -31,9 +34,16 @@ export function encodeNotes(notes: readonly Note[]): Uint8Array {
  * Reads the notes of a segment or section.
  * @param offset place of `bytes` in the file
  * @param align `p_align` or `sh_addralign`: padding is to four bytes but where it says eight
- * @throws ElfError on a note that does not fit
+ * @param limit a note takes twelve bytes at least: how many of them are borne
+ * @throws ElfError on a note that does not fit, or is one too many
  */
-export function decodeNotes(bytes: Uint8Array, encoding: Encoding, offset = 0, align = 4): PlacedNote[] {
+export function decodeNotes(
+  bytes: Uint8Array,
+  encoding: Encoding,
+  offset = 0,
+  align = 4,
+  limit = Number.POSITIVE_INFINITY,
+): PlacedNote[] {
   const unit = align === 8 ? 8 : 4;
   const notes: PlacedNote[] = [];
   let at = 0;
@@ -46,6 +56,8 @@ export function decodeNotes(bytes: Uint8Array, encoding: Encoding, offset = 0, a
     if (nameAt + n_namesz > bytes.length)
       throw new ElfError('a note is too long: name of', offset + at, n_namesz);
     if (end > bytes.length) throw new ElfError('a note is too long: descriptor of', offset + at, n_descsz);
+    if (n_namesz > MAX_NAME) throw new ElfError('the name of a note is too long:', offset + at, n_namesz);
+    if (notes.length >= limit) throw new ElfError('there are too many notes, up to', offset + at);
     const name = Buffer.from(bytes.subarray(nameAt, nameAt + n_namesz))
       .toString('latin1')
       .replace(/\0$/, '');

@@ -42,8 +42,11 @@ export interface Image {
 /** Where the interpreter keeps the address of its header: `BLOB_HEADER_ADDRESS` of program.h. */
 const HEADER_ADDRESS_OFFSET = 0x40;
 
-/** Notes or thaw segments larger than this are taken for damage, in bytes. */
+/** Notes in all, or a thaw segment, larger than this are taken for damage, in bytes. */
 const MAX_SIZE = 2 ** 30;
+
+/** More notes than this are taken for damage: there are three for each thread. */
+const MAX_NOTES = 1 << 20;
 
 /**
  * Reads an image. Nothing in the file is trusted: whatever is not as this program writes it is refused.
@@ -94,13 +97,18 @@ function readOpened(path: string, file: FileHandle): Image {
 }
 
 function readNotes(source: Source, elf: ElfFile): PlacedNote[] {
-  return elf.segments
-    .filter(({ p_type }) => p_type === PT.NOTE)
-    .flatMap(({ p_offset, p_filesz, p_align }) => {
-      const offset = toNumber(p_offset, 'notes lie at', 0);
-      const size = bounded(p_filesz, 'notes are too long:', offset);
-      return decodeNotes(source.read(offset, size), elf.encoding, offset, Number(p_align));
-    });
+  const segments = elf.segments.filter(({ p_type }) => p_type === PT.NOTE);
+  // They may overlap: without bounds on the sums a small file could have notes without end.
+  const total = segments.reduce((sum, { p_filesz }) => sum + p_filesz, 0n);
+  bounded(total, 'notes are too long:', Number(segments[0]?.p_offset ?? 0));
+  let left = MAX_NOTES;
+  return segments.flatMap(({ p_offset, p_filesz, p_align }) => {
+    const offset = toNumber(p_offset, 'notes lie at', 0);
+    const bytes = source.read(offset, Number(p_filesz));
+    const notes = decodeNotes(bytes, elf.encoding, offset, Number(p_align), left);
+    left -= notes.length;
+    return notes;
+  });
 }
 
 function toSegment(phdr: Phdr, source: Source): ImageSegment {

@@ -31,3 +31,11 @@ test('a note that does not fit is refused with its place and its size', (t) => {
   t.is(error?.value, 0xffff_fff0);
   t.throws(() => decodeNotes(bytes.subarray(0, 8), ELF64_LSB), { instanceOf: ElfError });
 });
+
+test('too many notes, and a name without end, are refused', (t) => {
+  const bytes = encodeNotes(notes);
+  t.is(decodeNotes(bytes, ELF64_LSB, 0, 4, 3).length, 3);
+  t.throws(() => decodeNotes(bytes, ELF64_LSB, 0, 4, 2), { instanceOf: ElfError, message: /too many notes/ });
+  const named = encodeNotes([{ name: 'x'.repeat(5000), type: 1, desc: new Uint8Array(0) }]);
+  t.throws(() => decodeNotes(named, ELF64_LSB), { instanceOf: ElfError, message: /too long: 5001/ });
+});

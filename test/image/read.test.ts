@@ -130,6 +130,42 @@ test('a sparse file with strings without end is refused by its name', async (t) 
   }
 });
 
+/** An ELF file with `count` headers of notes, all of the same `size` bytes: zeros, which are notes of twelve bytes. */
+function writeNotes(path: string, count: number, size: number): void {
+  const headers = Buffer.alloc(64 + count * 56);
+  headers.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
+  headers.writeUInt16LE(2, 16);
+  headers.writeUInt16LE(62, 18);
+  headers.writeBigUInt64LE(64n, 32);
+  headers.writeUInt16LE(64, 52);
+  headers.writeUInt16LE(56, 54);
+  headers.writeUInt16LE(count, 56);
+  const end = Math.ceil(headers.length / 4096) * 4096;
+  for (let i = 0; i < count; i++) {
+    const at = 64 + i * 56;
+    headers.writeUInt32LE(4, at);
+    headers.writeBigUInt64LE(BigInt(end), at + 8);
+    headers.writeBigUInt64LE(BigInt(size), at + 32);
+  }
+  writeFileSync(path, headers);
+  truncateSync(path, end + size);
+}
+
+test('note segments that overlap, and notes without end, are refused by their sums', async (t) => {
+  const path = join(temporaryDirectory(t), 'notes');
+  const cases: readonly (readonly [number, number, RegExp])[] = [
+    // Nothing is wrong with each of them: that it is not an image shows only after all were read.
+    [10, 1200, /not an image made by proc2elf/],
+    [60_000, 120_000, /notes are too long: 7200000000/],
+    [1, 13 << 20, /there are too many notes/],
+    [2, 7 << 20, /there are too many notes/],
+  ];
+  for (const [count, size, message] of cases) {
+    writeNotes(path, count, size - (size % 12));
+    await t.throwsAsync(readImage(path), { instanceOf: ImageError, message }, `${count} of ${size}`);
+  }
+});
+
 test('an image cut off anywhere, or longer than it was, is refused', async (t) => {
   const path = await makeImage(t);
   const bytes = readFileSync(path);
