@@ -12,10 +12,10 @@ export function choiceOptions<T>(yargs: Argv<T>) {
     })
     .option('drop-children', { type: 'boolean', default: false, describe: 'leave child processes out' })
     .option('drop-fd', {
-      type: 'number',
+      type: 'string',
       array: true,
       nargs: 1,
-      default: [] as number[],
+      default: [] as string[],
       describe: 'leave descriptor N closed in the image',
     })
     .option('fd', {
@@ -27,8 +27,18 @@ export function choiceOptions<T>(yargs: Argv<T>) {
     });
 }
 
+/** Refuses an option that was given twice, which yargs makes a list of, or is empty. */
+export function oneValue(option: string) {
+  return (value: string | string[] | undefined): string | undefined => {
+    if (Array.isArray(value)) throw new UsageError(`${option} is given more than once`);
+    if (value === '') throw new UsageError(`${option} is empty: name a file`);
+    return value;
+  };
+}
+
 /** A process id from the command line. @throws UsageError */
-export function parsePid(text: string): number {
+export function parsePid(text: string | undefined): number {
+  if (text === undefined) throw new UsageError('which process? Say proc2elf <pid> -o FILE');
   const pid = /^\d{1,10}$/.test(text) ? Number(text) : 0;
   if (pid < 1 || pid > 0x7fff_ffff) throw new UsageError(`${JSON.stringify(text)} is not a process id`);
   return pid;

@@ -9,7 +9,7 @@ export interface CheckArguments {
   json: boolean;
   embedShared: boolean;
   dropChildren: boolean;
-  dropFd: number[];
+  dropFd: string[];
   fd: string[];
 }
 

@@ -3,24 +3,26 @@
  * usage errors come at once.
  */
 import type { Argv, CommandModule } from 'yargs';
-import { choiceOptions } from './arguments.js';
+import { choiceOptions, oneValue } from './arguments.js';
 import type { CheckArguments } from './check.js';
 import type { FreezeArguments } from './freeze.js';
 import type { InspectArguments } from './inspect.js';
 
+// The arguments that a command needs are optional to yargs, which would otherwise complain that they are
+// missing where an unknown option has taken them: `proc2elf --nonsense 4242`.
+
 /** The freeze command; it is also what runs without a command's name. */
 export const freezeCommand: CommandModule<object, FreezeArguments> = {
-  command: ['freeze <pid>', '$0 <pid>'],
+  command: ['freeze [pid]', '$0 [pid]'],
   describe: 'Freeze a process into an executable that resumes it',
   builder: (yargs) =>
-    choiceOptions(
-      yargs.positional('pid', { type: 'string', demandOption: true, describe: 'id of the process' }),
-    )
+    choiceOptions(yargs.positional('pid', { type: 'string', describe: 'id of the process' }))
       .option('output', {
         alias: 'o',
         type: 'string',
         describe: 'image to write, - for stdout; default <comm>.<pid>.bin',
         requiresArg: true,
+        coerce: oneValue('-o'),
       })
       .option('stop', { type: 'boolean', describe: 'leave the process stopped' })
       .option('kill', {
@@ -46,13 +48,13 @@ export const freezeCommand: CommandModule<object, FreezeArguments> = {
 
 /** `proc2elf inspect FILE [--json] [--program]`. */
 export const inspectCommand: CommandModule<object, InspectArguments> = {
-  command: 'inspect <file>',
+  command: 'inspect [file]',
   describe: 'Show what is in an image',
   builder: (yargs) =>
     yargs
-      .positional('file', { type: 'string', demandOption: true, describe: 'The image' })
-      .option('json', { type: 'boolean', default: false, describe: 'Print JSON' })
-      .option('program', { type: 'boolean', default: false, describe: 'List the thaw programs' }),
+      .positional('file', { type: 'string', describe: 'the image' })
+      .option('json', { type: 'boolean', default: false, describe: 'print JSON' })
+      .option('program', { type: 'boolean', default: false, describe: 'list the thaw programs' }),
   handler: async (args) => (await import('./inspect.js')).runInspect(args),
 };
 

@@ -7,7 +7,7 @@ import { parsePid } from './arguments.js';
 
 /** The command line of a freeze. */
 export interface FreezeArguments {
-  pid: string;
+  pid: string | undefined;
   output: string | undefined;
   stop: boolean | undefined;
   kill: boolean | undefined;
@@ -17,7 +17,7 @@ export interface FreezeArguments {
   verbose: boolean;
   embedShared: boolean;
   dropChildren: boolean;
-  dropFd: number[];
+  dropFd: string[];
   fd: string[];
 }
 

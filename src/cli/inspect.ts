@@ -1,4 +1,5 @@
 import type { Writable } from 'node:stream';
+import { UsageError } from '../errors.js';
 import { type Image, readImage } from '../image/read.js';
 import { escapeControls } from './inspect/escape.js';
 import { imageJson } from './inspect/json.js';
@@ -28,13 +29,14 @@ export async function inspectImage(
 
 /** The command line of an inspection. */
 export interface InspectArguments {
-  readonly file: string;
+  readonly file: string | undefined;
   readonly json: boolean;
   readonly program: boolean;
 }
 
-/** What `proc2elf inspect FILE [--json] [--program]` does. @throws ImageError */
+/** What `proc2elf inspect FILE [--json] [--program]` does. @throws ImageError, UsageError */
 export async function runInspect({ file, json, program }: InspectArguments): Promise<void> {
+  if (file === undefined) throw new UsageError('which image? Say proc2elf inspect FILE');
   const image = await readImage(file);
   const listing = program ? { program: (await import('../thaw/disassembler.js')).disassemble } : {};
   await inspectImage(image, { json, ...listing });

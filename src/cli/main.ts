@@ -2,17 +2,17 @@
 /** The command line: parses, calls, prints. */
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
-import { Proc2elfError } from '../errors.js';
+import { Proc2elfError, UsageError } from '../errors.js';
 import { VERSION } from '../version.js';
 import { checkCommand, freezeCommand, inspectCommand } from './commands.js';
 
 const EXIT_FAILED = 1;
-const EXIT_USAGE = 2;
 
 /** One line for a person, and the exit code that belongs to it. */
 function report(error: unknown): number {
   const message = error instanceof Error ? error.message : String(error);
-  process.stderr.write(`proc2elf: ${message}\n`);
+  const hint = error instanceof UsageError ? ' (proc2elf --help tells more)' : '';
+  process.stderr.write(`proc2elf: ${message}${hint}\n`);
   return error instanceof Proc2elfError ? error.exitCode : EXIT_FAILED;
 }
 
@@ -34,9 +34,8 @@ const parser = yargs(hideBin(process.argv))
   .example('$0 4242 -o frozen.bin --kill', 'freeze process 4242, then end it; ./frozen.bin resumes it')
   .example('$0 inspect frozen.bin', 'what is in an image')
   .fail((message, error) => {
-    if (error) throw error;
-    process.stderr.write(`proc2elf: ${message} (proc2elf --help tells more)\n`);
-    process.exit(EXIT_USAGE);
+    // What yargs itself finds wrong comes as a message, or as an error of its own class.
+    throw error && error.name !== 'YError' ? error : new UsageError(message ?? error.message);
   });
 
 try {

@@ -7,6 +7,7 @@ import {
   copyFileSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   truncateSync,
   unlinkSync,
@@ -63,6 +64,38 @@ testWith([], 'processes that cannot be frozen', async (t) => {
     refused(t, await proc2elf([...args, ...(args.length > 0 ? out : [])], { cwd }), code, says, what);
   }
   t.throws(() => readFileSync(join(cwd, 'frozen.bin')), { code: 'ENOENT' });
+});
+
+testWith([], 'command lines that make no sense', async (t) => {
+  const cwd = scratch(t);
+  const own = String(process.pid);
+  const table: readonly (readonly [readonly string[], RegExp])[] = [
+    [['--foo', own], /Unknown argument: foo/],
+    [[], /which process\?/],
+    [['freeze'], /which process\?/],
+    [['0'], /"0" is not a process id/],
+    [['-1'], /"-1" is not a process id/],
+    [['abc', '--json'], /"abc" is not a process id/],
+    [['99999999999'], /"99999999999" is not a process id/],
+    [[own, own], /Unknown argument: \d+/],
+    [[own, '-o'], /Not enough arguments following: o/],
+    [[own, '-o', 'a', '-o', 'b'], /-o is given more than once/],
+    [[own, '-o', ''], /name a file/],
+    [[own, '--drop-fd', 'x'], /--drop-fd x/],
+    [[own, '--kill', '--stop'], /exclusive/],
+    [['check', 'abc'], /"abc" is not a process id/],
+    [['inspect'], /which image\?/],
+    [['inspect', '--foo', 'frozen.bin'], /Unknown argument: foo/],
+    [['inspect', 'a', 'b'], /Unknown argument: b/],
+  ];
+  for (const [args, says] of table) {
+    const outcome = await proc2elf(args, { cwd });
+    const what = args.join(' ');
+    refused(t, outcome, 2, says, what);
+    t.regex(outcome.stderr, /^proc2elf: [^\n]+ \(proc2elf --help tells more\)\n$/, what);
+    t.is(outcome.stdout, '', what);
+  }
+  t.deepEqual(readdirSync(cwd), []);
 });
 
 testWith(['sh'], 'the tool does not freeze itself', async (t) => {
