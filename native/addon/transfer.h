@@ -1,4 +1,4 @@
-// The copy itself, free of JavaScript: a reader and a writer, each with its thread, pass buffers.
+// The copy itself, free of JavaScript: workers that each read and write a batch at a time.
 #ifndef PROC2ELF_TRANSFER_H
 #define PROC2ELF_TRANSFER_H
 

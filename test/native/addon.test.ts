@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { closeSync, fstatSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -60,6 +61,35 @@ test('copy writes a stream front to back', async (t) => {
   t.true(bytes.subarray(5_096, 21_000).equals(Buffer.alloc(15_904)));
   t.true(bytes.subarray(21_000).equals(Buffer.alloc(4096, 'y')));
   await t.throwsAsync(addon.copy(from.fd, to.fd, runs, false, 10_001n, progress()), { code: 'EINVAL' });
+});
+
+test('copy of many runs: each in its place, in a file and in a stream', async (t) => {
+  // More than the workers take at a time, some runs long, some short, two of three with a gap behind them.
+  const source = randomBytes(8 << 20);
+  source.fill(0, 3 << 20, 4 << 20);
+  const path = join(directory, 'many-in');
+  writeFileSync(path, source);
+  const from = openSync(path, 'r');
+  const runs: bigint[] = [];
+  const expected = Buffer.alloc(source.length);
+  for (let at = 0, i = 0; at < source.length; i++) {
+    const size = Math.min(i % 5 === 0 ? 700_001 : 3_000 + 37 * i, source.length - at);
+    // The last ones come from the front, so that sources do not ascend with destinations.
+    const place = source.length - at - size;
+    runs.push(BigInt(place), BigInt(size), BigInt(at));
+    source.copy(expected, at, place, place + size);
+    at += size + 1_000 * (i % 3);
+  }
+  for (const sparse of [true, false]) {
+    const to = output(`many-${sparse}`);
+    const done = progress();
+    await addon.copy(from, to.fd, BigUint64Array.from(runs), sparse, 0n, done);
+    const copied = runs.filter((_, i) => i % 3 === 1).reduce((sum, size) => sum + size, 0n);
+    t.is(done[0], copied);
+    const bytes = readFileSync(to.path);
+    t.true(bytes.equals(expected.subarray(0, bytes.length)));
+    t.is(BigInt(bytes.length), runs.at(-1)! + runs.at(-2)!);
+  }
 });
 
 test('copy fails with the code of what failed', async (t) => {
