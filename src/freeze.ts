@@ -35,6 +35,8 @@ export interface FreezeOptions {
   readonly descriptors?: DescriptorChoices;
   /** Called a few times a second with bytes looked at, and bytes in all. */
   readonly onProgress?: (done: number, total: number) => void;
+  /** Stops the freeze until the image has its name; the reason is thrown. */
+  readonly signal?: AbortSignal;
 }
 
 /** What was done. Times in milliseconds, sizes in bytes. */
@@ -58,8 +60,8 @@ export interface FreezeReport {
 /**
  * Freezes a process.
  * @param pid a process of this machine
- * @throws TargetError, PermissionError, UnsupportedError, UsageError: see errors.ts. In each case the
- *   process runs on as it was, and no image is left behind.
+ * @throws TargetError, PermissionError, UnsupportedError, UsageError: see errors.ts; or the reason of
+ *   `signal`. In each case the process runs on as it was, and no image is left behind.
  */
 export async function freeze(pid: number, options: FreezeOptions = {}): Promise<FreezeReport> {
   try {
@@ -71,6 +73,7 @@ export async function freeze(pid: number, options: FreezeOptions = {}): Promise<
 
 async function freezeProcess(pid: number, options: FreezeOptions): Promise<FreezeReport> {
   const started = performance.now();
+  const { signal } = options;
   assertFreezable(pid);
   const concessions = { dropChildren: options.dropChildren ?? false };
   const early = surveyProcess(pid, concessions);
@@ -78,6 +81,7 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
   const path = options.output ?? `${fileName(commOf(pid))}.${pid}.bin`;
   const output = await prepareOutput(path, { needed: estimateSize(pid) });
   try {
+    signal?.throwIfAborted();
     const tracer = startTracer();
     try {
       // Right before the stop: what a thread does in between makes its hint useless.
@@ -116,10 +120,11 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
         };
         const written = await writeCopiesFirst(output, { copies, end: placed.end }, describe, {
           onProgress: options.onProgress,
+          signal,
           // A process that runs on need not wait for the disk; one that is ended must.
           onCopied: after === 'run' ? release : undefined,
         });
-        const bytesOnDisk = await output.commit();
+        const bytesOnDisk = await output.commit(signal);
         if (after !== 'run') release();
         return {
           pid,

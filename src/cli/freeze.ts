@@ -1,9 +1,10 @@
 /** What `proc2elf <pid>` does: freezes, shows progress, reports. */
 import { SingleBar } from 'cli-progress';
-import { type FreezeReport, freeze } from '../freeze.js';
+import { type FreezeOptions, type FreezeReport, freeze } from '../freeze.js';
 import { formatSize } from '../image/sizes.js';
 import { parseChoices } from '../proc/descriptors/choices.js';
 import { parsePid } from './arguments.js';
+import { interruptible } from './interruptible.js';
 
 /** The command line of a freeze. */
 export interface FreezeArguments {
@@ -21,22 +22,25 @@ export interface FreezeArguments {
   fd: string[];
 }
 
-/** Freezes a process as the command line says. @throws whatever {@link freeze} throws */
+/** Freezes a process as the command line says. @throws Interrupted, or whatever {@link freeze} throws */
 export async function runFreeze(args: FreezeArguments): Promise<void> {
   const pid = parsePid(args.pid);
   const descriptors = parseChoices(args.dropFd, args.fd);
   const bar = process.stderr.isTTY && !args.quiet && !args.json ? progressBar() : null;
+  const options: FreezeOptions = {
+    output: args.output,
+    after: args.kill ? 'kill' : args.stop ? 'stop' : 'run',
+    lazy: args.lazy,
+    embedShared: args.embedShared,
+    dropChildren: args.dropChildren,
+    descriptors,
+    onProgress: bar ? (done, total) => bar.update(done, total) : undefined,
+  };
   let report: FreezeReport;
   try {
-    report = await freeze(pid, {
-      output: args.output,
-      after: args.kill ? 'kill' : args.stop ? 'stop' : 'run',
-      lazy: args.lazy,
-      embedShared: args.embedShared,
-      dropChildren: args.dropChildren,
-      descriptors,
-      onProgress: bar ? (done, total) => bar.update(done, total) : undefined,
-    });
+    // A stream leaves nothing to put away, and its reader may let us wait: there a signal simply ends us.
+    if (args.output === '-') report = await freeze(pid, options);
+    else report = await interruptible((signal) => freeze(pid, { ...options, signal }));
   } finally {
     bar?.stop();
   }

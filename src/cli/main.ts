@@ -5,6 +5,7 @@ import { hideBin } from 'yargs/helpers';
 import { Proc2elfError, UsageError } from '../errors.js';
 import { VERSION } from '../version.js';
 import { checkCommand, freezeCommand, inspectCommand } from './commands.js';
+import { endBy, Interrupted } from './interrupted.js';
 
 const EXIT_FAILED = 1;
 
@@ -42,4 +43,5 @@ try {
   await parser.parseAsync();
 } catch (error) {
   process.exitCode = report(error);
+  if (error instanceof Interrupted) endBy(error.signal);
 }

@@ -51,12 +51,13 @@ class FileOutput implements Output {
     this.#temporary = temporary;
   }
 
-  async commit(): Promise<number> {
+  async commit(signal?: AbortSignal): Promise<number> {
     try {
       const { file } = this.#temporary;
       await file.sync();
       const { blocks } = await file.stat();
       await checkTarget(this.path, this.#directory);
+      signal?.throwIfAborted();
       const name = await this.#temporary.name();
       await rename(within(this.#directory, name), within(this.#directory, basename(this.path)));
       this.#done = true;

@@ -12,10 +12,11 @@ export interface Output {
   readonly stream: boolean;
   /**
    * Makes what was written durable and gives it its name. When this returns, the image is safely on disk.
+   * @param signal looked at last right before it gets its name
    * @returns bytes that it takes on disk; 0 for a pipe
-   * @throws PermissionError
+   * @throws PermissionError, or the reason of `signal`
    */
-  commit(): Promise<number>;
+  commit(signal?: AbortSignal): Promise<number>;
   /** Leaves nothing behind. Does nothing after {@link commit}. */
   discard(): Promise<void>;
 }

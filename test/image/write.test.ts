@@ -173,6 +173,15 @@ test('until the end the image has no name, or no one else can read it', async (t
   t.deepEqual(readdirSync(directory), ['frozen.bin']);
 });
 
+test('an image that is no longer wanted gets no name', async (t) => {
+  const directory = temporaryDirectory(t);
+  const { layout, snapshot } = makeFixture(2, { fd: contentFile(t, 2) });
+  const output = await prepareOutput(join(directory, 'frozen.bin'));
+  await writeContents(output, layout, snapshot);
+  await t.throwsAsync(output.commit(AbortSignal.abort(new Error('enough'))), { message: 'enough' });
+  t.deepEqual(readdirSync(directory), []);
+});
+
 test('progress ends at the total', async (t) => {
   const path = join(temporaryDirectory(t), 'frozen.bin');
   const { layout, snapshot } = makeFixture(5, { fd: contentFile(t, 5) });
