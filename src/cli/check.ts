@@ -2,6 +2,7 @@
 import { checkMachine, checkProcess } from '../check.js';
 import { parseChoices } from '../proc/descriptors/choices.js';
 import { parsePid } from './arguments.js';
+import { escapeControls, jsonText } from './inspect/escape.js';
 
 /** The command line of a check. */
 export interface CheckArguments {
@@ -22,7 +23,7 @@ export function runCheck(args: CheckArguments): void {
 function printMachine(json: boolean): void {
   const facilities = checkMachine();
   if (json) {
-    process.stdout.write(`${JSON.stringify(facilities, null, 2)}\n`);
+    process.stdout.write(jsonText(facilities));
     return;
   }
   for (const { name, available, consequence } of facilities) {
@@ -36,8 +37,8 @@ function printProcess(pid: number, args: CheckArguments): void {
     dropChildren: args.dropChildren,
     descriptors: parseChoices(args.dropFd, args.fd),
   });
-  if (args.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
+  if (args.json) process.stdout.write(jsonText(report));
   else if (report.problems.length === 0) process.stdout.write(`process ${pid} can be frozen\n`);
-  else for (const problem of report.problems) process.stdout.write(`${problem}\n`);
+  else for (const problem of report.problems) process.stdout.write(`${escapeControls(problem)}\n`);
   if (report.problems.length > 0) process.exitCode = 1;
 }

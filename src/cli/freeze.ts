@@ -4,6 +4,7 @@ import { type FreezeOptions, type FreezeReport, freeze } from '../freeze.js';
 import { formatSize } from '../image/sizes.js';
 import { parseChoices } from '../proc/descriptors/choices.js';
 import { parsePid } from './arguments.js';
+import { escapeControls, jsonText } from './inspect/escape.js';
 import { interruptible } from './interruptible.js';
 
 /** The command line of a freeze. */
@@ -45,15 +46,16 @@ export async function runFreeze(args: FreezeArguments): Promise<void> {
     bar?.stop();
   }
   const out = report.output === '-' ? process.stderr : process.stdout;
-  if (args.json) out.write(`${JSON.stringify(report, null, 2)}\n`);
+  if (args.json) out.write(jsonText(report));
   else if (!args.quiet) out.write(summary(report, args));
   if (!args.json)
-    for (const warning of report.warnings) process.stderr.write(`proc2elf: warning: ${warning}\n`);
+    for (const warning of report.warnings)
+      process.stderr.write(`proc2elf: warning: ${escapeControls(warning)}\n`);
 }
 
 function summary(report: FreezeReport, args: FreezeArguments): string {
   const fate = args.kill ? 'ended' : args.stop ? 'left stopped' : 'runs on';
-  const name = report.output === '-' ? 'stdout' : report.output;
+  const name = report.output === '-' ? 'stdout' : escapeControls(report.output);
   const lines = [
     `process ${report.pid} frozen into ${name} (${formatSize(report.bytesOnDisk || report.bytes)}); it ${fate}`,
   ];

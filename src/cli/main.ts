@@ -2,19 +2,25 @@
 /** The command line: parses, calls, prints. */
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
-import { Proc2elfError, UsageError } from '../errors.js';
+import { Proc2elfError, UnsupportedError, UsageError } from '../errors.js';
 import { VERSION } from '../version.js';
 import { checkCommand, freezeCommand, inspectCommand } from './commands.js';
+import { escapeControls } from './inspect/escape.js';
 import { endBy, Interrupted } from './interrupted.js';
 
 const EXIT_FAILED = 1;
 
 /** One line for a person, and the exit code that belongs to it. */
 function report(error: unknown): number {
-  const message = error instanceof Error ? error.message : String(error);
   const hint = error instanceof UsageError ? ' (proc2elf --help tells more)' : '';
-  process.stderr.write(`proc2elf: ${message}${hint}\n`);
+  process.stderr.write(`proc2elf: ${messageOf(error)}${hint}\n`);
   return error instanceof Proc2elfError ? error.exitCode : EXIT_FAILED;
+}
+
+/** What an error says, safe to print: names of files and processes may hold anything. */
+function messageOf(error: unknown): string {
+  if (error instanceof UnsupportedError) return new UnsupportedError(error.items.map(escapeControls)).message;
+  return escapeControls(error instanceof Error ? error.message : String(error));
 }
 
 // Whoever reads may have seen enough: `proc2elf check | head -3`.

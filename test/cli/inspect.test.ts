@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import test from 'ava';
-import { escapeJson, escapeText } from '../../src/cli/inspect/escape.js';
+import { escapeJson, escapeText, jsonText } from '../../src/cli/inspect/escape.js';
 import { styleFor } from '../../src/cli/inspect/style.js';
 import { type InspectOptions, inspectImage } from '../../src/cli/inspect.js';
 import type { Image } from '../../src/image/read.js';
@@ -63,21 +63,38 @@ test('the JSON holds all of it', async (t) => {
   t.is(value.segments[0].vaddr, '0x400000');
 });
 
+const EVIL = '\x1b]0;owned\x07\x9b2J\u202e\r\n';
+
+/** What can only be one of a few words. */
+const ENUMS = ['kind', 'type', 'end', 'reopen'];
+
+/** A value in which every text that may be any is evil. */
+function spoil(value: unknown): unknown {
+  if (typeof value === 'string') return EVIL;
+  if (Array.isArray(value)) return value.map(spoil);
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, member]) => [key, ENUMS.includes(key) ? member : spoil(member)]),
+  );
+}
+
 test('nothing in an image can give orders to the terminal', async (t) => {
-  const evil = '\x1b]0;owned\x07\x9b2J\u202e\r\n';
-  const image = makeImage({
-    comm: evil,
-    executable: evil,
-    workingDirectory: evil,
-    commandLine: [evil],
-    regions: [makeRegion(0x1000n, { path: evil })],
-    threads: [makeThread(1, { comm: evil })],
-  });
+  const regions = [makeRegion(0x1000n, { path: 'a path' })];
+  const whole = makeImage({ regions, threads: [makeThread(1)], commandLine: ['', ''], root: '/chroot' });
+  const image: Image = {
+    ...whole,
+    path: EVIL,
+    snapshot: spoil(whole.snapshot) as Image['snapshot'],
+    sections: spoil(whole.sections) as Image['sections'],
+  };
   const forbidden = /[^\P{Cc}\n]|\u202e/u;
-  t.notRegex(await inspect(image), forbidden);
+  const output = await inspect(image);
+  t.notRegex(output, forbidden);
+  // Nothing of it makes a line of its own either.
+  t.is(output.split('\n').length, (await inspect(whole)).split('\n').length);
   const json = await inspect(image, { json: true });
   t.notRegex(json, forbidden);
-  t.is(JSON.parse(json).processes[0].comm, evil);
+  t.is(JSON.parse(json).processes[0].comm, EVIL);
 });
 
 test('the listing of the thaw programs is safe to print, too', async (t) => {
@@ -92,6 +109,7 @@ test('escapes are unambiguous, ordinary text stays as it is', (t) => {
   t.is(escapeText('a\\x1b\x1b'), 'a\\\\x1b\\x1b');
   t.is(escapeText('\ud800\u2028'), '\\u{d800}\\u{2028}');
   t.is(escapeJson('\u0085"'), '"\\u0085\\""');
+  t.is(jsonText({ a: '\n\u0085' }), '{\n  "a": "\\n\\u0085"\n}\n');
 });
 
 test('colours only for a terminal that wants them', (t) => {

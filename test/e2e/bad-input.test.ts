@@ -173,6 +173,26 @@ testWith(['mount', 'umount'], 'an output folder from which nothing can be run', 
   await running.goAndExpectOk();
 });
 
+testWith(['sh'], 'names cannot give orders to the terminal', async (t) => {
+  const cwd = scratch(t);
+  const evil = 'a\x1b[2J\nb';
+  const safe = 'a\\x1b[2J\\x0ab';
+  const missing = await proc2elf(['inspect', evil], { cwd });
+  t.is(missing.stderr, `proc2elf: cannot read ${safe}: ENOENT (there is no such file)\n`);
+  // A process takes its name from its file.
+  copyFileSync(target('answer'), join(cwd, evil));
+  const parent = start(t, 'sh', ['-c', 'exec 3<&0; "./$1" <&3 3<&- & exec 3<&-; wait', 'sh', evil], { cwd });
+  await parent.ready();
+  const checked = await proc2elf(['check', String(parent.pid)], { cwd });
+  t.true(checked.stdout.includes(`(${safe})`), checked.stdout);
+  t.false(checked.stdout.includes('\x1b'));
+  const frozen = await proc2elf([String(parent.pid), '-o', 'frozen.bin'], { cwd });
+  refused(t, frozen, 1, /^proc2elf: [^\n]*\(a\\x1b\[2J\\x0ab\)[^\n]*\n$/, 'a child with a name');
+  const written = await proc2elf([String(parent.pid), '-o', evil, '--drop-children'], { cwd });
+  t.is(written.code, 0, written.stderr);
+  t.true(written.stdout.includes(`${safe} (`), written.stdout);
+});
+
 testWith([], 'files that are no images', async (t) => {
   const cwd = scratch(t);
   const image = join(cwd, 'frozen.bin');

@@ -1,9 +1,9 @@
 /**
  * What a terminal might take for an order: C0 and C1 control characters, line and paragraph
- * separators, and what turns the direction of writing. Halves of surrogate pairs stand for damage.
+ * separators, and what turns the direction of writing or marks it. Halves of surrogate pairs stand for damage.
  */
 const UNSAFE =
-  /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/gu;
+  /[\p{Cc}\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/gu;
 
 /** A name or path out of an image, safe to print: `evil\x1b[2J`. A backslash comes doubled. */
 export function escapeText(text: string): string {
@@ -20,5 +20,15 @@ export function escapeControls(text: string): string {
 
 /** A JSON string that is safe to print, too: `JSON.stringify` lets the C1 characters pass. */
 export function escapeJson(text: string): string {
-  return JSON.stringify(text).replace(UNSAFE, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return JSON.stringify(text).replace(UNSAFE, jsonEscape);
+}
+
+/** A whole value as indented JSON, safe to print. */
+export function jsonText(value: unknown): string {
+  // What is left of control characters outside of strings is the end of a line.
+  return `${JSON.stringify(value, null, 2).replace(UNSAFE, (c) => (c === '\n' ? c : jsonEscape(c)))}\n`;
+}
+
+function jsonEscape(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
