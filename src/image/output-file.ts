@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
-import { type FileHandle, lstat, open, rename, stat } from 'node:fs/promises';
-import { basename, dirname } from 'node:path';
+import { type FileHandle, lstat, open, readlink, realpath, rename, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { errnoOf } from '../errno.js';
 import { PermissionError, UsageError } from '../errors.js';
 import { checkFileSystem } from './file-system.js';
@@ -8,6 +8,9 @@ import { loadNative } from './native.js';
 import type { Output, OutputOptions } from './output.js';
 import { outputError } from './output-error.js';
 import { openTemporary, type Temporary, within } from './temporary.js';
+
+/** Links that the kernel follows at most. */
+const MAX_LINKS = 40;
 
 /** Read, write and run, for the owner alone: an image holds all that the process had in memory. */
 const IMAGE_MODE = 0o700;
@@ -90,12 +93,34 @@ async function checkTarget(path: string, directory: FileHandle): Promise<void> {
   if (target && !target.isFile()) {
     throw new PermissionError(`cannot write ${path}: it is not a file; to stream the image use -o -`);
   }
+  if (present.isSymbolicLink() && (await leadsIntoProc(path))) {
+    throw new PermissionError(
+      `cannot write ${path}: it leads into /proc, not to a file; to stream the image use -o -`,
+    );
+  }
   const parent = await directory.stat();
   const uid = process.geteuid?.() ?? 0;
   const sticky = (parent.mode & 0o1000) !== 0;
   if (sticky && uid !== 0 && uid !== parent.uid && uid !== present.uid) {
     throw new PermissionError(`cannot write ${path}: it exists and belongs to another user`);
   }
+}
+
+/**
+ * Whether a link leads into `/proc`, as /dev/stdout does: it stands for a descriptor of whoever opens it.
+ * To replace such a link is never meant, and would break it for everybody.
+ */
+async function leadsIntoProc(path: string): Promise<boolean> {
+  let at = resolve(path);
+  for (let links = 0; links < MAX_LINKS; links++) {
+    const folder = await realpath(dirname(at)).catch(ignoreMissing);
+    if (folder === undefined) return false;
+    if (`${folder}/`.startsWith('/proc/')) return true;
+    const next = await readlink(join(folder, basename(at))).catch(() => undefined);
+    if (next === undefined) return false;
+    at = resolve(folder, next);
+  }
+  return false;
 }
 
 function ignoreMissing(error: unknown): undefined {

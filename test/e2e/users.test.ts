@@ -1,11 +1,19 @@
-import { chownSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { leaveOut, testWith } from './harness/needs.js';
 import { script, target } from './harness/paths.js';
 import { asUser, type RoundTrip, roundTrip } from './harness/round-trip.js';
 import { start } from './harness/running.js';
 import { scratch } from './harness/scratch.js';
-import { freeze, run } from './harness/tool.js';
+import { freeze, proc2elf, run } from './harness/tool.js';
 
 /** Debian's nobody: a user that every machine has. */
 const nobody = 65534;
@@ -43,4 +51,30 @@ testWith(['setpriv'], 'root freezes what an ordinary user thaws', async (t) => {
   thawed.send('next\n');
   t.is(await thawed.line(), '1');
   await thawed.goAndExpectOk();
+});
+
+testWith(['setpriv'], 'what others left in a sticky folder is not touched', async (t) => {
+  if (!isRoot) return leaveOut(t, 'needs root');
+  const cwd = scratch(t);
+  chmodSync(cwd, 0o1777);
+  const [file, link, dangling] = ['file', 'link', 'dangling'].map((name) => join(cwd, name));
+  writeFileSync(file as string, 'of root');
+  symlinkSync('file', link as string);
+  symlinkSync('nowhere', dangling as string);
+  const [command, ...args] = [...asUser(nobody), target('answer')];
+  const running = start(t, command as string, args, { cwd });
+  await running.ready();
+  for (const path of [file, link, dangling] as string[]) {
+    const outcome = await proc2elf([String(running.pid), '-o', path], { cwd }, asUser(nobody));
+    t.is(outcome.code, 1);
+    t.regex(outcome.stderr, /^proc2elf: [^\n]*belongs to another user\n$/);
+  }
+  t.deepEqual(readdirSync(cwd).sort(), ['dangling', 'file', 'link']);
+  t.is(readFileSync(file as string, 'utf8'), 'of root');
+  // A new file there is fine, and so is root in the way that root has.
+  await freeze(running.pid, join(cwd, 'own'), [], { cwd }, asUser(nobody));
+  await freeze(running.pid, link as string, [], { cwd });
+  t.true(lstatSync(link as string).isFile());
+  t.is(readFileSync(file as string, 'utf8'), 'of root');
+  await running.goAndExpectOk();
 });

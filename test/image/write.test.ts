@@ -1,6 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import {
+  closeSync,
+  lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -98,14 +101,62 @@ test('files and links to them are replaced, the targets of links are left alone'
   t.deepEqual(readdirSync(directory).sort(), ['link', 'old']);
 });
 
+test('dangling links, and files that are read-only, are replaced', async (t) => {
+  const directory = temporaryDirectory(t);
+  const { layout, snapshot } = makeFixture(1, { fd: contentFile(t, 1) });
+  const link = join(directory, 'link');
+  const old = join(directory, 'old');
+  symlinkSync('nowhere', link);
+  writeFileSync(old, 'old', { mode: 0o444 });
+  for (const path of [link, old]) {
+    await writeImage(path, layout, snapshot);
+    t.is(lstatSync(path).mode, 0o100700);
+    t.is(spawnSync(path).status, 42);
+  }
+  t.deepEqual(readdirSync(directory).sort(), ['link', 'old']);
+});
+
+test('links to descriptors are refused, whatever these are, and left alone', async (t) => {
+  const directory = temporaryDirectory(t);
+  const file = join(directory, 'file');
+  writeFileSync(file, 'as it was');
+  const fd = openSync(file, 'r+');
+  t.teardown(() => closeSync(fd));
+  const links: readonly (readonly [string, string])[] = [
+    // As /dev/stdout, when stdout is a file and when it is closed; through a folder, as /dev/fd is; by detours.
+    ['open', `/proc/self/fd/${fd}`],
+    ['closed', '/proc/self/fd/999'],
+    ['fd', '/proc/self/fd'],
+    ['folder', `fd/${fd}`],
+    ['detour', 'open'],
+  ];
+  for (const [name, to] of links) symlinkSync(to, join(directory, name));
+  for (const [name, to] of links) {
+    if (name === 'fd') continue;
+    const path = join(directory, name);
+    const message = /leads into \/proc, not to a file; to stream the image use -o -/;
+    await t.throwsAsync(prepareOutput(path), { instanceOf: PermissionError, message }, name);
+    t.is(readlinkSync(path), to);
+  }
+  t.is(readFileSync(file, 'utf8'), 'as it was');
+});
+
 test('bad places are refused before anything is written', async (t) => {
   const directory = temporaryDirectory(t);
   mkdirSync(join(directory, 'folder'));
   symlinkSync('/dev/null', join(directory, 'null'));
+  symlinkSync('folder', join(directory, 'folder-link'));
+  symlinkSync('loop', join(directory, 'loop'));
+  t.is(spawnSync('mkfifo', [join(directory, 'fifo')]).status, 0);
+  const names = readdirSync(directory).sort();
   const cases: readonly (readonly [string, RegExp])[] = [
     [join(directory, 'folder'), /it is a folder/],
     [join(directory, 'null'), /it is not a file; to stream the image use -o -/],
+    [join(directory, 'fifo'), /it is not a file; to stream the image use -o -/],
+    [join(directory, 'folder-link'), /it is a folder/],
+    [join(directory, 'loop'), /ELOOP/],
     ['/dev/null', /it is not a file/],
+    ['/dev/full', /it is not a file/],
     [`${directory}/`, /name a file/],
   ];
   for (const [path, message] of cases) {
@@ -116,7 +167,7 @@ test('bad places are refused before anything is written', async (t) => {
     message: /ENOENT \(the folder does not exist/,
   });
   await t.throwsAsync(prepareOutput(join(directory, 'x'.repeat(300))), { message: /ENAMETOOLONG/ });
-  t.deepEqual(readdirSync(directory).sort(), ['folder', 'null']);
+  t.deepEqual(readdirSync(directory).sort(), names);
 });
 
 test('file systems that are full or noexec are refused before anything is written', async (t) => {
