@@ -1,7 +1,6 @@
 /** Freezing a process into an image: the whole of it, from the pid to a file safely on disk. */
 import { readdirSync, statSync } from 'node:fs';
 import { PermissionError, TargetError, UnsupportedError } from './errors.js';
-import { relieveHeap } from './heap.js';
 import type { ImageCopy } from './image/layout.js';
 import { prepareOutput } from './image/output.js';
 import { writeCopiesFirst } from './image/write.js';
@@ -16,7 +15,7 @@ import { readProcText } from './proc/read.js';
 import { blankRseq } from './proc/rseq.js';
 import { confirmSleeps, observeSleeps, untilDeadline } from './proc/sleep.js';
 import type { Snapshot } from './snapshot/schema.js';
-import { placeContents, planImage } from './thaw/plan.js';
+import { placeContents } from './thaw/contents.js';
 import { VERSION } from './version.js';
 
 /** How to freeze. */
@@ -81,6 +80,7 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
   const path = options.output ?? `${fileName(commOf(pid))}.${pid}.bin`;
   const output = await prepareOutput(path, { needed: estimateSize(pid) });
   try {
+    if (output.stream) await loadDescribe(); // it begins with what follows the contents in a file
     signal?.throwIfAborted();
     const tracer = startTracer();
     try {
@@ -100,13 +100,9 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
         keepDeadlines(tracer, capture); // in case that we do not live to say it again
         const placed = placeContents(capture.snapshot);
         const copies = copiesOf(placed.snapshot, capture);
+        if (sizeOf(copies) >= LONG_COPY) void loadDescribe().catch(() => {}); // told below
         // Planning takes no part of the process, which may run on meanwhile.
-        const describe = () => {
-          relieveHeap();
-          const plan = planImage(capture.snapshot, blob(), relieveHeap);
-          relieveHeap();
-          return { layout: { ...plan.layout, copies }, snapshot: plan.snapshot };
-        };
+        const assemble = async () => (await loadDescribe()).describeImage(capture.snapshot, blob(), copies);
         const after = options.after ?? 'run';
         let heldMs = 0;
         const release = (): void => {
@@ -118,7 +114,7 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
           }
           heldMs = performance.now() - held;
         };
-        const written = await writeCopiesFirst(output, { copies, end: placed.end }, describe, {
+        const written = await writeCopiesFirst(output, { copies, end: placed.end }, assemble, {
           onProgress: options.onProgress,
           signal,
           // A process that runs on need not wait for the disk; one that is ended must.
@@ -147,6 +143,16 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
   } finally {
     await output.discard();
   }
+}
+
+/** Loaded before a stream, which begins with it; otherwise behind the contents, or beside them if there is time. */
+const loadDescribe = () => import('./describe.js');
+
+/** Bytes that take longer to copy than {@link loadDescribe} takes, so that it prolongs no hold. */
+const LONG_COPY = 256 << 20;
+
+function sizeOf(copies: readonly ImageCopy[]): number {
+  return copies.reduce((sum, { size }) => sum + size, 0);
 }
 
 /** Waits of the process end when they would have ended without us. */

@@ -73,8 +73,8 @@ Napi::Value Copy(const Napi::CallbackInfo &info) {
     Napi::Env env = info.Env();
     Napi::BigUint64Array triples = ArrayArgument(info[2], "runs must be a BigUint64Array");
     Napi::BigUint64Array progress = ArrayArgument(info[5], "progress must be a BigUint64Array");
-    if (triples.ElementLength() % 3 != 0 || progress.ElementLength() < 1)
-        throw Napi::RangeError::New(env, "runs holds triples, progress one number");
+    if (triples.ElementLength() % 3 != 0 || progress.ElementLength() < 2)
+        throw Napi::RangeError::New(env, "runs holds triples, progress two numbers");
 
     Transfer transfer;
     transfer.from = info[0].ToNumber().Int32Value();
@@ -84,6 +84,7 @@ Napi::Value Copy(const Napi::CallbackInfo &info) {
     transfer.sparse = info[3].ToBoolean();
     transfer.position = BigIntArgument(info[4]);
     transfer.progress = progress.Data();
+    transfer.stop = progress.Data() + 1;
 
     auto *worker = new CopyWorker(env, std::move(transfer), progress);
     Napi::Promise promise = worker->Promise();

@@ -205,6 +205,8 @@ static int WriteBatch(const Transfer &transfer, const Batch &batch) {
 
 static void RunBatches(const Transfer &transfer, Work &work, Batch &batch) {
     while (work.Take(batch)) {
+        if (__atomic_load_n(transfer.stop, __ATOMIC_RELAXED))
+            return work.Fail(ECANCELED, "copy");
         if (int error = ReadBatch(transfer, batch))
             return work.Fail(error, "read");
         if (!transfer.sparse && !work.AwaitTurn(batch))

@@ -17,7 +17,8 @@ struct Transfer {
     std::vector<Run> runs;
     bool sparse;
     uint64_t position;  // of a stream: destination offset of the first byte to be written
-    uint64_t *progress; // bytes looked at; read by another thread
+    uint64_t *progress; // bytes looked at; read by another thread,
+    uint64_t *stop;     // which sets this to have us stop
 
     // What came of it.
     int error = 0;

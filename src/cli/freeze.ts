@@ -1,5 +1,4 @@
 /** What `proc2elf <pid>` does: freezes, shows progress, reports. */
-import { SingleBar } from 'cli-progress';
 import { type FreezeOptions, type FreezeReport, freeze } from '../freeze.js';
 import { formatSize } from '../image/sizes.js';
 import { parseChoices } from '../proc/descriptors/choices.js';
@@ -27,7 +26,7 @@ export interface FreezeArguments {
 export async function runFreeze(args: FreezeArguments): Promise<void> {
   const pid = parsePid(args.pid);
   const descriptors = parseChoices(args.dropFd, args.fd);
-  const bar = process.stderr.isTTY && !args.quiet && !args.json ? progressBar() : null;
+  const bar = process.stderr.isTTY && !args.quiet && !args.json ? await progressBar() : null;
   const options: FreezeOptions = {
     output: args.output,
     after: args.kill ? 'kill' : args.stop ? 'stop' : 'run',
@@ -69,7 +68,8 @@ function summary(report: FreezeReport, args: FreezeArguments): string {
 }
 
 /** A bar on stderr that appears only when there is something to wait for. */
-function progressBar(): { update(done: number, total: number): void; stop(): void } {
+async function progressBar(): Promise<{ update(done: number, total: number): void; stop(): void }> {
+  const { SingleBar } = await import('cli-progress');
   const bar = new SingleBar({
     format: 'copying memory {bar} {percentage}% | {eta} s left',
     stream: process.stderr,

@@ -13,8 +13,8 @@ export type Piece =
       readonly end: number;
     };
 
-/** Most bytes copied at a time: between two pieces the writer looks whether it is to stop. */
-const PIECE_SIZE = 64 << 20;
+/** Most bytes copied at a time: between two pieces the copy waits for this program, which may be busy. */
+const PIECE_SIZE = 256 << 20;
 
 /** Most runs copied at a time. */
 const PIECE_RUNS = 16384;

@@ -19,8 +19,8 @@ export class PieceWriter {
   zero = 0;
   /** Runs that could not be read: source offset, size. */
   readonly unreadable: (readonly [bigint, number])[] = [];
-  /** Bytes looked at, kept by the addon while it copies. */
-  readonly counter = new BigUint64Array(1);
+  /** Bytes looked at, kept by the addon while it copies; and what stops it. */
+  readonly counter = new BigUint64Array(2);
   readonly #native: Native;
   readonly #output: Output;
   /** Of a stream. */
@@ -31,13 +31,24 @@ export class PieceWriter {
     this.#output = output;
   }
 
-  /** Writes pieces, for a stream in ascending order. Looks at `signal` between two of them. */
+  /** Writes pieces, for a stream in ascending order. `signal` stops it. */
   async write(pieces: readonly Piece[], signal: AbortSignal | undefined): Promise<void> {
-    for (const piece of pieces) {
-      signal?.throwIfAborted();
-      if (piece.kind === 'bytes') await this.#writeBytes(piece.bytes, piece.offset);
-      else await this.#copy(piece.fd, piece.runs);
-      this.#position = endOf(piece);
+    const stop = (): void => {
+      this.counter[1] = 1n;
+    };
+    signal?.addEventListener('abort', stop);
+    try {
+      for (const piece of pieces) {
+        signal?.throwIfAborted();
+        if (piece.kind === 'bytes') await this.#writeBytes(piece.bytes, piece.offset);
+        else await this.#copy(piece.fd, piece.runs);
+        this.#position = endOf(piece);
+      }
+    } catch (error) {
+      signal?.throwIfAborted(); // the reason, not that the copy was stopped
+      throw error;
+    } finally {
+      signal?.removeEventListener('abort', stop);
     }
   }
 

@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 import { errnoOf } from '../errno.js';
 import { TargetError } from '../errors.js';
 import type { Snapshot } from '../snapshot/schema.js';
-import { assembleImage } from './assemble.js';
+import type { AssembledImage } from './assemble.js';
 import { cutContents } from './contents.js';
 import { checkLayout, type ImageCopy, type ImageLayout } from './layout.js';
 import { loadNative, type Native } from './native.js';
@@ -17,7 +17,7 @@ export interface WriteOptions {
   readonly onCopied?: () => void;
   /** Called a few times a second with bytes looked at and bytes in all. */
   readonly onProgress?: (done: number, total: number) => void;
-  /** Stops the writing between two pieces; the reason is thrown. */
+  /** Stops the writing; the reason is thrown. */
   readonly signal?: AbortSignal;
   /** The addon, if it is not the usual one. */
   readonly native?: Native;
@@ -38,11 +38,8 @@ export interface WriteReport {
 /** What is to be copied, and where in the image it ends. */
 export type Contents = Pick<ImageLayout, 'end'> & { readonly copies: readonly ImageCopy[] };
 
-/** All else that makes an image. */
-export interface Description {
-  readonly layout: ImageLayout;
-  readonly snapshot: Snapshot;
-}
+/** Makes all else that an image consists of. */
+export type Assemble = () => Promise<AssembledImage>;
 
 const PROGRESS_INTERVAL = 100;
 
@@ -59,18 +56,20 @@ export async function writeContents(
   options: WriteOptions = {},
 ): Promise<WriteReport> {
   checkLayout(layout);
-  return writeCopiesFirst(output, layout, () => ({ layout, snapshot }), options);
+  // Whoever freezes loads it while memory is copied.
+  const assemble = async () => (await import('./assemble.js')).assembleImage(layout, snapshot);
+  return writeCopiesFirst(output, layout, assemble, options);
 }
 
 /**
- * The same, when the layout takes a while to make: into a file, `contents` are copied before `describe`
+ * The same, when the rest takes a while to make: into a file, `contents` are copied before `assemble`
  * is called. A stream starts with the headers, so there it is the first that is called.
- * @throws as {@link writeContents}, and what `describe` throws
+ * @throws as {@link writeContents}, and what `assemble` throws
  */
 export async function writeCopiesFirst(
   output: Output,
   contents: Contents,
-  describe: () => Description,
+  assemble: Assemble,
   options: WriteOptions = {},
 ): Promise<WriteReport> {
   const writer = new PieceWriter(options.native ?? (await loadNative()), output);
@@ -79,7 +78,7 @@ export async function writeCopiesFirst(
   const timer = setInterval(report, PROGRESS_INTERVAL);
   try {
     const write = output.stream ? writeStream : writeFile;
-    const bytes = await write(writer, output, contents, describe, options);
+    const bytes = await write(writer, output, contents, assemble, options);
     report();
     return { bytes, written: writer.written, zero: writer.zero, unreadable: writer.unreadable };
   } catch (error) {
@@ -113,11 +112,10 @@ async function writeStream(
   writer: PieceWriter,
   _output: Output,
   contents: Contents,
-  describe: () => Description,
+  assemble: Assemble,
   options: WriteOptions,
 ): Promise<number> {
-  const { layout, snapshot } = describe();
-  const image = assembleImage(layout, snapshot);
+  const image = await assemble();
   await writer.write(cutContents(image.chunks, contents.copies, true), options.signal);
   options.onCopied?.();
   return image.size;
@@ -128,15 +126,14 @@ async function writeFile(
   writer: PieceWriter,
   output: Output,
   contents: Contents,
-  describe: () => Description,
+  assemble: Assemble,
   options: WriteOptions,
 ): Promise<number> {
   // Tells at once if the file would be too large.
   await promisify(ftruncate)(output.fd, contents.end);
   await writer.write(cutContents([], contents.copies, false), options.signal);
   options.onCopied?.();
-  const { layout, snapshot } = describe();
-  const image = assembleImage(layout, snapshot);
+  const image = await assemble();
   await promisify(ftruncate)(output.fd, image.size);
   // The copies are cut once more to see that no chunk overlaps one of them.
   const rest = cutContents(image.chunks, contents.copies, false).filter(({ kind }) => kind === 'bytes');

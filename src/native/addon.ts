@@ -34,10 +34,11 @@ export interface Addon {
    * Copies runs of bytes between files on a worker thread. `runs` holds triples: source offset,
    * size, destination offset. With `sparse`, pages of zeros are not written. Without it (`to` is
    * a pipe) runs must ascend in destination, gaps between them are filled with zeros, starting at
-   * destination offset `position`. `progress[0]` counts the bytes looked at while it runs.
+   * destination offset `position`. `progress[0]` counts the bytes looked at while it runs; to set
+   * `progress[1]` stops it.
    * @throws (rejects) Error with `code`: what read or write failed with; ESRCH where `from` is
    * /proc/PID/mem and the process is gone, ENODATA where a file ends within a run, EINVAL where runs of a
-   * stream do not ascend.
+   * stream do not ascend, ECANCELED where it was stopped.
    */
   copy(
     from: number,

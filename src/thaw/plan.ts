@@ -33,15 +33,6 @@ const TRIAL = 0x7ff0_0000_0000n;
 const SLACK = 16n * PAGE;
 
 /**
- * The part of the plan that copying needs: the snapshot with every extent's place in the file, and the
- * end of the last. {@link planImage} of the same snapshot, which takes longer, chooses the same places.
- */
-export function placeContents(snapshot: Snapshot): { readonly snapshot: Snapshot; readonly end: number } {
-  const files = packFiles(snapshot.processes[0]!);
-  return { snapshot: withPlaces(snapshot, files), end: files.end };
-}
-
-/**
  * Plans the image of a snapshot.
  * @param between called between the two passes, which leave much garbage
  * @throws UnsupportedError if the address space has no room for the thaw segments

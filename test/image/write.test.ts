@@ -206,6 +206,18 @@ test('whatever fails, nothing stays behind', async (t) => {
   await t.throwsAsync(writeImage(path, layout, snapshot, { native: gone }), { instanceOf: TargetError });
   const signal = AbortSignal.abort(new Error('enough'));
   await t.throwsAsync(writeImage(path, layout, snapshot, { signal }), { message: 'enough' });
+  const late = new AbortController();
+  const stopped: Native = {
+    ...native,
+    syscall: native.syscall,
+    copy: (...args) => {
+      late.abort(new Error('enough'));
+      return native.copy(...args);
+    },
+  };
+  await t.throwsAsync(writeImage(path, layout, snapshot, { signal: late.signal, native: stopped }), {
+    message: 'enough',
+  });
   t.deepEqual(readdirSync(directory), []);
 });
 

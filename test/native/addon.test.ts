@@ -1,5 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, fstatSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
@@ -21,7 +30,7 @@ function output(name: string): { path: string; fd: number } {
   return { path, fd: openSync(path, 'w') };
 }
 
-const progress = () => new BigUint64Array(1);
+const progress = () => new BigUint64Array(2);
 
 test('syscall: results, memory arguments, errors', (t) => {
   t.is(addon.syscall(39), BigInt(process.pid));
@@ -74,7 +83,7 @@ test('copy of many runs: each in its place, in a file and in a stream', async (t
   const expected = Buffer.alloc(source.length);
   for (let at = 0, i = 0; at < source.length; i++) {
     const size = Math.min(i % 5 === 0 ? 700_001 : 3_000 + 37 * i, source.length - at);
-    // The last ones come from the front, so that sources do not ascend with destinations.
+    // Sources go backwards.
     const place = source.length - at - size;
     runs.push(BigInt(place), BigInt(size), BigInt(at));
     source.copy(expected, at, place, place + size);
@@ -102,6 +111,19 @@ test('copy fails with the code of what failed', async (t) => {
   await t.throwsAsync(addon.copy(from.fd, from.fd, page, true, 0n, progress()), { code: 'EBADF' });
   await t.throwsAsync(addon.copy(from.fd, to.fd, beyond, true, 0n, progress()), { code: 'ENODATA' });
   closeSync(full);
+});
+
+test('copy stops when it is told to', async (t) => {
+  const path = join(directory, 'stop-in');
+  const size = 64 * 2 ** 30;
+  writeFileSync(path, '');
+  truncateSync(path, size);
+  const done = progress();
+  const runs = BigUint64Array.of(0n, BigInt(size), 0n);
+  const copy = addon.copy(openSync(path, 'r'), output('stop').fd, runs, true, 0n, done);
+  done[1] = 1n;
+  await t.throwsAsync(copy, { code: 'ECANCELED' });
+  t.true(done[0]! < size);
 });
 
 test('copy to a pipe: a reader that is slow, a reader that is gone', async (t) => {
