@@ -1,6 +1,7 @@
 /** Freezing a process into an image: the whole of it, from the pid to a file safely on disk. */
 import { readdirSync, statSync } from 'node:fs';
 import { PermissionError, TargetError, UnsupportedError } from './errors.js';
+import { relieveHeap } from './heap.js';
 import type { ImageCopy } from './image/layout.js';
 import { prepareOutput } from './image/output.js';
 import { writeCopiesFirst } from './image/write.js';
@@ -82,6 +83,7 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
   try {
     if (output.stream) await loadDescribe(); // it begins with what follows the contents in a file
     signal?.throwIfAborted();
+    relieveHeap(); // the survey of many mappings leaves much behind
     const tracer = startTracer();
     try {
       // Right before the stop: what a thread does in between makes its hint useless.

@@ -3,14 +3,15 @@ import { memoryUsage } from 'node:process';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-/** Below this the heap is left to grow as it likes, in bytes. */
+/** Below this the heap and the buffers that hang on it are left to grow as they like, in bytes. */
 const SMALL = 40 << 20;
 
 let collect: (() => void) | null = null;
 
 /** Collects garbage between two phases if there may be much of it. Takes some ten milliseconds then. */
 export function relieveHeap(): void {
-  if (memoryUsage().heapUsed < SMALL) return;
+  const { heapUsed, external } = memoryUsage();
+  if (heapUsed + external < SMALL) return;
   if (!collect) {
     setFlagsFromString('--expose-gc');
     collect = runInNewContext('gc') as () => void;

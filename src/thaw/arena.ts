@@ -9,12 +9,14 @@ const FIRST_CAPACITY = 4096;
 export class Arena {
   readonly base: bigint;
   /** Zeros behind `#size`. One buffer, not one per string: there can be a hundred thousand. */
-  #content = Buffer.alloc(FIRST_CAPACITY);
+  #content: Buffer | null;
   #size = 0;
   #strings = new Map<string, bigint>();
 
-  constructor(base: bigint) {
+  /** @param capacity bytes that there will probably be; `null` if only their number is asked for */
+  constructor(base: bigint, capacity: number | null = FIRST_CAPACITY) {
     this.base = base;
+    this.#content = capacity === null ? null : Buffer.alloc(capacity);
   }
 
   /** Bytes used so far. */
@@ -30,7 +32,7 @@ export class Arena {
   /** Places a copy of `bytes`; returns their address. */
   bytes(bytes: Uint8Array, align = 8): bigint {
     const offset = this.#take(bytes.length, align);
-    this.#content.set(bytes, offset);
+    this.#content?.set(bytes, offset);
     return this.base + BigInt(offset);
   }
 
@@ -39,7 +41,7 @@ export class Arena {
     let address = this.#strings.get(text);
     if (address === undefined) {
       const offset = this.#take(Buffer.byteLength(text) + 1, 1);
-      this.#content.write(text, offset);
+      this.#content?.write(text, offset);
       address = this.base + BigInt(offset);
       this.#strings.set(text, address);
     }
@@ -49,24 +51,30 @@ export class Arena {
   /** Places a `u64`. */
   cell(initial = 0n): Cell {
     const offset = this.#take(8, 8);
-    this.#content.writeBigUInt64LE(BigInt.asUintN(64, initial), offset);
+    this.#content?.writeBigUInt64LE(BigInt.asUintN(64, initial), offset);
     return { cell: this.base + BigInt(offset) };
   }
 
-  /** The content of the segment, `size` bytes. */
-  toBytes(): Uint8Array {
-    return new Uint8Array(this.#content.subarray(0, this.#size));
+  /** The content of the segment, followed by zeros up to `size` bytes. Not a copy: there may be much of it. */
+  toBytes(size = this.#size): Uint8Array {
+    if (!this.#content) throw new Error('an arena without content was asked for it');
+    if (size > this.#content.length) this.#content = enlarge(this.#content, size);
+    return this.#content.subarray(0, size);
   }
 
   /** Offset of the next `size` bytes, which are zeros. */
   #take(size: number, align: number): number {
     const offset = Math.ceil(this.#size / align) * align;
     this.#size = offset + size;
-    if (this.#size > this.#content.length) {
-      const larger = Buffer.alloc(Math.max(this.#size, 2 * this.#content.length));
-      larger.set(this.#content);
-      this.#content = larger;
+    if (this.#content && this.#size > this.#content.length) {
+      this.#content = enlarge(this.#content, Math.max(this.#size, 2 * this.#content.length));
     }
     return offset;
   }
+}
+
+function enlarge(content: Buffer, size: number): Buffer {
+  const larger = Buffer.alloc(size);
+  larger.set(content);
+  return larger;
 }

@@ -100,38 +100,48 @@ function assembleOptions(arena: Arena, options: readonly ImageOption[]): bigint 
 
 /** `offsetof (struct op, jump)`. */
 const JUMP_OFFSET = 88;
-const FIRST_OPS = 64;
+const FIRST_OPS = 16;
 
 type RealOp = Exclude<Op, { op: 'mark' }>;
 
 /** Places the operations of one program into the arena. @throws Error for a jump to no mark */
 export function assembleOps(arena: Arena, ops: Iterable<Op>): { address: bigint; count: number } {
   const marks = new Map<string, number>();
-  const jumps: { readonly at: number; readonly to: string }[] = [];
-  // Encoded one by one: of a process with ten thousand regions there are a hundred thousand.
-  let bytes = Buffer.alloc(FIRST_OPS * OP_SIZE);
+  const jumps: { readonly from: Buffer; readonly to: string }[] = [];
+  // Encoded one by one, into parts that are each as large as all before: of a process with ten thousand
+  // regions there are a hundred thousand, and of one with a thousand threads a thousand times a few.
+  let part = Buffer.alloc(FIRST_OPS * OP_SIZE);
+  const parts = [part];
+  let used = 0;
   let count = 0;
   for (const op of ops) {
     if (op.op === 'mark') {
       marks.set(op.name, count);
       continue;
     }
-    const at = count * OP_SIZE;
-    if (at === bytes.length) bytes = Buffer.concat([bytes], bytes.length * 2);
-    encodeOp(arena, op, (to) => jumps.push({ at: at + JUMP_OFFSET, to }), bytes.subarray(at, at + OP_SIZE));
+    if (used === part.length) {
+      part = Buffer.alloc(count * OP_SIZE);
+      parts.push(part);
+      used = 0;
+    }
+    const out = part.subarray(used, used + OP_SIZE);
+    encodeOp(arena, op, (to) => jumps.push({ from: out, to }), out);
+    used += OP_SIZE;
     count++;
   }
-  for (const { at, to } of jumps) {
+  for (const { from, to } of jumps) {
     const index = marks.get(to);
     if (index === undefined) throw new Error(`a jump to ${to}, which is nowhere in the program`);
-    bytes.writeUInt32LE(index + 1, at);
+    from.writeUInt32LE(index + 1, JUMP_OFFSET);
   }
-  return { address: arena.bytes(bytes.subarray(0, count * OP_SIZE)), count };
+  parts[parts.length - 1] = part.subarray(0, used);
+  const [address] = parts.map((bytes) => arena.bytes(bytes));
+  return { address: address!, count };
 }
 
 /** Encodes one operation; `jump` takes the marks that it jumps to. */
 function encodeOp(arena: Arena, op: RealOp, jump: (to: string) => void, out: Buffer): void {
-  const { number, operands, check = { kind: 'ok' } } = parts(op);
+  const { number, operands, check = { kind: 'ok' } } = partsOf(op);
   out.writeUInt16LE(OpCode[op.op], 0);
   out.writeUInt16LE(number, 2);
   out.writeUInt8(CheckCode[check.kind], 4);
@@ -151,7 +161,7 @@ function encodeOp(arena: Arena, op: RealOp, jump: (to: string) => void, out: Buf
 }
 
 /** The interpreter's number, operands and check of an operation. */
-function parts(op: RealOp): { number: number; operands: readonly Operand[]; check?: Check } {
+function partsOf(op: RealOp): { number: number; operands: readonly Operand[]; check?: Check } {
   switch (op.op) {
     case 'syscall':
       return { number: syscallNumber(op.name), operands: op.args, check: op.check };

@@ -50,8 +50,7 @@ export function finishLayout(
   const code = Buffer.alloc(Number(textSize));
   code.set(blob.bytes);
   code.writeBigUInt64LE(header, blob.headerAddress);
-  const dataBytes = Buffer.alloc(Number(room));
-  dataBytes.set(arena.toBytes());
+  const dataBytes = arena.toBytes(Number(room));
   const textOffset = files.end;
   const dataOffset = textOffset + code.length;
   const segments = [

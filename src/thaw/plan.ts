@@ -42,9 +42,8 @@ export function planImage(snapshot: Snapshot, blob: Blob, between: () => void = 
   const segmentCount = countSegments(process);
   const files = packFiles(process);
   const textSize = roundUp(BigInt(blob.bytes.length));
-  const trial = build(TRIAL, textSize, process, files, snapshot, [], null);
-  const { room } = trial;
-  const place = placeThaw(process, files.regions, trial.memory.end - TRIAL + room);
+  const { room, size } = measure(textSize, process, files, snapshot);
+  const place = placeThaw(process, files.regions, size);
   between();
   const chosen = chooseSegments(files.regions, place, segmentCount - 2);
   const text = chosen.end;
@@ -65,6 +64,12 @@ export function planImage(snapshot: Snapshot, blob: Blob, between: () => void = 
     layout: finishLayout(built, blob, files, chosen.segments),
     snapshot: withPlaces(snapshot, files),
   };
+}
+
+/** The trial: sizes of the data segment's content and of the thaw segments. Of the trial itself nothing stays. */
+function measure(textSize: bigint, process: Process, files: Files, snapshot: Snapshot) {
+  const { room, memory } = build(TRIAL, textSize, process, files, snapshot, [], null);
+  return { room, size: memory.end - TRIAL + room };
 }
 
 /** Finds room for the thaw segments, and before them for all regions that would lie above them. */
@@ -125,7 +130,7 @@ function build(
   // The texts of operations hold addresses, so the content's size depends on where the memory
   // behind it lies: the trial tells it nearly, and the room is widened should it not suffice.
   for (let room = firstRoom ?? 0n; ; ) {
-    const arena = new Arena(data);
+    const arena = new Arena(data, firstRoom === null ? null : Number(room));
     const memory = memoryAt(data + room, process);
     const header = planPrograms(arena, snapshot, placed, files.regions, memory, text, segments);
     const needed = roundUp(BigInt(arena.size));
