@@ -207,10 +207,6 @@ static uint32_t copy_pairs(const struct finish_plan *plan, struct pair *to) {
 
 int64_t finish(const struct finish_plan *plan) {
     uint64_t code_size = (uint64_t)(last_code_end - last_code);
-    int64_t result = CALL6(SYS_mmap, plan->page, plan->page_size, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-    if (failed(result))
-        return result;
     unsigned char *page = (unsigned char *)plan->page;
     copy(page, (const void *)plan->template, plan->template_size);
     copy(page + plan->frame_offset, (const void *)plan->frame, plan->frame_size);
@@ -219,7 +215,7 @@ int64_t finish(const struct finish_plan *plan) {
     copy(page + plan->code_offset, last_code, code_size);
     struct pair *pairs = (struct pair *)(page + plan->code_offset + code_size);
     uint32_t count = copy_pairs(plan, pairs);
-    result = CALL3(SYS_mprotect, page, plan->page_size, PROT_READ | PROT_EXEC);
+    int64_t result = CALL3(SYS_mprotect, page, plan->page_size, PROT_READ | PROT_EXEC);
     if (failed(result))
         return result;
     uint64_t frame = plan->page + plan->frame_offset;

@@ -137,13 +137,15 @@ void futex_wake(uint32_t *word);
 int64_t fix_tid(uint64_t address, uint32_t old, uint64_t fs_base);
 int64_t create_timer(uint64_t clock, uint64_t event, int32_t id);
 
-/* become.c, clock.c, vdso.c, xstate.c, finish.c: the built-ins. */
+/* become.c, clock.c, vdso.c, xstate.c, limits.c, finish.c: the built-ins. */
 int64_t become(int64_t pid);
 int64_t time_namespace(int64_t monotonic, int64_t boottime);
 int64_t park_vdso(uint64_t address, uint64_t size);
 int64_t place_vdso(const struct vdso_plan *plan);
 int64_t convert_xstate(const struct xstate_plan *plan);
 uint64_t xcr0(void);
+int64_t raise_limit(uint64_t resource, uint64_t hard);
+int64_t set_limit(uint64_t resource, uint64_t soft, uint64_t hard);
 void touch_tiles(uint64_t frame);
 __attribute__((noreturn)) void resume(uint64_t frame, uint32_t *gate);
 int64_t finish(const struct finish_plan *plan);

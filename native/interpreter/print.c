@@ -54,6 +54,12 @@ void line_refusal(struct line *line, int64_t result) {
 
 void line_end(struct line *line) {
     const uint64_t *messages = (const uint64_t *)header()->messages;
+    /* Names of files and threads may hold anything that controls a terminal. */
+    for (uint32_t i = 0; i < line->used; i++) {
+        unsigned char byte = (unsigned char)line->text[i];
+        if (byte < ' ' || byte == 0x7f)
+            line->text[i] = '?';
+    }
     line->text[line->used++] = '\n';
     CALL3(SYS_write, messages ? *messages : 2, line->text, line->used);
 }

@@ -63,6 +63,9 @@ enum {
     BUILTIN_FINISH = 10,      /* address of struct finish_plan: last act of the leader */
     BUILTIN_OPEN_EXECFN = 11, /* open flags: opens AT_EXECFN; value: the descriptor */
     BUILTIN_NOTE = 12,        /* address of a string: one line on stderr */
+    BUILTIN_RAISE_LIMIT =
+        13,                 /* resource, hard limit wanted; value: the soft limit, at most 2^63-1 */
+    BUILTIN_SET_LIMIT = 14, /* resource, soft limit, hard limit: as far as permitted */
 };
 
 /* One operation. */
@@ -169,7 +172,8 @@ struct xstate_component {
 };
 
 /*
- * The last act of the leader. The page at `page` is made from `template`; its code runs last.
+ * The last act of the leader. The page at `page`, writable until then, is made from `template`; its
+ * code runs last.
  * After it only that mapping is left of everything between `unmap[]` pairs.
  */
 struct finish_plan {

@@ -127,6 +127,10 @@ static int64_t builtin(uint16_t number, const uint64_t *a) {
         return finish((const struct finish_plan *)a[0]);
     case BUILTIN_OPEN_EXECFN:
         return CALL4(SYS_openat, -100, header()->execfn, a[0], 0);
+    case BUILTIN_RAISE_LIMIT:
+        return raise_limit(a[0], a[1]);
+    case BUILTIN_SET_LIMIT:
+        return set_limit(a[0], a[1], a[2]);
     case BUILTIN_NOTE:
         line_start(&line, header());
         line_text(&line, (const char *)a[0]);

@@ -124,6 +124,8 @@ const BUILTIN_OPERANDS: Readonly<Record<(typeof BUILTINS)[number], string>> = {
   finish: 'x',
   open_execfn: 'x',
   note: 's',
+  raise_limit: 'nn',
+  set_limit: 'nnn',
 };
 
 function showBuiltin(op: RawOp, shown: readonly string[], memory: ThawMemory): string {

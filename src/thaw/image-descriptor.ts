@@ -3,6 +3,7 @@ import { AT_FDCWD, O } from '../fcntl.js';
 import type { Process } from '../snapshot/schema.js';
 import type { Arena } from './arena.js';
 import { call, show } from './calls.js';
+import { RESOURCES } from './limits.js';
 import type { Cell, Op } from './program.js';
 
 /** The descriptor to which messages go at first. */
@@ -10,10 +11,13 @@ export const STDERR = 2n;
 /** Descriptors of our own start here, or above the process's highest. */
 const LOWEST_OWN_DESCRIPTOR = 100;
 
-/** The first number that is above all of the process's. */
+/** The first number that is above all of the process's, and well below its hard limit where that is small. */
 export function lowestOwn(process: Process): number {
+  const limit = process.limits.find(({ resource }) => RESOURCES[resource] === 'RLIMIT_NOFILE')?.hard;
+  const lowest =
+    limit !== undefined && limit < 2 * LOWEST_OWN_DESCRIPTOR ? Number(limit / 2n) : LOWEST_OWN_DESCRIPTOR;
   const highest = process.descriptors.descriptors.reduce((most, { fd }) => Math.max(most, fd), -1);
-  return Math.max(LOWEST_OWN_DESCRIPTOR, highest + 1);
+  return Math.max(lowest, highest + 1);
 }
 
 /** Opens the image itself for reading, at a number above all that the process uses. */

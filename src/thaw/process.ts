@@ -2,15 +2,14 @@
 import { AT_FDCWD, O } from '../fcntl.js';
 import type { Process } from '../snapshot/schema.js';
 import type { Arena } from './arena.js';
-import { call, prctl, tolerate } from './calls.js';
-import { type Cell, Flag, type Op } from './program.js';
+import { call, prctl } from './calls.js';
+import type { Cell, Op } from './program.js';
 import { signalNumber } from './thread.js';
 
 const PR_SET_MM = 35;
 const PR_SET_MM_MAP = 14;
 const PR_SET_CHILD_SUBREAPER = 36;
 const PR_SET_THP_DISABLE = 41;
-const RLIMIT_NOFILE = 7;
 const SIGKILL = 9;
 const SIGSTOP = 19;
 const ITIMER_REAL = 0;
@@ -22,29 +21,6 @@ function timeBytes(nanoseconds: bigint, unit: bigint): Buffer {
   bytes.writeBigInt64LE(nanoseconds / 1_000_000_000n, 0);
   bytes.writeBigInt64LE((nanoseconds % 1_000_000_000n) / unit, 8);
   return bytes;
-}
-
-/** Room for descriptors before any is opened: the hard limit as it was, which the soft one may not exceed. */
-export function planDescriptorLimit(arena: Arena, process: Process): Op[] {
-  return planLimits(
-    arena,
-    process.limits
-      .filter(({ resource }) => resource === RLIMIT_NOFILE)
-      .map(({ resource, hard }) => ({ resource, soft: hard, hard })),
-  );
-}
-
-/** Resource limits. A hard limit that may not be raised stays as it is here. */
-export function planLimits(arena: Arena, limits: Process['limits']): Op[] {
-  return limits.map(({ resource, soft, hard }) => {
-    const bytes = Buffer.alloc(16);
-    bytes.writeBigUInt64LE(soft, 0);
-    bytes.writeBigUInt64LE(hard, 8);
-    return call('prlimit64', [0, resource, arena.bytes(bytes), 0], {
-      check: tolerate('EPERM'),
-      unless: Flag.CHECK,
-    });
-  });
 }
 
 /** Working directory, umask, personality and the like. */

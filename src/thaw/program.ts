@@ -38,6 +38,8 @@ export const BUILTINS = [
   'finish',
   'open_execfn',
   'note',
+  'raise_limit',
+  'set_limit',
 ] as const;
 /** Name of a function of the interpreter. */
 export type Builtin = (typeof BUILTINS)[number];

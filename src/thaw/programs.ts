@@ -4,17 +4,16 @@ import type { MappedFile, Process, Region, Snapshot, Thread } from '../snapshot/
 import { findPlace, gaps, merge, type Range, USER_SPACE_END } from './addresses.js';
 import type { Arena } from './arena.js';
 import { assemble } from './assembler.js';
-import { call, prctl } from './calls.js';
+import { call, MapFlag, mapFixed, Prot, prctl } from './calls.js';
 import { planDescriptors } from './descriptors/index.js';
 import { finishPlan, planFrames, planTrampoline } from './finish.js';
 import { closeOwn, keepMessages, lowestOwn, openImage, STDERR } from './image-descriptor.js';
+import { planLimits, planRaisedLimits } from './limits.js';
 import { type PlacedRegion, planGaps, planName, planRegion } from './memory.js';
 import { IMAGE_OPTIONS, printingPrograms, USAGE_PROGRAM } from './options.js';
 import type { OwnMemory } from './own-memory.js';
 import {
-  planDescriptorLimit,
   planEnvironment,
-  planLimits,
   planMemoryMap,
   planOomScore,
   planSharedPending,
@@ -26,6 +25,7 @@ import { type Cell, Flag, type Op, type Program } from './program.js';
 import { planSharedMemory, sharedMemoryRoom } from './shared-memory.js';
 import { planThread } from './thread.js';
 import { vdsoPlan } from './vdso.js';
+import { planVerdict } from './verdict.js';
 
 const SEEK_END = 2;
 const PR_SET_DUMPABLE = 4;
@@ -89,12 +89,11 @@ export function planPrograms(
   function* main(): Generator<Op> {
     yield* [
       ...planProcessor(snapshot),
-      ...planDescriptorLimit(arena, process),
+      ...planRaisedLimits(process, descriptors.count + process.mappedFiles.length),
       ...openImage(arena, image),
       ...becomeItself(snapshot, process, pid),
       ...descriptors.open,
       ...process.mappedFiles.flatMap((file, i) => openMappedFile(arena, file, mappedFiles[i]!)),
-      ...planVerdict(arena, regions),
       {
         op: 'builtin',
         name: 'park_vdso',
@@ -102,6 +101,7 @@ export function planPrograms(
         label: "cannot move the kernel's vDSO out of the way",
       },
       ...planSpace(thaw, segments, regions),
+      ...planVerdict(arena, regions),
     ];
     for (const placed of regions) yield* planRegion(placed, context);
     yield* [
@@ -133,12 +133,22 @@ export function planPrograms(
       ...keepMessages(image, messages),
       ...descriptors.finish,
       ...planThread(arena, process, leader, tids[0]!),
-      ...planLimits(arena, process.limits),
+      // While there is room for it: the process may have been at its limit.
+      mapFixed(
+        { start: memory.trampoline, end: memory.trampoline + BigInt(trampoline.size) },
+        Prot.READ | Prot.WRITE,
+        MapFlag.PRIVATE | MapFlag.ANONYMOUS,
+        -1,
+        0,
+        { label: 'cannot make the last page' },
+      ),
+      ...planLimits(process.limits),
       prctl('PR_SET_DUMPABLE', PR_SET_DUMPABLE, [1], { check: { kind: 'none' } }),
       convert(frames.frames[0]!.xstatePlan),
-      ...closeOwn(own),
       { op: 'barrier', address: barrier, parties: process.threads.length },
       ...planTimerStart(arena, process),
+      // Until here messages could be written.
+      ...closeOwn(own),
       {
         op: 'builtin',
         name: 'finish',
@@ -237,25 +247,6 @@ function openMappedFile(arena: Arena, file: MappedFile, fd: Cell): Op[] {
       check: { kind: 'atleast', expected: file.size },
       reason: `the file is shorter than the ${file.size} bytes that were mapped`,
     }),
-  ];
-}
-
-/** Under `--check`: a last test of the memory that will be needed, then the verdict. */
-function planVerdict(arena: Arena, regions: readonly PlacedRegion[]): Op[] {
-  const charged = regions.reduce((sum, { region }) => {
-    const writable = (region.prot & 2) !== 0 && !region.shared && !region.flags.includes('nr');
-    return writable ? sum + (region.end - region.start) : sum;
-  }, 0n);
-  const text = 'this image can be thawed here\n';
-  const only = { when: Flag.CHECK } as const;
-  return [
-    call('mmap', [0, charged === 0n ? 4096n : charged, 3, 0x22, -1, 0], {
-      ...only,
-      label: `cannot get ${charged} bytes of memory`,
-    }),
-    { op: 'exit', status: 125, when: Flag.CHECK | Flag.FAILED },
-    call('write', [1, arena.string(text), text.length], { ...only, check: { kind: 'none' } }),
-    { op: 'exit', status: 0, ...only },
   ];
 }
 

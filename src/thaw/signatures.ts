@@ -1,6 +1,7 @@
 /** How strace shows the operands of the system calls that thaw programs make. */
 import { flagNames, protNames } from './calls.js';
 import { openFlagNames } from './flags.js';
+import { RESOURCES } from './limits.js';
 import { SYSCALL_NUMBERS } from './syscall-numbers.js';
 
 /** Shows one operand; `string` reads a string of the thaw data segment. */
@@ -69,24 +70,7 @@ const archPrctl = named({
   4098: 'ARCH_SET_FS',
   4131: 'ARCH_REQ_XCOMP_PERM',
 });
-const resource = named({
-  0: 'RLIMIT_CPU',
-  1: 'RLIMIT_FSIZE',
-  2: 'RLIMIT_DATA',
-  3: 'RLIMIT_STACK',
-  4: 'RLIMIT_CORE',
-  5: 'RLIMIT_RSS',
-  6: 'RLIMIT_NPROC',
-  7: 'RLIMIT_NOFILE',
-  8: 'RLIMIT_MEMLOCK',
-  9: 'RLIMIT_AS',
-  10: 'RLIMIT_LOCKS',
-  11: 'RLIMIT_SIGPENDING',
-  12: 'RLIMIT_MSGQUEUE',
-  13: 'RLIMIT_NICE',
-  14: 'RLIMIT_RTPRIO',
-  15: 'RLIMIT_RTTIME',
-});
+const resource = named(Object.fromEntries(RESOURCES.entries()));
 const whence = named({ 0: 'SEEK_SET', 1: 'SEEK_CUR', 2: 'SEEK_END' });
 const fcntl = named({
   1: 'F_GETFD',

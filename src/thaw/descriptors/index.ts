@@ -25,6 +25,8 @@ export interface DescriptorPlanContext {
 
 /** Operations in three parts. Between the first two, memory is mapped. */
 export interface DescriptorPlan {
+  /** One more than the highest number that is used meanwhile. */
+  readonly count: number;
   /** Descriptor of each memory object, open between `open` and `finish`; `null` for shared anonymous memory. */
   readonly objects: readonly (number | null)[];
   /**
@@ -67,6 +69,7 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
     ...planTerminal(bench),
   ];
   return {
+    count: bench.temporary(),
     objects: objects.fds,
     open: [...planStreams(bench), ...onlyCheck(checkAll(tools)), ...unlessCheck(open)],
     finish: unlessCheck(finish),

@@ -3,6 +3,7 @@
 import { encodeRegisters, REGISTERS, type RegisterSet } from '../../../src/snapshot/registers.js';
 import type { Range } from '../../../src/thaw/addresses.js';
 import type { Arena } from '../../../src/thaw/arena.js';
+import { MapFlag, mapFixed, Prot } from '../../../src/thaw/calls.js';
 import { finishPlan } from '../../../src/thaw/finish.js';
 import { buildFrame, FPSTATE_OFFSET } from '../../../src/thaw/frame.js';
 import type { Cell, Op, Program } from '../../../src/thaw/program.js';
@@ -108,6 +109,14 @@ export function lastActs(
   const others = threads.slice(1);
   return {
     begin: [
+      mapFixed(
+        { start: place.page, end: place.page + BigInt(layout.size) },
+        Prot.READ | Prot.WRITE,
+        MapFlag.PRIVATE | MapFlag.ANONYMOUS,
+        -1,
+        0,
+        {},
+      ),
       convert(0),
       ...others.map(
         (_, i): Op => ({
