@@ -52,11 +52,13 @@ export function checkMachine(): Facility[] {
     ),
     may(
       `ptrace (kernel.yama.ptrace_scope=${scope})`,
-      scope === 0 || has(CAP_SYS_PTRACE),
+      scope === 0 || (scope < 3 && has(CAP_SYS_PTRACE)),
       'processes of this user can be frozen',
       scope === 1
         ? 'only child processes can be frozen: run as root'
-        : 'ptrace is limited to root: run as root',
+        : scope === 2
+          ? 'ptrace is limited to root: run as root'
+          : 'nobody may trace until the next boot: nothing can be frozen',
     ),
     may(
       'CAP_SYS_PTRACE',
@@ -136,8 +138,10 @@ export function checkProcess(
   return { pid, problems };
 }
 
+/** None where there is no `/proc` to say so. */
 function effectiveCapabilities(): bigint {
-  const match = /^CapEff:\s*([0-9a-f]+)/m.exec(readFileSync('/proc/self/status', 'utf8'));
+  const path = '/proc/self/status';
+  const match = existsSync(path) ? /^CapEff:\s*([0-9a-f]+)/m.exec(readFileSync(path, 'utf8')) : null;
   return BigInt(`0x${match?.[1] ?? '0'}`);
 }
 

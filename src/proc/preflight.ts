@@ -82,13 +82,17 @@ function assertPermitted(pid: number, owner: number): void {
 }
 
 /** What would let a refused ptrace pass. */
-export function permissionAdvice(owner: number): string {
-  const uid = process.getuid?.() ?? 0;
-  const scope = yamaScope();
+export function permissionAdvice(
+  owner: number,
+  uid: number = process.getuid?.() ?? 0,
+  scope: number = yamaScope(),
+): string {
+  if (scope >= 3)
+    return `nobody may trace here until the next boot (kernel.yama.ptrace_scope=${scope}): boot with another`;
   if (uid === 0)
     return 'root lacks CAP_SYS_PTRACE here, or the process is protected: run with that capability';
   if (uid !== owner) return `the process belongs to user ${owner}: run as that user or as root`;
-  if (scope >= 2) return `ptrace is limited to root here (kernel.yama.ptrace_scope=${scope}): run as root`;
+  if (scope === 2) return 'ptrace is limited to root here (kernel.yama.ptrace_scope=2): run as root';
   if (scope === 1) {
     return 'ptrace is limited to child processes here (kernel.yama.ptrace_scope=1): run as root, or sysctl kernel.yama.ptrace_scope=0';
   }
