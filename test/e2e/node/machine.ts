@@ -29,13 +29,19 @@ async function kernel(): Promise<string> {
 }
 
 /** Packs an initial file system of busybox, the init script and the images. */
-async function packFileSystem(cwd: string, images: readonly string[]): Promise<string> {
+async function packFileSystem(
+  cwd: string,
+  images: readonly string[],
+  strict: readonly string[],
+): Promise<string> {
   const root = join(cwd, 'root');
-  for (const name of ['bin', 'proc', 'dev', 'images']) mkdirSync(join(root, name), { recursive: true });
+  for (const name of ['bin', 'proc', 'dev', 'images', 'strict'])
+    mkdirSync(join(root, name), { recursive: true });
   cpSync(which('busybox') as string, join(root, 'bin/busybox'));
   cpSync(join(folder, 'init'), join(root, 'init'));
   chmodSync(join(root, 'init'), 0o755);
   for (const image of images) cpSync(image, join(root, 'images', basename(image)));
+  for (const image of strict) cpSync(image, join(root, 'strict', basename(image)));
   const pack = 'cd root && find . | cpio -o -H newc --quiet | gzip -1 > ../file-system.gz';
   await must(run('sh', ['-c', pack], { cwd }));
   return join(cwd, 'file-system.gz');
@@ -43,13 +49,15 @@ async function packFileSystem(cwd: string, images: readonly string[]): Promise<s
 
 /**
  * Boots the node with some images, which it resumes one after the other.
+ * @param strict images that are resumed under strict overcommit, again and again with more room: `NAME-KILOBYTES`
  * @returns what each printed and its exit code, by the image's file name, and the kernel's release
  */
 export async function resumeOnNode(
   cwd: string,
   images: readonly string[],
+  strict: readonly string[] = [],
 ): Promise<{ release: string; resumed: Map<string, Resumed> }> {
-  const args = ['-kernel', await kernel(), '-initrd', await packFileSystem(cwd, images)];
+  const args = ['-kernel', await kernel(), '-initrd', await packFileSystem(cwd, images, strict)];
   args.push('-append', 'console=ttyS0 quiet panic=-1 rdinit=/init');
   args.push('-m', '1024', '-cpu', 'max', '-accel', 'tcg', '-nographic', '-no-reboot', '-net', 'none');
   const { stdout } = await run('qemu-system-x86_64', args, { cwd });

@@ -52,7 +52,12 @@ testWith(
       t.log('left out: this processor has no AVX-512');
     }
 
-    const { release, resumed } = await resumeOnNode(cwd, images);
+    const limits = start(t, target('limits'), ['locked'], { cwd: '/', env });
+    await limits.ready();
+    const strict = join(cwd, 'strict');
+    await freeze(limits.pid, strict, ['--kill'], { cwd });
+
+    const { release, resumed } = await resumeOnNode(cwd, images, [strict]);
     t.regex(release, /^6\.1\./);
     t.is(resumed.get('plain')?.code, 0, 'a program that was never frozen');
     for (const [name, last] of reached) {
@@ -72,5 +77,17 @@ testWith(
       t.is(code, 125, lines.join('\n'));
       t.regex(lines.join('\n'), /^wide: [^\n]*AVX-?512/im);
     }
+    // Too little memory for the segments, then for the rest, then enough.
+    const ways: string[] = [];
+    for (const [name, { lines, code }] of resumed) {
+      if (!name.startsWith('strict-')) continue;
+      const text = lines.join('\n');
+      if (code === 125) t.regex(text, /^strict: cannot [^\n]*: ENOMEM$/, name);
+      if (code === 0) t.regex(text, /(^|\n)ok$/, name);
+      const way =
+        code === 0 ? 'works' : code === 125 ? 'refused' : code === 139 ? 'SIGSEGV' : `${code}: ${text}`;
+      if (ways.at(-1) !== way) ways.push(way);
+    }
+    t.deepEqual(ways, ['SIGSEGV', 'refused', 'works']);
   },
 );
