@@ -91,16 +91,18 @@ export function planPrograms(
       ...planProcessor(snapshot),
       ...planRaisedLimits(process, descriptors.count + process.mappedFiles.length),
       ...openImage(arena, image),
-      ...becomeItself(snapshot, process, pid),
-      ...descriptors.open,
-      ...process.mappedFiles.flatMap((file, i) => openMappedFile(arena, file, mappedFiles[i]!)),
+      // Before a child is made: what it need not have is not copied, nor kept by the supervisor.
       {
         op: 'builtin',
         name: 'park_vdso',
         args: [memory.parking, memory.parkingSize],
         label: "cannot move the kernel's vDSO out of the way",
       },
-      ...planSpace(thaw, segments, regions),
+      ...planSpace({ start: 0n, end: thaw.start }, segments, regions),
+      ...becomeItself(snapshot, process, pid),
+      ...descriptors.open,
+      ...process.mappedFiles.flatMap((file, i) => openMappedFile(arena, file, mappedFiles[i]!)),
+      ...planSpace({ start: thaw.end, end: USER_SPACE_END }, segments, regions),
       ...planVerdict(arena, regions),
     ];
     for (const placed of regions) yield* planRegion(placed, context);
@@ -251,18 +253,18 @@ function openMappedFile(arena: Arena, file: MappedFile, fd: Cell): Op[] {
 }
 
 /**
- * Empties the address space but for our own segments and what stays as the loader mapped it.
- * This is where the kernel's new stack goes.
+ * Empties a part of the address space, below or above our own segments, but for what stays as the loader
+ * mapped it. The kernel's new stack lies above: the supervisor keeps it, for its command line.
  */
 function planSpace(
-  thaw: Range,
+  part: Range,
   segments: readonly { readonly span: Range; readonly region: Region }[],
   regions: readonly PlacedRegion[],
 ): Op[] {
   const inPlace = new Set(regions.filter(({ loaded }) => loaded !== null).map(({ region }) => region));
   const stay = segments.filter(({ region }) => inPlace.has(region));
   const images = stay.filter(({ region }) => region.backing.kind === 'image').map(({ span }) => span);
-  const free = (kept: readonly Range[]): Range[] => gaps(merge([...kept, thaw]), 0n, USER_SPACE_END);
+  const free = (kept: readonly Range[]): Range[] => gaps(merge(kept), part.start, part.end);
   return [
     ...planGaps(free(stay.map(({ span }) => span)), Flag.LAZY, 0),
     ...planGaps(free(images), 0, Flag.LAZY),
