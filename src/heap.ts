@@ -6,15 +6,26 @@ import { runInNewContext } from 'node:vm';
 /** Below this the heap and the buffers that hang on it are left to grow as they like, in bytes. */
 const SMALL = 40 << 20;
 
+/** Less than this since the last collection is not worth another, in bytes. */
+const STEP = 16 << 20;
+
+/** What was left by the last collection, in bytes. */
+let live = 0;
+
 let collect: (() => void) | null = null;
 
-/** Collects garbage between two phases if there may be much of it. Takes some ten milliseconds then. */
+/** Collects garbage between two phases, or two parts of a long one, if there may be much of it. Takes some ten milliseconds then. */
 export function relieveHeap(): void {
-  const { heapUsed, external } = memoryUsage();
-  if (heapUsed + external < SMALL) return;
+  if (inUse() < Math.max(SMALL, live + STEP)) return;
   if (!collect) {
     setFlagsFromString('--expose-gc');
     collect = runInNewContext('gc') as () => void;
   }
   collect();
+  live = inUse();
+}
+
+function inUse(): number {
+  const { heapUsed, external } = memoryUsage();
+  return heapUsed + external;
 }

@@ -1,5 +1,6 @@
 /** The thaw programs of an image, in the order in which things must happen. */
 import { AT_FDCWD, O } from '../fcntl.js';
+import { relieveHeap } from '../heap.js';
 import type { MappedFile, Process, Region, Snapshot, Thread } from '../snapshot/schema.js';
 import { findPlace, gaps, merge, type Range, USER_SPACE_END } from './addresses.js';
 import type { Arena } from './arena.js';
@@ -105,7 +106,10 @@ export function planPrograms(
       ...planSpace({ start: thaw.end, end: USER_SPACE_END }, segments, regions),
       ...planVerdict(arena, regions),
     ];
-    for (const placed of regions) yield* planRegion(placed, context);
+    for (const [i, placed] of regions.entries()) {
+      if (i % REGIONS_AT_A_TIME === 0) relieveHeap();
+      yield* planRegion(placed, context);
+    }
     yield* [
       ...planSharedMemory(process, context, room),
       ...regions.flatMap(({ region }) => planName(region, (name) => arena.string(name))),
@@ -179,6 +183,8 @@ export function planPrograms(
 }
 
 const FIRST_THREAD_PROGRAM = 4;
+/** So many regions leave garbage behind that may be worth a collection. */
+const REGIONS_AT_A_TIME = 500;
 
 function convert(plan: bigint): Op {
   return {
