@@ -33,6 +33,7 @@ enum {
     SYS_futex = 202,
     SYS_timer_create = 222,
     SYS_timer_delete = 226,
+    SYS_tgkill = 234,
     SYS_clock_gettime = 228,
     SYS_exit_group = 231,
     SYS_openat = 257,

@@ -3,9 +3,17 @@
 #include "interpreter.h"
 
 __attribute__((noreturn)) void load_registers(const uint64_t *registers);
-__attribute__((noreturn)) void run_query(const struct query *query);
+__attribute__((noreturn)) void run_query(const struct query *query, int64_t signal);
 
-void run_query(const struct query *query) {
+/* To itself: a tracer sees it, the kernel drops it otherwise. */
+static void say_done(int64_t signal) {
+    if (signal)
+        CALL3(SYS_tgkill, CALL0(SYS_getpid), CALL0(SYS_gettid), signal);
+    else
+        CALL0(QUERY_DONE_SYSCALL);
+}
+
+void run_query(const struct query *query, int64_t signal) {
     const struct op *ops = (const struct op *)query->ops;
     for (uint32_t i = 0; i < query->count; i++) {
         const struct op *op = &ops[i];
@@ -15,7 +23,7 @@ void run_query(const struct query *query) {
         if (op->result)
             *(volatile uint64_t *)op->result = (uint64_t)result;
     }
-    CALL0(QUERY_DONE_SYSCALL);
+    say_done(signal);
     /* Here only if the tracer has gone: back to where the thread was. */
     if (query->end == QUERY_END_SIGRETURN)
         sigreturn_on(query->frame);

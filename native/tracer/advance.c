@@ -39,7 +39,8 @@ struct advance advance(struct thread *thread, int request, deadline end) {
     for (int signal = 0;;) {
         thread->condition = RUNNING;
         thread->changed = true;
-        if (request == PTRACE_CONT) /* wanted is the next event stop; any other stop cancels it */
+        if (request == PTRACE_CONT &&
+            !thread->awaited) /* wanted is the next event stop; any other stop cancels it */
             ptrace(PTRACE_INTERRUPT, thread->tid, 0, 0);
         ptrace(request, thread->tid, 0,
                signal); /* ESRCH: killed; its end is yet to be waited for */
@@ -60,6 +61,10 @@ struct advance advance(struct thread *thread, int request, deadline end) {
             continue;
         if (is_fault(&result.info)) {
             result.stop = STOP_FAULT;
+            return result;
+        }
+        if (signal == thread->awaited) {
+            result.stop = STOP_SIGNAL;
             return result;
         }
         if (signal != SIGSTOP)

@@ -17,13 +17,20 @@
  * Blocks every signal. But a fault while its signal is blocked makes the kernel set that signal's
  * action back to the default: signals of faults stay as the thread has them.
  */
-static int block_signals(struct thread *thread) {
-    if (ptrace(PTRACE_GETSIGMASK, thread->tid, sizeof thread->mask, &thread->mask) < 0)
-        return errno;
+int block_signals(struct thread *thread) {
     thread->blocked = ~FAULTS | thread->mask;
+    if (thread->awaited)
+        thread->blocked &= ~BIT(thread->awaited);
     return ptrace(PTRACE_SETSIGMASK, thread->tid, sizeof thread->blocked, &thread->blocked) < 0
                ? errno
                : 0;
+}
+
+static int save_mask(struct thread *thread) {
+    if (ptrace(PTRACE_GETSIGMASK, thread->tid, sizeof thread->mask, &thread->mask) < 0)
+        return errno;
+    thread->blocked = thread->mask;
+    return 0;
 }
 
 static int save_xstate(struct thread *thread) {
@@ -58,8 +65,7 @@ static void save_sequence(struct thread *thread) {
  * without that, a target with a filter is left alone.
  */
 static int suspend_seccomp(struct thread *thread) {
-    uint64_t mode = 0;
-    if (!status_field(thread->tid, "Seccomp", 10, &mode) || mode == 0)
+    if (!has_seccomp_filter(thread))
         return 0;
     long options = SEIZE_OPTIONS | PTRACE_O_SUSPEND_SECCOMP;
     return ptrace(PTRACE_SETOPTIONS, thread->tid, 0, options) < 0 ? errno : 0;
@@ -86,7 +92,7 @@ int engage(struct thread *thread) {
     if (!error)
         error = suspend_dispatch(thread);
     if (!error)
-        error = block_signals(thread);
+        error = save_mask(thread);
     if (!error)
         save_sequence(thread);
     thread->engaged = !error;

@@ -44,6 +44,7 @@ static int run_to_syscall(struct thread *thread, deadline end, struct user_regs_
         struct advance step = advance(thread, PTRACE_SYSCALL, end);
         switch (step.stop) {
         case STOP_EVENT: /* a group stop is honoured at the release */
+        case STOP_SIGNAL:
             continue;
         case STOP_SYSCALL:
             return ptrace(PTRACE_GETREGS, thread->tid, 0, registers) < 0 ? errno : 0;
@@ -56,15 +57,13 @@ static int run_to_syscall(struct thread *thread, deadline end, struct user_regs_
     }
 }
 
-static bool is_restart(long result) {
-    return result <= -512 && result >= -516; /* ERESTARTSYS to ERESTART_RESTARTBLOCK */
-}
-
 static int call_once(struct thread *thread, const struct user_regs_struct *call, long *result,
                      struct fault *fault) {
     struct user_regs_struct registers;
     deadline end = in_milliseconds(CALL_MS);
     int error = set_registers(thread, call);
+    if (!error)
+        error = block_signals(thread);
     if (!error)
         error = run_to_syscall(thread, end, &registers, fault);
     if (!error && registers.orig_rax != call->rax)
@@ -94,8 +93,12 @@ int inject_syscall(struct thread *thread, uint64_t gadget, uint64_t number, cons
     int error = engage(thread);
     if (error)
         return error;
+    static struct spread spread;
     struct user_regs_struct call = injected_registers(thread);
     call.rip = gadget;
+    uint64_t frame = net_spread(thread, &spread);
+    if (frame)
+        call.rsp = frame;
     call.rax = number;
     call.rdi = args[0];
     call.rsi = args[1];
@@ -111,6 +114,7 @@ int inject_syscall(struct thread *thread, uint64_t gadget, uint64_t number, cons
         error = note_mapping(thread, gadget, number, args, value);
     *result = value;
     int back = put_back(thread);
+    net_gather(&spread);
     return error ? error : back;
 }
 
@@ -121,30 +125,83 @@ static int cancel_call(struct thread *thread, struct user_regs_struct *registers
     return error ? error : park(thread);
 }
 
+/*
+ * The signal by which a query may say that it is done: one that the kernel drops unless a tracer
+ * looks at it, so that it does no harm if we are dead by then. 0: there is none.
+ */
+static int done_signal(struct thread *thread) {
+    static const int candidates[] = {SIGURG, SIGWINCH};
+    uint64_t unfit = thread->mask | caught_signals(thread);
+    for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++)
+        if (!(unfit & 1ull << (candidates[i] - 1)))
+            return candidates[i];
+    return 0;
+}
+
+/* Two stops, this one and the one for parking, however many calls the query makes. */
+static int run_to_signal(struct thread *thread, deadline end, struct fault *fault) {
+    for (;;) {
+        struct user_regs_struct registers;
+        struct advance step = advance(thread, PTRACE_CONT, end);
+        switch (step.stop) {
+        case STOP_EVENT: /* a group stop is honoured at the release */
+            continue;
+        case STOP_SIGNAL: /* another of the same would have been dropped by the kernel */
+            if (ptrace(PTRACE_GETREGS, thread->tid, 0, &registers) < 0)
+                return errno;
+            if (registers.orig_rax == SYS_tgkill)
+                return 0;
+            continue;
+        case STOP_SYSCALL:
+            continue;
+        case STOP_FAULT:
+            note_fault(thread, &step.info, fault);
+            return EFAULT;
+        case STOP_FAILED:
+            return step.error;
+        }
+    }
+}
+
+/* A stop at the entry and at the exit of each call of the query, up to the one that says so. */
+static int run_to_done_call(struct thread *thread, deadline end, struct fault *fault) {
+    struct user_regs_struct registers;
+    for (bool entry = true;; entry = !entry) {
+        int error = run_to_syscall(thread, end, &registers, fault);
+        if (error)
+            return error;
+        if (entry && registers.orig_rax == QUERY_DONE_SYSCALL)
+            return cancel_call(thread, &registers);
+    }
+}
+
 static int run_query(struct thread *thread, uint64_t rip, uint64_t rsp, uint64_t rdi,
                      struct fault *fault) {
     struct user_regs_struct registers = injected_registers(thread);
     registers.rip = rip;
     registers.rsp = rsp;
     registers.rdi = rdi;
+    registers.rsi = thread->awaited;
     registers.rax = 0;
-    deadline end = in_milliseconds(QUERY_MS);
     int error = set_registers(thread, &registers);
-    for (bool entry = true; !error; entry = !entry) {
-        error = run_to_syscall(thread, end, &registers, fault);
-        if (!error && entry && registers.orig_rax == QUERY_DONE_SYSCALL)
-            return cancel_call(thread, &registers);
-    }
-    park(thread);
-    return error;
+    if (!error)
+        error = block_signals(thread);
+    if (error)
+        return error;
+    deadline end = in_milliseconds(QUERY_MS);
+    return thread->awaited ? run_to_signal(thread, end, fault)
+                           : run_to_done_call(thread, end, fault);
 }
 
-int inject_run(struct thread *thread, uint64_t rip, uint64_t rsp, uint64_t rdi,
+int inject_run(struct thread *thread, uint64_t rip, uint64_t rsp, uint64_t rdi, bool signals,
                struct fault *fault) {
     int error = engage(thread);
     if (error)
         return error;
+    thread->awaited = signals ? done_signal(thread) : 0;
     error = run_query(thread, rip, rsp, rdi, fault);
+    thread->awaited = 0;
+    int parked = park(thread);
     int back = put_back(thread);
-    return error ? error : back;
+    return error ? error : parked ? parked : back;
 }

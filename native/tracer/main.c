@@ -106,7 +106,7 @@ static bool serve_thread(struct header *header, struct thread *thread, const uin
         error = scratch_note(thread->tid, words[0], words[1], words[2]);
         return reply_bytes(header, error, NULL, 0);
     case VERB_RUN:
-        error = inject_run(thread, words[0], words[1], words[2], &fault);
+        error = inject_run(thread, words[0], words[1], words[2], words[3], &fault);
         return reply_injected(header, error, &fault, NULL, 0);
     case VERB_SET_RESULT:
         thread->released.rax = words[0];
@@ -119,11 +119,18 @@ static bool serve_thread(struct header *header, struct thread *thread, const uin
     }
 }
 
+static bool do_set_net(struct header *header, const uint64_t *words) {
+    target.net = (struct net){words[0], words[1], words[2], header->tid, (long)words[3]};
+    return reply_bytes(header, 0, NULL, 0);
+}
+
 static bool serve(struct header *header, const uint64_t *words) {
     if (header->verb == VERB_SEIZE)
         return do_seize(header);
     if (header->verb == VERB_RELEASE)
         return do_release(header, words[0]);
+    if (header->verb == VERB_SET_NET)
+        return do_set_net(header, words);
     collect_stops();
     struct thread *thread = thread_find(header->tid);
     if (!thread || thread->condition != STOPPED)

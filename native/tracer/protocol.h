@@ -22,10 +22,11 @@ enum {
     VERB_STEP_OUT = 4,       /* uint64_t start, end, limit. Reply: uint64_t whether it is out */
     VERB_SYSCALL = 5,        /* uint64_t gadget, number, args[6]. Reply: int64_t result */
     VERB_SCRATCH = 6,        /* uint64_t gadget, address, size */
-    VERB_RUN = 7,            /* uint64_t rip, rsp, rdi */
+    VERB_RUN = 7,            /* uint64_t rip, rsp, rdi, signals: the code may end by a signal */
     VERB_SET_RESULT = 8,     /* uint64_t rax */
     VERB_RELEASE = 9,        /* uint64_t RELEASE_* */
     VERB_SET_TIMEOUT = 10,   /* uint64_t r10: the timeout of epoll_wait */
+    VERB_SET_NET = 11,       /* uint64_t restorer, low, high, call: see net.c */
 };
 
 enum { RELEASE_RUN = 0, RELEASE_STOP = 1, RELEASE_KILL = 2 };

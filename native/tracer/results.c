@@ -104,6 +104,10 @@ static bool is_interrupted_by_us(const struct thread *thread,
 /* The kernel's ERESTARTNOHAND; linux/errno.h has it, which is not for user space. */
 #define RESTART_IF_NO_HANDLER 514
 
+bool is_restart(long result) {
+    return result <= -512 && result >= -516;
+}
+
 void note_registers(struct thread *thread, const struct user_regs_struct *registers) {
     thread->found = *registers;
     thread->released = *registers;

@@ -45,13 +45,34 @@ static int seize_living(pid_t tid, bool *seized) {
     return EPERM;
 }
 
+/*
+ * Done as soon as the thread has stopped: from here on, a call that our stop ended with EINTR is
+ * made again even if we die.
+ */
+static void note_stop(struct thread *thread) {
+    struct user_regs_struct registers;
+    if (thread->noted || ptrace(PTRACE_GETREGS, thread->tid, 0, &registers) < 0)
+        return; /* killed meanwhile */
+    thread->group_stopped = WSTOPSIG(thread->status) != SIGTRAP;
+    note_registers(thread, &registers);
+    thread->noted = true;
+    if (thread->changed)
+        put_back(thread);
+}
+
 static int attach(pid_t tid, bool *fresh) {
     bool seized;
     int error = seize_living(tid, &seized);
     if (error || !seized)
         return error;
     *fresh = true;
-    return thread_ensure(tid) ? 0 : ENOMEM;
+    struct thread *thread = thread_ensure(tid);
+    if (!thread)
+        return ENOMEM;
+    await_shortly(thread);
+    if (is_event_stop(thread))
+        note_stop(thread);
+    return 0;
 }
 
 /*
@@ -106,6 +127,8 @@ static void settle(struct thread *thread) {
     if (event == PTRACE_EVENT_EXEC)
         note_exec(thread);
     thread->condition = RUNNING;
+    thread->noted = false;
+    thread->facts_read = false;
     ptrace(PTRACE_INTERRUPT, thread->tid, 0, 0); /* any stop cancels an interrupt that is pending */
     ptrace(PTRACE_CONT, thread->tid, 0, signal); /* ESRCH: killed, it has yet to end */
 }
@@ -116,7 +139,9 @@ static int settle_all(deadline end) {
         bool settled = true;
         for (size_t i = 0; i < target.count; i++) {
             struct thread *thread = target.threads[i];
-            if (thread->condition == STOPPED && !is_event_stop(thread))
+            if (is_event_stop(thread))
+                note_stop(thread);
+            else if (thread->condition == STOPPED)
                 settle(thread);
             settled &= thread->condition != RUNNING;
         }
@@ -132,7 +157,7 @@ static bool is_foreign(const struct thread *thread) {
     return thread_state(thread->tid) == 0;
 }
 
-static int note_all_registers(void) {
+static int count_held(void) {
     size_t held = 0;
     for (size_t i = 0; i < target.count; i++) {
         struct thread *thread = target.threads[i];
@@ -140,14 +165,7 @@ static int note_all_registers(void) {
             ptrace(PTRACE_DETACH, thread->tid, 0, 0);
             thread->condition = GONE;
         }
-        struct user_regs_struct registers;
-        if (thread->condition != STOPPED || ptrace(PTRACE_GETREGS, thread->tid, 0, &registers) < 0)
-            continue; /* killed meanwhile */
-        thread->group_stopped = WSTOPSIG(thread->status) != SIGTRAP;
-        note_registers(thread, &registers);
-        if (thread->changed)
-            put_back(thread); /* a call that ended with EINTR is made again even if we die */
-        held++;
+        held += thread->condition == STOPPED && thread->noted;
     }
     return held > 0 ? 0 : ESRCH;
 }
@@ -164,7 +182,7 @@ static int hold_all(deadline end) {
         if (fresh && in_milliseconds(0) >= end)
             return ETIMEDOUT;
     }
-    return note_all_registers();
+    return count_held();
 }
 
 int seize(pid_t pid) {

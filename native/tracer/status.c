@@ -35,6 +35,24 @@ bool status_field(pid_t tid, const char *name, int base, uint64_t *value) {
     return parse_field(text, name, base, value);
 }
 
+static void read_facts(struct thread *thread) {
+    if (thread->facts_read)
+        return;
+    status_field(thread->tid, "Seccomp", 10, &thread->seccomp);
+    status_field(thread->tid, "SigCgt", 16, &thread->caught);
+    thread->facts_read = true;
+}
+
+bool has_seccomp_filter(struct thread *thread) {
+    read_facts(thread);
+    return thread->seccomp != 0;
+}
+
+uint64_t caught_signals(struct thread *thread) {
+    read_facts(thread);
+    return thread->caught;
+}
+
 bool thread_is_ours(pid_t tid) {
     uint64_t tracer;
     return status_field(tid, "TracerPid", 10, &tracer) && tracer == (uint64_t)getpid();

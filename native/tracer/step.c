@@ -26,6 +26,7 @@ static bool step(struct thread *thread, deadline end, int *error) {
         case STOP_FAULT:
             return result.info.si_signo == SIGTRAP;
         case STOP_SYSCALL:
+        case STOP_SIGNAL:
             return false;
         case STOP_FAILED:
             *error = result.error;

@@ -94,6 +94,13 @@ int await_stop(struct thread *thread, deadline end) {
     }
 }
 
+void await_shortly(struct thread *thread) {
+    const struct timespec moment = {.tv_nsec = 200000};
+    collect_stop(thread);
+    if (thread->condition == RUNNING && sigtimedwait(&child_signal, NULL, &moment) > 0)
+        collect_stop(thread);
+}
+
 bool is_event_stop(const struct thread *thread) {
     return thread->condition == STOPPED && thread->status >> 16 == PTRACE_EVENT_STOP;
 }

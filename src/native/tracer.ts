@@ -55,12 +55,23 @@ export interface Tracer {
   /** Tells the tracer of a scratch mapping, to be unmapped on release (through `gadget`, in thread `tid`). */
   setScratch(tid: number, gadget: bigint, address: bigint, size: number): void;
   /**
-   * Runs a thread at rip with rdi and rsp until it makes the system call QUERY_DONE_SYSCALL, which is
-   * not made; it is held there. General registers, extended state and signal mask come back on release.
+   * Runs a thread at rip with rdi and rsp until it is done, and puts general registers, extended state
+   * and signal mask back. It says so by the system call QUERY_DONE_SYSCALL, which is not made; or, with
+   * `signals` and where rsi holds the number of a signal, by sending itself that one, which costs two
+   * stops in all rather than two for each call that it makes.
    * @throws {@link TracerError}: EFAULT if the code faults, with the signal and rip in the message;
    * ETIMEDOUT after 30 s.
    */
-  run(tid: number, rip: bigint, rsp: bigint, rdi: bigint): void;
+  run(tid: number, rip: bigint, rsp: bigint, rdi: bigint, signals?: boolean): void;
+  /**
+   * Where a net may be spread under calls at gadgets, which then have to be `syscall; ret`: should the
+   * tracer die meanwhile, the thread comes to itself through it.
+   * @param tid the thread in which calls will be made
+   * @param restorer address of code that calls rt_sigreturn(2)
+   * @param stack the mapping `[stack]`
+   * @param call number of the call that the thread is in, where it shows as restart_syscall(2)
+   */
+  setNet(tid: number, restorer: bigint, stack: { start: bigint; end: bigint }, call?: number): void;
   /** With what in rax a thread is released, where that differs from how it was found. */
   setResult(tid: number, rax: bigint): void;
   /**
@@ -100,6 +111,7 @@ const Verb = {
   setResult: 8,
   release: 9,
   setTimeout: 10,
+  setNet: 11,
 } as const;
 
 const HEADER_SIZE = 16;
@@ -111,9 +123,12 @@ const EFAULT = 14;
 /** Enough for most replies: the state of a thread takes 2 to 12 KiB. */
 const FIRST_READ = 4096;
 
-/** Starts the tracer. It ends with {@link Tracer.close}, or with this process. */
-export function startTracer(): Tracer {
-  return new TracerClient(addon.spawnTracer(tracerPath));
+/**
+ * Starts the tracer. It ends with {@link Tracer.close}, or with this process.
+ * @param program for tests: another program that speaks its protocol
+ */
+export function startTracer(program = tracerPath): Tracer {
+  return new TracerClient(addon.spawnTracer(program));
 }
 
 class TracerClient implements Tracer {
@@ -153,8 +168,12 @@ class TracerClient implements Tracer {
     this.#request('setScratch', tid, [gadget, address, BigInt(size)]);
   }
 
-  run(tid: number, rip: bigint, rsp: bigint, rdi: bigint): void {
-    this.#request('run', tid, [rip, rsp, rdi]);
+  run(tid: number, rip: bigint, rsp: bigint, rdi: bigint, signals = false): void {
+    this.#request('run', tid, [rip, rsp, rdi, signals ? 1n : 0n]);
+  }
+
+  setNet(tid: number, restorer: bigint, stack: { start: bigint; end: bigint }, call = -1): void {
+    this.#request('setNet', tid, [restorer, stack.start, stack.end, BigInt(call)]);
   }
 
   setResult(tid: number, rax: bigint): void {

@@ -27,9 +27,11 @@ import { parseTimers, processQuery, threadQuery } from './query.js';
 import { readProcText } from './read.js';
 import { captureRegions } from './region-capture.js';
 import type { RegionOptions } from './regions.js';
+import { isRestarted, withOriginalCall } from './restarted.js';
+import { callState } from './resume.js';
 import { type Deadline, epollDeadlines, type SleepHint } from './sleep.js';
 import { numbers, parseStatus } from './status.js';
-import { findSyscall } from './syscall-gadget.js';
+import { findGadgets } from './syscall-gadget.js';
 import { describeThread } from './thread.js';
 
 /** What the user lets go of, or wants otherwise. */
@@ -65,6 +67,7 @@ export interface Capture {
 }
 
 const USER_CS = 0x33n;
+const SYS_MUNMAP = 11;
 /** A vDSO function runs in well under a microsecond; its retry loops need a few rounds. */
 const VDSO_STEPS = 4096;
 
@@ -92,6 +95,7 @@ export function captureProcess(
     const pagemap = open(`/proc/${pid}/pagemap`, constants.O_RDONLY);
     const mappings = parseMaps(readProcText(pid, 'smaps'));
     const states = holdStates(tracer, tids, mappings);
+    const calls = nameCalls(states, mem, hints);
     const trampolines = findTrampolines(mem, mappings);
     const stray = findScratch(mem, mappings, blob.bytes);
     const theirs = withoutLeftovers(mappings, [...trampolines, ...stray]);
@@ -107,9 +111,9 @@ export function captureProcess(
       choices: options.descriptors,
       keep: (fd) => fds.add(fd),
     });
-    problems.push(...descriptors.problems, ...credentialProblems(pid, tids));
+    problems.push(...descriptors.problems, ...credentialProblems(pid, tids), ...calls.problems);
     if (problems.length > 0) throw new UnsupportedError(problems);
-    const process = interrogate(pid, tracer, blob, mem, mappings, states, trampolines, hints, stray);
+    const process = interrogate(pid, tracer, blob, mem, mappings, states, trampolines, calls, stray);
     const snapshot: Snapshot = {
       version: 1,
       taken: {
@@ -205,16 +209,18 @@ function interrogate(
   mappings: readonly Mapping[],
   states: readonly ThreadState[],
   trampolines: readonly Trampoline[],
-  hints: ReadonlyMap<number, SleepHint>,
+  calls: NamedCalls,
   stray: readonly Leftover[],
 ): Interrogated {
-  const gadget = findSyscall(mem, withoutLeftovers(mappings, stray));
+  const { syscall: gadget, restorer } = findGadgets(mem, withoutLeftovers(mappings, stray));
+  const stack = mappings.find(({ path, prot }) => path === '[stack]' && (prot & 3) === 3);
   const timers = parseTimers(readTimers(pid));
   const leader = states[0]!;
   const capacity = 32768 + 160 * timers.length + leader.xstate.length;
-  // The tracer unmaps them with our own on release.
-  for (const { start, end } of stray) tracer.setScratch(leader.tid, gadget, start, Number(end - start));
-  const infection: Infection = infect(tracer, leader.tid, mem, gadget, blob, capacity);
+  const caller = callerAmong(states);
+  if (restorer && stack) tracer.setNet(caller, restorer, stack, calls.numbers.get(caller));
+  for (const { start, end } of stray) tracer.syscall(caller, gadget, SYS_MUNMAP, [start, end - start]);
+  const infection: Infection = infect(tracer, caller, mem, gadget, blob, capacity, mappings);
   const { brk, secureBits, ...answers } = infection.ask(leader, (arena) => processQuery(arena, timers));
   const { status, memory, ...identity } = readIdentity(pid);
   const sharedPending = tracer.sharedPending(leader.tid);
@@ -223,13 +229,17 @@ function interrogate(
     actions: answers.signalActions,
     sharedPending,
     trampolines,
-    hints,
+    hints: calls.hints,
     allProcessors: schedGetaffinity(1),
     readMemory: (address: bigint, size: number) => readMemory(mem, address, size),
     ownTid: (tid: number) => ownTid(pid, tid),
   };
   const threads: Thread[] = states.map((state) =>
-    describeThread(state, infection.ask(state, threadQuery), context),
+    describeThread(
+      { ...state, registers: calls.registers.get(state.tid) ?? state.registers },
+      infection.ask(state, threadQuery),
+      context,
+    ),
   );
   return {
     ...identity,
@@ -239,6 +249,50 @@ function interrogate(
     threads,
     pendingSignals: sharedPending,
   };
+}
+
+/** What the kernel shows as restart_syscall(2), by the program's own call. Maps are by thread. */
+interface NamedCalls {
+  readonly registers: ReadonlyMap<number, Uint8Array>;
+  readonly numbers: ReadonlyMap<number, number>;
+  readonly hints: ReadonlyMap<number, SleepHint>;
+  readonly problems: readonly string[];
+}
+
+function nameCalls(
+  states: readonly ThreadState[],
+  mem: number,
+  seen: ReadonlyMap<number, SleepHint>,
+): NamedCalls {
+  const named = { registers: new Map(), numbers: new Map(), hints: new Map(seen), problems: [] as string[] };
+  for (const { tid, registers } of states) {
+    if (!isRestarted(registers)) continue;
+    const hint = seen.get(tid);
+    const original = withOriginalCall(registers, {
+      wchan: hint?.wchan ?? '',
+      readMemory: (address, size) => readMemory(mem, address, size),
+    });
+    if (!original) {
+      named.problems.push(
+        `thread ${tid} sleeps in a call that was interrupted before, and the kernel does not tell which: try again when it is over`,
+      );
+      continue;
+    }
+    const number = Number(decodeRegisters(original).orig_rax);
+    named.registers.set(tid, original);
+    named.numbers.set(tid, number);
+    if (hint) named.hints.set(tid, { ...hint, number });
+  }
+  return named;
+}
+
+/**
+ * The thread in which the few calls are made that run without the interpreter. Best is one that does
+ * not sleep: should the tracer die during such a call, a sleep would begin anew.
+ */
+function callerAmong(states: readonly ThreadState[]): number {
+  const awake = states.find(({ registers }) => callState(decodeRegisters(registers)) !== 'restart-block');
+  return (awake ?? states[0]!).tid;
 }
 
 /** `/proc/PID/timers` is there with CONFIG_CHECKPOINT_RESTORE. */

@@ -11,7 +11,9 @@ import { Arena } from '../thaw/arena.js';
 import { assembleOps } from '../thaw/assembler.js';
 import { buildFrame, signalFrameXstate } from '../thaw/frame.js';
 import type { Op } from '../thaw/program.js';
+import type { Mapping } from './maps.js';
 import type { Answers, Query } from './query.js';
+import { SYS_RESTART_SYSCALL } from './restarted.js';
 import { callState } from './resume.js';
 
 const SYS_MMAP = 9n;
@@ -21,7 +23,11 @@ const PROT_EXEC = 4n;
 const MAP_PRIVATE = 2n;
 const MAP_FIXED = 0x10n;
 const MAP_ANONYMOUS = 0x20n;
-const SYS_RESTART_SYSCALL = 219n;
+/**
+ * Where the scratch is mapped if that place is free, as it nearly always is: by this address a later
+ * freeze knows it even if we died before anything was written there.
+ */
+export const SCRATCH_ADDRESS = 0x7032_6500_0000n;
 /** First bytes of the scratch's data, by which a later freeze knows a mapping that was left behind. */
 export const SCRATCH_MAGIC = 'proc2elf\0scrat\0\x01';
 const QUERY_OFFSET = 16;
@@ -54,12 +60,13 @@ export function infect(
   gadget: bigint,
   blob: { bytes: Uint8Array; queryEntry: number },
   capacity: number,
+  mappings: readonly Mapping[],
 ): Infection {
   const textSize = BigInt(Math.ceil(blob.bytes.length / 4096) * 4096);
   const dataSize = BigInt(Math.ceil((capacity + STACK) / 4096) * 4096);
   const size = textSize + dataSize;
   const start = tracer.syscall(tid, gadget, Number(SYS_MMAP), [
-    0n,
+    isFree(mappings, SCRATCH_ADDRESS, size) ? SCRATCH_ADDRESS : 0n,
     size,
     PROT_READ | PROT_EXEC,
     MAP_PRIVATE | MAP_ANONYMOUS,
@@ -102,7 +109,7 @@ export function infect(
       const bytes = Buffer.from(arena.toBytes());
       header.copy(bytes, QUERY_OFFSET);
       writeMemory(mem, data, bytes);
-      tracer.run(state.tid, start + BigInt(blob.queryEntry), stackTop, query);
+      tracer.run(state.tid, start + BigInt(blob.queryEntry), stackTop, query, true);
       const found = readMemory(mem, data, arena.size);
       const answers: Answers = (address, length) => {
         const at = Number(address - data);
@@ -111,6 +118,10 @@ export function infect(
       return decode(answers);
     },
   };
+}
+
+function isFree(mappings: readonly Mapping[], address: bigint, size: bigint): boolean {
+  return mappings.every(({ start, end }) => end <= address || start >= address + size);
 }
 
 /** `struct query`, with the way back for a target whose tracer is gone. */

@@ -2,7 +2,7 @@
 import { decodeRegisters } from '../snapshot/registers.js';
 import { leaveStub, STUB_SIZE, stubRemaining } from '../thaw/sleep.js';
 import { readTrampoline } from '../thaw/trampoline.js';
-import { readMemory, SCRATCH_MAGIC, SCRATCH_SIZE_OFFSET } from './infect.js';
+import { readMemory, SCRATCH_ADDRESS, SCRATCH_MAGIC, SCRATCH_SIZE_OFFSET } from './infect.js';
 import type { Mapping } from './maps.js';
 
 /** A range of addresses that is ours. */
@@ -38,17 +38,19 @@ export function findTrampolines(mem: number, mappings: readonly Mapping[]): Tram
 }
 
 /**
- * Scratch mappings that an earlier freeze left behind when even its tracer died: the blob's text, and
- * behind it data that begin with the magic and tell their size.
+ * Scratch mappings that an earlier freeze left behind when even its tracer died: at their usual address,
+ * or known by the blob's text; and behind it data that begin with the magic and tell their size.
  */
 export function findScratch(mem: number, mappings: readonly Mapping[], blob: Uint8Array): Leftover[] {
   const head = Buffer.from(blob.subarray(0, BLOB_HEAD));
   return mappings.flatMap((text, i) => {
-    if (!candidate(text) || text.prot !== 5 || text.resident === 0) return [];
-    if (!readMemory(mem, text.start, BLOB_HEAD).equals(head)) return [];
+    if (!candidate(text) || text.prot !== 5) return [];
+    const known = text.start === SCRATCH_ADDRESS;
+    if (!known && (text.resident === 0 || !readMemory(mem, text.start, BLOB_HEAD).equals(head))) return [];
     const data = mappings[i + 1];
-    const end = data && data.start === text.end ? scratchEnd(mem, data) : null;
-    return [{ start: text.start, end: end ?? text.end }];
+    if (data?.start !== text.end) return [text];
+    const end = scratchEnd(mem, data) ?? (known && candidate(data) ? data.end : text.end);
+    return [{ start: text.start, end }];
   });
 }
 

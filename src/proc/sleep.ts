@@ -10,6 +10,7 @@ import type { ThreadState } from '../native/tracer.js';
 import { decodeRegisters } from '../snapshot/registers.js';
 import type { Thread } from '../snapshot/schema.js';
 import { remainderPointer, timeoutArgument } from '../thaw/sleep.js';
+import { SYS_RESTART_SYSCALL } from './restarted.js';
 import { callState } from './resume.js';
 import { parseStat } from './status.js';
 
@@ -23,6 +24,8 @@ export interface SleepHint {
   readonly seen: bigint;
   /** How often the thread had gone to sleep. */
   readonly switches: number;
+  /** The kernel function it slept in, where it is needed; else ''. */
+  readonly wchan: string;
 }
 
 /** Notes for each thread how long it has been blocked; threads that run, or of which nothing is said, are left out. */
@@ -50,7 +53,8 @@ function observeSleep(pid: number, tid: number, hints: Map<number, SleepHint>): 
     const since = execStart(`${task}/sched`);
     const now = execStart(`/proc/self/task/${process.pid}/sched`);
     const elapsed = now > since ? now - since : 0n;
-    hints.set(tid, { number, elapsed, seen: clockGettime(Clock.MONOTONIC), switches });
+    const wchan = BigInt(number) === SYS_RESTART_SYSCALL ? readFileSync(`${task}/wchan`, 'utf8') : '';
+    hints.set(tid, { number, elapsed, seen: clockGettime(Clock.MONOTONIC), switches, wchan });
   } catch {
     // No such thread any more, or a kernel without CONFIG_SCHED_DEBUG: the full timeout is used.
   }

@@ -1,11 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
-import { compile, read, sleep, start } from './targets.js';
+import { startTracer } from '../../src/native/tracer.js';
+import { interrogate } from './interrogation.js';
+import { compile, compileTracer, read, sleep, start } from './targets.js';
 
 const harass = fileURLToPath(new URL('harass.js', import.meta.url));
+const interrogator = fileURLToPath(new URL('interrogate.js', import.meta.url));
 
 /** Waits until no thread is traced any more. */
 async function released(t: ExecutionContext, pid: number): Promise<void> {
@@ -29,8 +32,8 @@ function statusOf(pid: number, tid: string): string {
   }
 }
 
-async function harassed(pid: number): Promise<ChildProcess> {
-  const child = spawn(process.execPath, [harass, String(pid)], {
+async function harassed(pid: number, script = harass): Promise<ChildProcess> {
+  const child = spawn(process.execPath, [script, String(pid)], {
     detached: true, // a process group of its own, to be killed as a whole
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -56,3 +59,73 @@ test('the command line dies at a hundred instants, the target notices nothing', 
   target.process.kill('SIGTERM');
   t.deepEqual(await target.rest(), ['ok']);
 });
+
+function tracerOf(commandLine: number): number | undefined {
+  const pids = read(`/proc/${commandLine}/task/${commandLine}/children`).trim().split(' ');
+  return pids.map(Number).find((pid) => pid > 0);
+}
+
+/** Anonymous memory that may be executed, of which the target has none of its own. */
+function strayMappings(pid: number): string[] {
+  return read(`/proc/${pid}/maps`)
+    .split('\n')
+    .filter((line) => /^\S+ r-xp \S+ \S+ 0 *$/.test(line));
+}
+
+/** What a tracer that died has left behind, the next one removes. */
+function cleanUp(t: ExecutionContext, pid: number): void {
+  const tracer = startTracer();
+  interrogate(tracer, pid);
+  tracer.close();
+  t.deepEqual(strayMappings(pid), []);
+}
+
+test('the tracer itself dies at a hundred instants, the target comes to itself', async (t) => {
+  t.timeout(240_000);
+  // Without epoll_wait: between our stop and our hand on its result, nothing can help it.
+  const target = start(compile('selfcheck'), 'restartable');
+  t.is(await target.line(), 'ready');
+  let left = 0;
+  for (let i = 0; i < 100 && target.process.exitCode === null; i++) {
+    const child = await harassed(target.pid, interrogator);
+    await sleep((i * 7) % 40);
+    const until = performance.now() + Math.random(); // between the timer's milliseconds
+    while (performance.now() < until);
+    const tracer = tracerOf(child.pid!);
+    if (tracer) process.kill(tracer, 'SIGKILL');
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    await released(t, target.pid);
+    left += strayMappings(target.pid).length;
+  }
+  t.log(`${left} times a mapping was left behind`);
+  cleanUp(t, target.pid);
+  target.process.kill('SIGTERM');
+  t.deepEqual(await target.rest(), ['ok']);
+});
+
+for (const name of ['sleeper', 'sleeper-static']) {
+  test(`the tracer dies before each of its calls of ptrace, ${name} sleeps on`, async (t) => {
+    t.timeout(240_000);
+    const target = start(compile('sleeper', name.endsWith('static') ? ['-static'] : []));
+    t.is(await target.line(), 'ready');
+    const dying = compileTracer();
+    let calls = 0;
+    for (let finished = false; !finished && target.process.exitCode === null; calls++) {
+      writeFileSync(`${dying}.at`, String(calls + 1));
+      const tracer = startTracer(dying);
+      try {
+        interrogate(tracer, target.pid);
+        finished = true;
+      } catch (error) {
+        t.is((error as { code?: string }).code, 'EPIPE', String(error));
+      }
+      tracer.close();
+      await released(t, target.pid);
+    }
+    t.true(calls > 50, `${calls}`);
+    cleanUp(t, target.pid);
+    target.process.kill('SIGTERM');
+    t.deepEqual(await target.rest(), ['ok']);
+  });
+}

@@ -1,19 +1,39 @@
 /** Helpers of the tests here: small C programs as targets, and looks at them from outside. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, openSync, readFileSync, readSync, rmSync } from 'node:fs';
+import { mkdtempSync, openSync, readdirSync, readFileSync, readSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 const sources = fileURLToPath(new URL('../../../test/targets/native/', import.meta.url));
+const tracerSources = fileURLToPath(new URL('../../../native/tracer/', import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), 'proc2elf-native-'));
 process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
 
 /** Compiles test/targets/native/NAME.c; returns the program's path. */
-export function compile(name: string): string {
-  const program = join(directory, name);
-  execFileSync('gcc', ['-O1', '-Wall', '-pthread', '-o', program, join(sources, `${name}.c`)]);
+export function compile(name: string, options: readonly string[] = []): string {
+  const program = join(directory, `${name}${options.join('')}`);
+  execFileSync('gcc', ['-O1', '-Wall', '-pthread', ...options, '-o', program, join(sources, `${name}.c`)]);
+  return program;
+}
+
+/** Compiles a tracer that dies before a certain one of its calls of ptrace(2): see dying.c there. */
+export function compileTracer(): string {
+  const folder = mkdtempSync(join(directory, 'tracer-'));
+  const options = ['-O1', '-std=gnu17', '-D_GNU_SOURCE'];
+  const units = readdirSync(tracerSources).filter((name) => name.endsWith('.c'));
+  const objects = [...units, 'dying.c'].map((name) => {
+    const object = join(folder, name.replace('.c', '.o'));
+    const own = name === 'dying.c';
+    const unit = own
+      ? [join(sources, name)]
+      : ['-include', join(sources, 'dying.h'), join(tracerSources, name)];
+    execFileSync('gcc', [...options, '-c', '-o', object, ...unit]);
+    return object;
+  });
+  const program = join(folder, 'dying');
+  execFileSync('gcc', ['-o', program, ...objects]);
   return program;
 }
 

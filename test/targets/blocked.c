@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -207,7 +208,7 @@ static void check(struct row *row) {
           "%s of %d s took %.2f s of the time that the process ran", row->name, TIMEOUT, active);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     struct sigaction action = {.sa_handler = on_signal};
     NEED(sigaction(SIGUSR1, &action, NULL));
     NEED(sigaction(SIGUSR2, &action, NULL));
@@ -237,7 +238,9 @@ int main(void) {
             sched_yield();
         until_blocked(rows[i].tid);
     }
-    for (timespec wait = seconds(READY_AFTER); nanosleep(&wait, &wait) != 0;) {
+    /* How long to wait before it is frozen. */
+    int ready_after = argc > 1 ? atoi(argv[1]) : READY_AFTER;
+    for (timespec wait = seconds(ready_after); nanosleep(&wait, &wait) != 0;) {
     }
     self_take();
     ready();

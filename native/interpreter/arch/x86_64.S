@@ -7,7 +7,7 @@ thaw_entry:
     mov %rsp, %rdi
     jmp switch_stack
 
-    /* 0x10: the query. rdi is its address, rsp a stack for it. */
+    /* 0x10: the query. rdi is its address, rsi the signal to end it by or 0, rsp a stack for it. */
     .org 0x10
     .globl query_entry
 query_entry:
