@@ -4,6 +4,7 @@
  * its absence, the blob's own last call puts the thread back where it was.
  */
 import { readSync, writeSync } from 'node:fs';
+import { getSystemErrorName } from 'node:util';
 import { TargetError } from '../errors.js';
 import type { ThreadState, Tracer } from '../native/tracer.js';
 import { decodeRegisters, encodeRegisters } from '../snapshot/registers.js';
@@ -73,8 +74,7 @@ export function infect(
     -1n,
     0n,
   ]);
-  if (start < 0n && start > -4096n)
-    throw new TargetError(`the process cannot map ${size} bytes more (errno ${-start})`);
+  if (start < 0n && start > -4096n) throw cannotMap(size, start);
   tracer.setScratch(tid, gadget, start, Number(size));
   // At once: by the blob a later freeze knows the mapping, should nobody be left to remove it.
   writeMemory(mem, start, blob.bytes);
@@ -87,8 +87,7 @@ export function infect(
     -1n,
     0n,
   ]);
-  if (mapped !== data)
-    throw new TargetError(`the process cannot map ${dataSize} bytes more (errno ${-mapped})`);
+  if (mapped !== data) throw cannotMap(dataSize, mapped);
   const stackTop = data + dataSize - 64n;
 
   return {
@@ -118,6 +117,13 @@ export function infect(
       return decode(answers);
     },
   };
+}
+
+function cannotMap(size: bigint, result: bigint): TargetError {
+  const error = result < 0n && result > -4096n ? getSystemErrorName(Number(result)) : `it lies at ${result}`;
+  return new TargetError(
+    `the process cannot map ${size} bytes more: ${error} (its RLIMIT_AS or the memory of the machine is used up)`,
+  );
 }
 
 function isFree(mappings: readonly Mapping[], address: bigint, size: bigint): boolean {

@@ -7,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
 import { testWith } from './harness/needs.js';
 import { cli, target } from './harness/paths.js';
-import { start } from './harness/running.js';
+import { childrenOf, start } from './harness/running.js';
 import { scratch } from './harness/scratch.js';
 import { freeze, type Outcome, proc2elf } from './harness/tool.js';
 
@@ -22,6 +22,14 @@ async function untilLeftAlone(pid: number): Promise<void> {
     });
     if (states.every(Boolean)) return;
     await pause(5);
+  }
+}
+
+function killByPid(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended meanwhile.
   }
 }
 
@@ -52,6 +60,29 @@ testWith([], `the tool is killed at ${INSTANTS} instants, and the target does no
   // And the image of such a process is a good one, too.
   const thawed = start(t, image, [], { cwd });
   await thawed.goAndExpectOk();
+});
+
+testWith([], 'the process that traces is killed, too, and the target lives on', async (t) => {
+  t.timeout(600_000);
+  const cwd = scratch(t);
+  const image = join(cwd, 'frozen.bin');
+  const original = start(t, target('core.pie'), ['an argument', ''], { cwd });
+  await original.ready();
+  const begun = performance.now();
+  await freeze(original.pid, image, [], { cwd });
+  const whole = performance.now() - begun;
+  for (let instant = 0; instant < 40; instant++) {
+    const tool = spawn(process.execPath, [cli, String(original.pid), '-o', image, '-q'], { stdio: 'ignore' });
+    const ended = once(tool, 'close');
+    await pause(whole * (0.3 + (0.5 * instant) / 40));
+    for (const pid of childrenOf(tool.pid ?? 0)) killByPid(pid);
+    tool.kill('SIGKILL');
+    await ended;
+    await untilLeftAlone(original.pid);
+  }
+  // What the last one left behind, the next attach removes.
+  await freeze(original.pid, image, [], { cwd });
+  await t.notThrowsAsync(original.goAndExpectOk());
 });
 
 testWith(['mount', 'umount'], 'a full disk and a missing folder cost the target nothing', async (t) => {
