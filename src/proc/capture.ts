@@ -8,6 +8,7 @@ import { decodeRegisters } from '../snapshot/registers.js';
 import type { Process, Snapshot, Thread } from '../snapshot/schema.js';
 import type { Blob } from '../thaw/plan.js';
 import { closeAll } from './content.js';
+import { outOfCriticalSection } from './critical-section.js';
 import type { DescriptorChoices } from './descriptors/choices.js';
 import { captureDescriptors } from './descriptors/index.js';
 import { parseCredentials, readIdentity } from './identity.js';
@@ -94,7 +95,9 @@ export function captureProcess(
     const mem = open(`/proc/${pid}/mem`, constants.O_RDWR);
     const pagemap = open(`/proc/${pid}/pagemap`, constants.O_RDONLY);
     const mappings = parseMaps(readProcText(pid, 'smaps'));
-    const states = holdStates(tracer, tids, mappings);
+    const states = holdStates(tracer, tids, mappings).map((state) =>
+      outOfCriticalSection(state, (address, size) => readMemory(mem, address, size)),
+    );
     const calls = nameCalls(states, mem, hints);
     const trampolines = findTrampolines(mem, mappings);
     const stray = findScratch(mem, mappings, blob.bytes);

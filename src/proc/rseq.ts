@@ -1,14 +1,15 @@
 /**
  * What the kernel keeps in a thread's rseq area (linux/rseq.h): the processor that it runs on, its
  * memory node, its concurrency id. Our own query makes the thread run and so changes them; they mean
- * nothing to another run, as the thaw registers the area again. In an image they are zero.
+ * nothing to another run, as the thaw registers the area again. In an image they are zero. So is the
+ * pointer to the critical section, which the kernel clears when it takes a thread out of it.
  */
 import type { ImageCopy } from '../image/layout.js';
 import type { Thread } from '../snapshot/schema.js';
 
-/** Offsets of `cpu_id_start` and `cpu_id`, and of `node_id` and `mm_cid`. */
+/** Offsets of `cpu_id_start`, `cpu_id` and `rseq_cs`, and of `node_id` and `mm_cid`. */
 const FIELDS: readonly (readonly [number, number])[] = [
-  [0, 8],
+  [0, 16],
   [20, 28],
 ];
 

@@ -22,6 +22,8 @@ testWith([], 'threads live on under new ids', (t) =>
   roundTrip(t, { command: target('threads'), args: ['20', 'new-ids'], ...newIds }),
 );
 
+testWith([], 'a critical section begins anew', (t) => roundTrip(t, { command: target('sequence') }));
+
 testWith([], 'locks stay held, waits stay in flight', (t) => roundTrip(t, { command: target('locks') }));
 
 testWith([], 'blocked calls go on for the time left, without an error', (t) =>
