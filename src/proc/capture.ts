@@ -131,7 +131,7 @@ export function captureProcess(
         kernelVersion: version(),
         machine: arch() === 'x64' ? 'x86_64' : arch(),
       },
-      processor: describeProcessor(process.threads),
+      processor: describeProcessor(process),
       lazy: options.lazy,
       processes: [
         {

@@ -15,6 +15,8 @@ const PR_GET_TIMERSLACK = 30;
 const PR_GET_CHILD_SUBREAPER = 37;
 const PR_GET_TID_ADDRESS = 40;
 const PR_GET_THP_DISABLE = 42;
+/** Linux 5.16; before, there is nothing that would need a permission. */
+const ARCH_GET_XCOMP_PERM = 0x1022;
 /** Linux 6.3; before, nobody can ask. */
 const MEMBARRIER_CMD_GET_REGISTRATIONS = 1 << 9;
 const SS_ONSTACK = 1;
@@ -88,6 +90,7 @@ export type ProcessAnswers = Pick<
   | 'childSubreaper'
   | 'thpDisabled'
   | 'membarriers'
+  | 'permittedFeatures'
 > & { brk: bigint; secureBits: number };
 
 /** A timer as `/proc/PID/timers` lists it. */
@@ -104,6 +107,7 @@ export function processQuery(arena: Arena, timers: readonly TimerEntry[]): Query
   const subreaper = arena.cell();
   const thpDisabled = arena.cell();
   const membarriers = arena.cell();
+  const permittedFeatures = arena.cell();
   const ops: Op[] = [];
   for (let signal = 1; signal <= SIGNALS; signal++) {
     ops.push(call('rt_sigaction', [signal, 0, actions + BigInt(32 * (signal - 1)), 8], ignore));
@@ -120,6 +124,7 @@ export function processQuery(arena: Arena, timers: readonly TimerEntry[]): Query
     prctlGet(PR_GET_CHILD_SUBREAPER, subreaper.cell, arena.cell()),
     prctlGet(PR_GET_THP_DISABLE, 0, thpDisabled),
     call('membarrier', [MEMBARRIER_CMD_GET_REGISTRATIONS, 0, 0], { result: membarriers, ...ignore }),
+    call('arch_prctl', [ARCH_GET_XCOMP_PERM, permittedFeatures.cell], ignore),
   );
   return {
     ops,
@@ -146,6 +151,7 @@ export function processQuery(arena: Arena, timers: readonly TimerEntry[]): Query
       childSubreaper: answers(subreaper.cell, 4).readInt32LE() !== 0,
       thpDisabled: cellValue(answers, thpDisabled) > 0n,
       membarriers: Math.max(0, Number(cellValue(answers, membarriers))),
+      permittedFeatures: BigInt.asUintN(64, cellValue(answers, permittedFeatures)),
     }),
   };
 }

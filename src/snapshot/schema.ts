@@ -183,6 +183,8 @@ export const processSchema = z.object({
   thpDisabled: z.boolean(),
   /** `MEMBARRIER_CMD_REGISTER_*` that the process has made. */
   membarriers: int.min(0),
+  /** XCR0 bits that threads may use, by ARCH_GET_XCOMP_PERM; 0 if nobody could tell, as in older images. */
+  permittedFeatures: address.default(0n),
   limits: z.array(z.object({ resource: int, soft: address, hard: address })),
   credentials: credentialsSchema,
   memory: z.object({

@@ -10,6 +10,9 @@ const PR_SET_MM = 35;
 const PR_SET_MM_MAP = 14;
 const PR_SET_CHILD_SUBREAPER = 36;
 const PR_SET_THP_DISABLE = 41;
+const ARCH_REQ_XCOMP_PERM = 0x1023;
+/** The one component that needs a permission: the tiles of AMX. */
+const XTILEDATA = 18;
 const SIGKILL = 9;
 const SIGSTOP = 19;
 const ITIMER_REAL = 0;
@@ -43,6 +46,15 @@ export function planEnvironment(arena: Arena, process: Process): Op[] {
     }
   }
   if (process.thpDisabled) ops.push(prctl('PR_SET_THP_DISABLE', PR_SET_THP_DISABLE, [1]));
+  // Before any alternate stack is set: with it, the kernel asks for room for the tiles there.
+  if (process.permittedFeatures & (1n << BigInt(XTILEDATA))) {
+    ops.push(
+      call('arch_prctl', [ARCH_REQ_XCOMP_PERM, XTILEDATA], {
+        label: 'cannot get the permission to use AMX',
+        text: 'arch_prctl(ARCH_REQ_XCOMP_PERM, XTILEDATA)',
+      }),
+    );
+  }
   return ops;
 }
 

@@ -15,6 +15,14 @@ test('equal snapshots give equal bytes, whatever the order of their keys', (t) =
   t.deepEqual(encodeSnapshot(reversed), encodeSnapshot(snapshot));
 });
 
+test('an image from before permissions were kept has none', (t) => {
+  const text = Buffer.from(encodeSnapshot(makeSnapshot({ permittedFeatures: 0x6_00e7n }))).toString();
+  const older = text.replace('"permittedFeatures":{"$n":"600e7"},', '');
+  t.not(older, text);
+  t.is(decodeSnapshot(Buffer.from(text)).processes[0]?.permittedFeatures, 0x6_00e7n);
+  t.is(decodeSnapshot(Buffer.from(older)).processes[0]?.permittedFeatures, 0n);
+});
+
 test('buffers, odd strings and the ends of number ranges survive', (t) => {
   const snapshot = makeSnapshot({
     comm: '\u0000\x1b[2J\ud800 ☃ "\\',

@@ -106,6 +106,7 @@ export function makeProcess(changes: Partial<Process> = {}): Process {
     oomScoreAdjust: 0,
     thpDisabled: false,
     membarriers: 0,
+    permittedFeatures: 0xe7n,
     limits: [{ resource: 3, soft: 8_388_608n, hard: 0xffff_ffff_ffff_ffffn }],
     credentials: {
       uids: [1000, 1000, 1000, 1000],
