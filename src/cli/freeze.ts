@@ -5,6 +5,7 @@ import { parseChoices } from '../proc/descriptors/choices.js';
 import { parsePid } from './arguments.js';
 import { escapeControls, jsonText } from './inspect/escape.js';
 import { interruptible } from './interruptible.js';
+import { unsuspended } from './unsuspended.js';
 
 /** The command line of a freeze. */
 export interface FreezeArguments {
@@ -39,8 +40,11 @@ export async function runFreeze(args: FreezeArguments): Promise<void> {
   let report: FreezeReport;
   try {
     // A stream leaves nothing to put away, and its reader may let us wait: there a signal simply ends us.
-    if (args.output === '-') report = await freeze(pid, options);
-    else report = await interruptible((signal) => freeze(pid, { ...options, signal }));
+    report = await unsuspended(() =>
+      args.output === '-'
+        ? freeze(pid, options)
+        : interruptible((signal) => freeze(pid, { ...options, signal })),
+    );
   } finally {
     bar?.stop();
   }

@@ -88,3 +88,23 @@ function catches(pid: number, signal: number): boolean {
   const set = /^SigCgt:\t([0-9a-f]+)$/m.exec(status(pid))?.[1];
   return (BigInt(`0x${set}`) & (1n << BigInt(signal - 1))) !== 0n;
 }
+
+testWith([], 'Ctrl-Z suspends the tool only when it holds nothing any more', async (t) => {
+  const cwd = scratch(t);
+  const guarded = start(t, target('guard'), [], { cwd });
+  await guarded.ready();
+  const tool = await heldFreeze(t, guarded.pid, cwd, ['-q']);
+  tool.signal('SIGTSTP');
+  tool.send('go on\n');
+  // It ends, or, where a shell could wake it, it stops first; by then the target is let go.
+  for (let ended = false; !ended; ) {
+    const state = /^State:\t(\w)/m.exec(status(tool.pid))?.[1];
+    if (state === 'T') {
+      t.true(threads(guarded.pid).every((text) => /^TracerPid:\t0$/m.test(text)));
+      tool.signal('SIGCONT');
+    }
+    ended = await Promise.race([tool.ending().then(() => true), pause(5, false)]);
+  }
+  t.deepEqual(await tool.ending(), { code: 0, signal: null }, tool.stderr);
+  await guarded.goAndExpectOk();
+});

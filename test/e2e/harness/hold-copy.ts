@@ -1,6 +1,6 @@
 /**
  * Loaded before the tool (`node --import`): no file system makes files without a name, and before memory
- * is copied the tool says `copying` and waits for a line.
+ * is copied for the first time the tool says `copying` and waits for a line.
  */
 import { once } from 'node:events';
 import promises from 'node:fs/promises';
@@ -19,6 +19,7 @@ syncBuiltinESMExports();
 
 const { copy } = addon;
 addon.copy = async (...args) => {
+  addon.copy = copy;
   process.stdout.write('copying\n');
   await once(process.stdin, 'data');
   process.stdin.destroy();
