@@ -9,6 +9,7 @@ import { addon } from './native/addon.js';
 import { startTracer, type Tracer, TracerError } from './native/tracer.js';
 import { type Capture, captureProcess } from './proc/capture.js';
 import { type DescriptorChoices, NO_CHOICES } from './proc/descriptors/choices.js';
+import { whenSettled } from './proc/hold.js';
 import { commOf } from './proc/identity.js';
 import { parseMaps } from './proc/maps.js';
 import { assertFreezable, permissionAdvice, surveyProcess } from './proc/preflight.js';
@@ -86,17 +87,20 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
     relieveHeap(); // the survey of many mappings leaves much behind
     const tracer = startTracer();
     try {
-      // Right before the stop: what a thread does in between makes its hint useless.
-      const seen = observeSleeps(pid, threadIds(pid));
-      const held = performance.now();
-      const tids = tracer.seize(pid);
-      const hints = confirmSleeps(pid, seen);
-      const capture = captureProcess(pid, tids, tracer, blob(), hints, {
-        ...concessions,
-        embedShared: options.embedShared ?? false,
-        descriptors: options.descriptors ?? NO_CHOICES,
-        lazy: options.lazy ?? false,
-        tool: `proc2elf ${VERSION}`,
+      const { held, tids, capture } = await whenSettled(tracer, pid, () => {
+        // Right before the stop: what a thread does in between makes its hint useless.
+        const seen = observeSleeps(pid, threadIds(pid));
+        const held = performance.now();
+        const tids = tracer.seize(pid);
+        const hints = confirmSleeps(pid, seen);
+        const capture = captureProcess(pid, tids, tracer, blob(), hints, {
+          ...concessions,
+          embedShared: options.embedShared ?? false,
+          descriptors: options.descriptors ?? NO_CHOICES,
+          lazy: options.lazy ?? false,
+          tool: `proc2elf ${VERSION}`,
+        });
+        return { held, tids, capture };
       });
       try {
         keepDeadlines(tracer, capture); // in case that we do not live to say it again

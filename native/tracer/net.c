@@ -48,6 +48,28 @@ static uint64_t net_size(const struct thread *thread) {
 static const uint64_t mark[2] = {0x666c6532636f7270,
                                  0x74656e20666f2061}; /* "proc2elf", "a of net" read backwards */
 
+static bool move(bool write, uint64_t address, void *bytes, size_t size) {
+    struct iovec here = {bytes, size};
+    struct iovec there = {(void *)address, size};
+    ssize_t moved = write ? process_vm_writev(target.pid, &here, 1, &there, 1, 0)
+                          : process_vm_readv(target.pid, &here, 1, &there, 1, 0);
+    return moved == (ssize_t)size;
+}
+
+/* struct rseq_cs of linux/rseq.h. */
+struct critical_section {
+    uint32_t version, flags;
+    uint64_t start, length, abort;
+};
+
+/* Where the kernel would have set down a thread that was stopped in a restartable sequence. */
+static uint64_t out_of_sequence(const struct thread *thread, uint64_t rip) {
+    struct critical_section section;
+    bool within = thread->rseq_cs && move(false, thread->rseq_value, &section, sizeof section) &&
+                  rip - section.start < section.length;
+    return within ? section.abort : rip;
+}
+
 /*
  * The registers as if the kernel had decided to make an interrupted call again. rt_sigreturn(2)
  * forgets what restart_syscall(2) would go on with: such a call starts anew, with the whole of its
@@ -55,6 +77,8 @@ static const uint64_t mark[2] = {0x666c6532636f7270,
  */
 static struct user_regs_struct restarted(const struct thread *thread) {
     struct user_regs_struct registers = thread->released;
+    if ((long)registers.orig_rax < 0)
+        registers.rip = out_of_sequence(thread, registers.rip);
     if ((long)registers.orig_rax < 0 || !is_restart(registers.rax))
         return registers;
     registers.rip -= 2;
@@ -113,14 +137,6 @@ static void fill_xstate(uint8_t *area, const struct thread *thread) {
     memset(area + SW_BYTES, 0, LEGACY_SIZE - SW_BYTES);
     memcpy(area + SW_BYTES, &sw, sizeof sw);
     memcpy(area + size, &magic2, sizeof magic2);
-}
-
-static bool move(bool write, uint64_t address, void *bytes, size_t size) {
-    struct iovec here = {bytes, size};
-    struct iovec there = {(void *)address, size};
-    ssize_t moved = write ? process_vm_writev(target.pid, &here, 1, &there, 1, 0)
-                          : process_vm_readv(target.pid, &here, 1, &there, 1, 0);
-    return moved == (ssize_t)size;
 }
 
 static bool all_zero(const uint8_t *bytes, size_t size) {

@@ -11,6 +11,7 @@ import { closeAll } from './content.js';
 import { outOfCriticalSection } from './critical-section.js';
 import type { DescriptorChoices } from './descriptors/choices.js';
 import { captureDescriptors } from './descriptors/index.js';
+import { assertSettled } from './hold.js';
 import { parseCredentials, readIdentity } from './identity.js';
 import { type Infection, infect, readMemory } from './infect.js';
 import {
@@ -101,6 +102,7 @@ export function captureProcess(
     const calls = nameCalls(states, mem, hints);
     const trampolines = findTrampolines(mem, mappings);
     const stray = findScratch(mem, mappings, blob.bytes);
+    assertSettled(states, stray);
     const theirs = withoutLeftovers(mappings, [...trampolines, ...stray]);
     const objects = new ObjectTable();
     const problems = surveyProcess(pid, options);

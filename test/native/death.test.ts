@@ -79,9 +79,9 @@ function strayMappings(pid: number): string[] {
 }
 
 /** What a tracer that died has left behind, the next one removes. */
-function cleanUp(t: ExecutionContext, pid: number): void {
+async function cleanUp(t: ExecutionContext, pid: number): Promise<void> {
   const tracer = startTracer();
-  interrogate(tracer, pid);
+  await interrogate(tracer, pid);
   tracer.close();
   t.deepEqual(strayMappings(pid), []);
 }
@@ -104,7 +104,7 @@ test('the tracer itself dies at dozens of instants, the target comes to itself',
     left += strayMappings(target.pid).length;
   }
   t.log(`${left} times a mapping was left behind`);
-  cleanUp(t, target.pid);
+  await cleanUp(t, target.pid);
   target.process.kill('SIGTERM');
   t.deepEqual(await target.rest(), ['ok']);
 });
@@ -120,7 +120,7 @@ for (const name of ['sleeper', 'sleeper-static']) {
       writeFileSync(`${dying}.at`, String(calls + 1));
       const tracer = startTracer(dying);
       try {
-        interrogate(tracer, target.pid);
+        await interrogate(tracer, target.pid);
         finished = true;
       } catch (error) {
         t.is((error as { code?: string }).code, 'EPIPE', String(error));
@@ -129,7 +129,7 @@ for (const name of ['sleeper', 'sleeper-static']) {
       await released(t, target.pid);
     }
     t.true(calls > 50, `${calls}`);
-    cleanUp(t, target.pid);
+    await cleanUp(t, target.pid);
     target.process.kill('SIGTERM');
     t.deepEqual(await target.rest(), ['ok']);
   });

@@ -6,6 +6,6 @@ const pid = Number(process.argv[2]);
 for (let turn = 0; ; turn++) {
   const tracer = startTracer();
   if (turn === 0) process.stdout.write('started\n');
-  interrogate(tracer, pid, turn);
+  await interrogate(tracer, pid, turn);
   tracer.close();
 }

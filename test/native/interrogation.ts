@@ -2,6 +2,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { addon } from '../../src/native/addon.js';
 import type { ThreadState, Tracer } from '../../src/native/tracer.js';
+import { assertSettled, whenSettled } from '../../src/proc/hold.js';
 import { infect, readMemory } from '../../src/proc/infect.js';
 import { findScratch, withoutLeftovers } from '../../src/proc/leftovers.js';
 import { parseMaps } from '../../src/proc/maps.js';
@@ -26,13 +27,18 @@ function originalCall(mem: number, states: readonly ThreadState[], tid: number):
 }
 
 /** @param turn which thread makes the calls that map and unmap the scratch */
-export function interrogate(tracer: Tracer, pid: number, turn = 0): void {
+export function interrogate(tracer: Tracer, pid: number, turn = 0): Promise<void> {
+  return whenSettled(tracer, pid, () => ask(tracer, pid, turn));
+}
+
+function ask(tracer: Tracer, pid: number, turn: number): void {
   const tids = tracer.seize(pid);
   const mem = openSync(`/proc/${pid}/mem`, 'r+');
   try {
     const states = tids.map((tid) => tracer.state(tid));
     const mappings = parseMaps(read(`/proc/${pid}/smaps`));
     const stray = findScratch(mem, mappings, blob.bytes);
+    assertSettled(states, stray);
     const { syscall, restorer } = findGadgets(mem, withoutLeftovers(mappings, stray));
     const caller = tids[turn % tids.length]!;
     const stack = mappings.find(({ path }) => path === '[stack]')!;
