@@ -125,13 +125,30 @@ static int cancel_call(struct thread *thread, struct user_regs_struct *registers
     return error ? error : park(thread);
 }
 
+/* A thread that blocks a signal may be waiting for it: then it is not for another one to take. */
+static uint64_t blocked_by_any(void) {
+    if (target.masks_read)
+        return target.blocked;
+    for (size_t i = 0; i < target.count; i++) {
+        struct thread *thread = target.threads[i];
+        uint64_t mask = thread->mask;
+        if (thread->condition != STOPPED)
+            continue;
+        if (!thread->engaged)
+            ptrace(PTRACE_GETSIGMASK, thread->tid, sizeof mask, &mask);
+        target.blocked |= mask;
+    }
+    target.masks_read = true;
+    return target.blocked;
+}
+
 /*
  * The signal by which a query may say that it is done: one that the kernel drops unless a tracer
  * looks at it, so that it does no harm if we are dead by then. 0: there is none.
  */
 static int done_signal(struct thread *thread) {
     static const int candidates[] = {SIGURG, SIGWINCH};
-    uint64_t unfit = thread->mask | caught_signals(thread);
+    uint64_t unfit = blocked_by_any() | caught_signals(thread);
     for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++)
         if (!(unfit & 1ull << (candidates[i] - 1)))
             return candidates[i];
@@ -146,7 +163,8 @@ static int run_to_signal(struct thread *thread, deadline end, struct fault *faul
         switch (step.stop) {
         case STOP_EVENT: /* a group stop is honoured at the release */
             continue;
-        case STOP_SIGNAL: /* another of the same would have been dropped by the kernel */
+        case STOP_SIGNAL: /* another of the same: no thread blocks or handles it, it would be
+                             dropped */
             if (ptrace(PTRACE_GETREGS, thread->tid, 0, &registers) < 0)
                 return errno;
             if (registers.orig_rax == SYS_tgkill)

@@ -7,6 +7,7 @@
  */
 #include "tracer.h"
 
+#include <cpuid.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -122,12 +123,33 @@ static void fill_frame(struct signal_frame *frame, const struct thread *thread) 
     };
 }
 
+/*
+ * The size up to the last component that is in use. What ptrace gives has room for all that the
+ * processor has; the kernel takes of a frame that is larger than this thread may have (AMX without
+ * permission) nothing but the legacy part.
+ */
+static uint32_t used_size(const struct thread *thread) {
+    uint64_t in_use;
+    uint32_t used = LEGACY_SIZE + 64; /* with the header */
+    memcpy(&in_use, (uint8_t *)thread->xstate + LEGACY_SIZE, sizeof in_use);
+    for (unsigned i = 2; i < 63; i++) {
+        unsigned size, offset, flags, unused;
+        if (!(in_use >> i & 1))
+            continue;
+        __cpuid_count(0xd, i, size, offset, flags, unused);
+        if (offset + size > used)
+            used = offset + size;
+    }
+    return used < thread->xstate_size ? used : thread->xstate_size;
+}
+
 /* The XSAVE area as ptrace gives it becomes that of a signal frame. */
 static void fill_xstate(uint8_t *area, const struct thread *thread) {
-    uint32_t size = thread->xstate_size;
+    uint32_t size = used_size(thread);
     uint64_t features;
     memcpy(area, thread->xstate, size);
-    memcpy(&features, area + SW_BYTES, sizeof features);
+    memcpy(&features, area + LEGACY_SIZE, sizeof features);
+    features |= 3; /* x87 and SSE */
     const struct {
         uint32_t magic1, extended_size;
         uint64_t features;
@@ -160,6 +182,14 @@ static bool clean(uint64_t place, uint8_t *former, size_t size) {
     return all_zero(former, size);
 }
 
+/* A thread that has yet to fall into a net of a tracer that died: it was in a group stop, say. */
+static bool in_use(uint64_t place, uint64_t size) {
+    for (size_t i = 0; i < target.count; i++)
+        if (target.threads[i]->released.rsp - place <= size)
+            return true;
+    return false;
+}
+
 /* Finds `size` bytes of the stack that nobody misses, and reads what is there; 0: none. */
 static uint64_t find_place(const struct thread *thread, uint64_t size, uint8_t *former) {
     const struct net *net = &target.net;
@@ -169,15 +199,15 @@ static uint64_t find_place(const struct thread *thread, uint64_t size, uint8_t *
         bool fits = top > net->low && top - net->low >= size;
         return fits && move(false, top - size, former, size) ? top - size : 0;
     }
-    bool unused = net->high - net->low >= size && move(false, net->low, former, size) &&
-                  clean(net->low, former, size);
+    bool unused = !in_use(net->low, size) && net->high - net->low >= size &&
+                  move(false, net->low, former, size) && clean(net->low, former, size);
     return unused ? net->low : 0;
 }
 
 uint64_t net_spread(const struct thread *thread, struct spread *spread) {
     static uint8_t bytes[sizeof(struct signal_frame) + MAX_XSTATE + 256];
     spread->size = 0;
-    if (!target.net.restorer || thread->xstate_size <= LEGACY_SIZE)
+    if (!target.net.restorer || thread->xstate_size <= LEGACY_SIZE + 64)
         return 0;
     uint64_t size = net_size(thread);
     uint64_t place = find_place(thread, size, spread->former);

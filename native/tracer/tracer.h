@@ -74,6 +74,8 @@ struct target {
     struct scratch scratch[MAX_SCRATCH];
     size_t scratches;
     struct net net;
+    bool masks_read;
+    uint64_t blocked; /* what any thread blocks, once read */
 };
 
 extern struct target target;

@@ -76,7 +76,7 @@ export interface Tracer {
   setResult(tid: number, rax: bigint): void;
   /**
    * The timeout, in milliseconds, with which a thread makes epoll_wait(2) or epoll_pwait(2) again.
-   * It stands in r10, which a C function may change: no compiler expects it back.
+   * It stands in r10, which a C function may change: only for a call made in the C library.
    */
   setTimeout(tid: number, milliseconds: number): void;
   /**

@@ -150,7 +150,7 @@ export function captureProcess(
       zeros: open('/dev/zero', constants.O_RDONLY),
       objectSources: objects.sources,
       warnings: [...descriptors.warnings, ...stopWarnings(states)],
-      deadlines: epollDeadlines(states, hints),
+      deadlines: epollDeadlines(states, hints, mappings),
       close: () => closeAll(fds),
     };
   } catch (error) {
@@ -217,7 +217,8 @@ function interrogate(
   calls: NamedCalls,
   stray: readonly Leftover[],
 ): Interrogated {
-  const { syscall: gadget, restorer } = findGadgets(mem, withoutLeftovers(mappings, stray));
+  const theirs = withoutLeftovers(mappings, stray);
+  const { syscall: gadget, restorer } = findGadgets(mem, theirs);
   const stack = mappings.find(({ path, prot }) => path === '[stack]' && (prot & 3) === 3);
   const timers = parseTimers(readTimers(pid));
   const leader = states[0]!;
@@ -225,7 +226,7 @@ function interrogate(
   const caller = callerAmong(states);
   if (restorer && stack) tracer.setNet(caller, restorer, stack, calls.numbers.get(caller));
   for (const { start, end } of stray) tracer.syscall(caller, gadget, SYS_MUNMAP, [start, end - start]);
-  const infection: Infection = infect(tracer, caller, mem, gadget, blob, capacity, mappings);
+  const infection: Infection = infect(tracer, caller, mem, gadget, blob, capacity, theirs);
   const { brk, secureBits, ...answers } = infection.ask(leader, (arena) => processQuery(arena, timers));
   const { status, memory, ...identity } = readIdentity(pid);
   const sharedPending = tracer.sharedPending(leader.tid);

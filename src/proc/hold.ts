@@ -38,6 +38,6 @@ export async function whenSettled<T>(tracer: Tracer, pid: number, attempt: () =>
     await pause(PAUSE_MS);
   }
   throw new TargetError(
-    `process ${pid} does not get out of what an earlier freeze, which was killed, has left in it: try again`,
+    `process ${pid} does not get out of what an earlier freeze, which was killed, has left in it: let it run (SIGCONT) and try again`,
   );
 }

@@ -10,9 +10,10 @@ import type { ThreadState, Tracer } from '../native/tracer.js';
 import { decodeRegisters, encodeRegisters } from '../snapshot/registers.js';
 import { Arena } from '../thaw/arena.js';
 import { assembleOps } from '../thaw/assembler.js';
-import { buildFrame, signalFrameXstate } from '../thaw/frame.js';
+import { buildFrame, signalFrameXstate, trimXstate } from '../thaw/frame.js';
 import type { Op } from '../thaw/program.js';
 import type { Mapping } from './maps.js';
+import { xsaveComponents } from './processor.js';
 import type { Answers, Query } from './query.js';
 import { SYS_RESTART_SYSCALL } from './restarted.js';
 import { callState } from './resume.js';
@@ -122,7 +123,7 @@ export function infect(
 function cannotMap(size: bigint, result: bigint): TargetError {
   const error = result < 0n && result > -4096n ? getSystemErrorName(Number(result)) : `it lies at ${result}`;
   return new TargetError(
-    `the process cannot map ${size} bytes more: ${error} (its RLIMIT_AS or the memory of the machine is used up)`,
+    `the process cannot map ${size} bytes more: ${error} (its RLIMIT_AS or RLIMIT_DATA, or the memory of the machine, is used up)`,
   );
 }
 
@@ -140,7 +141,7 @@ function queryHeader(arena: Arena, state: ThreadState, ops: readonly Op[]): Buff
     set.rax = call === 'restart-block' ? SYS_RESTART_SYSCALL : set.orig_rax;
   }
   const registers = encodeRegisters(set);
-  const xstate = signalFrameXstate(state.xstate);
+  const xstate = signalFrameXstate(trimXstate(state.xstate, xsaveComponents()));
   const frameAddress = arena.reserve(0, 64);
   const frame = buildFrame(
     frameAddress,

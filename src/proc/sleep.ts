@@ -10,6 +10,7 @@ import type { ThreadState } from '../native/tracer.js';
 import { decodeRegisters } from '../snapshot/registers.js';
 import type { Thread } from '../snapshot/schema.js';
 import { remainderPointer, timeoutArgument } from '../thaw/sleep.js';
+import type { Mapping } from './maps.js';
 import { SYS_RESTART_SYSCALL } from './restarted.js';
 import { callState } from './resume.js';
 import { parseStat } from './status.js';
@@ -168,14 +169,21 @@ export interface Deadline {
 const EPOLL_WAIT = 232n;
 const EPOLL_PWAIT = 281n;
 
+/** A C library by the name of its file. */
+export const C_LIBRARY = /\/(libc|ld-musl)[-.][^/]*$/;
+
 /**
  * Threads in epoll_wait(2) with a timeout. The kernel ends the call with EINTR because of our stop; made
- * again, it would wait for the whole time once more.
+ * again, it would wait for the whole time once more. A shorter timeout stands in r10 from then on: the C
+ * library's function loads that register for each call and its callers do not expect it back, while code
+ * that makes the call itself may load it once for many.
  */
 export function epollDeadlines(
   states: readonly ThreadState[],
   hints: ReadonlyMap<number, SleepHint>,
+  mappings: readonly Mapping[],
 ): Deadline[] {
+  const library = mappings.filter(({ path }) => C_LIBRARY.test(path));
   return states.flatMap(({ tid, registers }) => {
     const set = decodeRegisters(registers);
     const hint = hints.get(tid);
@@ -183,6 +191,7 @@ export function epollDeadlines(
     const waits = set.orig_rax === EPOLL_WAIT || set.orig_rax === EPOLL_PWAIT;
     if (!waits || timeout <= 0n || !hint || BigInt(hint.number) !== set.orig_rax) return [];
     if (callState(set) !== 'interrupted') return [];
+    if (!library.some(({ start, end }) => set.rip >= start && set.rip < end)) return [];
     return [{ tid, at: hint.seen - hint.elapsed + timeout * 1_000_000n }];
   });
 }

@@ -2,6 +2,7 @@
 import { TargetError } from '../errors.js';
 import { readMemory } from './infect.js';
 import type { Mapping } from './maps.js';
+import { C_LIBRARY } from './sleep.js';
 
 /** `syscall`, `syscall; ret`. */
 const SYSCALL = Buffer.from([0x0f, 0x05]);
@@ -68,5 +69,5 @@ function* executableBytes(
 }
 
 function rank({ path, start, end }: Mapping): number {
-  return /\/(libc|ld-musl)[-.]/.test(path) ? 0 : Number(end - start);
+  return C_LIBRARY.test(path) ? 0 : Number(end - start);
 }

@@ -89,6 +89,27 @@ export function signalFrameXstate(xstate: Uint8Array): Uint8Array {
   return area;
 }
 
+/** Legacy area and header. */
+const XSAVE_LEAST = 576;
+
+/**
+ * An XSAVE area up to its last component that is in use. What ptrace gives has room for all that the
+ * processor has; rt_sigreturn takes of an area that is larger than the thread may have (AMX without
+ * permission) nothing but the legacy part.
+ * @param components where the processor keeps each component
+ */
+export function trimXstate(
+  xstate: Uint8Array,
+  components: readonly { readonly offset: number; readonly size: number }[],
+): Uint8Array {
+  const inUse = xstateInUse(xstate);
+  const end = components.reduce(
+    (most, { offset, size }, i) => ((inUse >> BigInt(i)) & 1n ? Math.max(most, offset + size) : most),
+    XSAVE_LEAST,
+  );
+  return xstate.subarray(0, end);
+}
+
 /** XSTATE_BV: the components that are not in their initial state. */
 export function xstateInUse(xstate: Uint8Array): bigint {
   if (xstate.length < 520) return 3n;

@@ -1,5 +1,7 @@
 import { join } from 'node:path';
 import { testWith } from './harness/needs.js';
+import { target } from './harness/paths.js';
+import { roundTrip } from './harness/round-trip.js';
 import { start } from './harness/running.js';
 import { scratch } from './harness/scratch.js';
 import { freeze } from './harness/tool.js';
@@ -31,3 +33,7 @@ testWith(['python3'], 'epoll_wait in the process that runs on ends when it would
   await running.expectOk();
   t.is(running.stdout, 'ready\nok\n');
 });
+
+testWith([], 'epoll_wait that a program makes by itself keeps its registers', (t) =>
+  roundTrip(t, { command: target('polling') }),
+);

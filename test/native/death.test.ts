@@ -134,3 +134,39 @@ for (const name of ['sleeper', 'sleeper-static']) {
     t.deepEqual(await target.rest(), ['ok']);
   });
 }
+
+test('a stopped target, in which a thread has not come back yet, is left alone until it runs', async (t) => {
+  t.timeout(240_000);
+  const target = start(compile('sleeper'));
+  t.is(await target.line(), 'ready');
+  const dying = compileTracer();
+  let refused = 0;
+  let finished = false;
+  for (let call = 1; !finished && target.process.exitCode === null; call += 3) {
+    target.process.kill('SIGSTOP');
+    writeFileSync(`${dying}.at`, String(call));
+    const first = startTracer(dying);
+    try {
+      await interrogate(first, target.pid);
+      finished = true;
+    } catch (error) {
+      t.is((error as { code?: string }).code, 'EPIPE', String(error));
+    }
+    first.close();
+    await released(t, target.pid);
+    const second = startTracer();
+    try {
+      await interrogate(second, target.pid);
+    } catch (error) {
+      refused++;
+      t.regex(String(error), /SIGCONT/);
+    }
+    second.close();
+    target.process.kill('SIGCONT');
+    await released(t, target.pid);
+  }
+  t.true(refused > 0, 'the query is among the places where the tracer died');
+  await cleanUp(t, target.pid);
+  target.process.kill('SIGTERM');
+  t.deepEqual(await target.rest(), ['ok']);
+});
