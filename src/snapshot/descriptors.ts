@@ -68,6 +68,19 @@ export const openFileSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('pipe'), ...common, pipe: index, end: z.enum(['read', 'write', 'both']) }),
   z.object({ kind: z.literal('eventfd'), ...common, count: word, semaphore: z.boolean() }),
   z.object({
+    kind: z.literal('timerfd'),
+    ...common,
+    clock: int,
+    /** `TFD_TIMER_*` of the last timerfd_settime(2). */
+    settimeFlags: int.min(0),
+    /** How often it has fired since it was last read. */
+    ticks: word,
+    /** ns: with TFD_TIMER_ABSTIME the time at which it fires next, else the time left; 0: it does not run. */
+    next: word,
+    interval: word,
+  }),
+  z.object({ kind: z.literal('signalfd'), ...common, mask: word }),
+  z.object({
     kind: z.literal('epoll'),
     ...common,
     members: z.array(

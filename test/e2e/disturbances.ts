@@ -120,6 +120,11 @@ const descriptors: readonly Disturbance[] = [
   row('descriptors', 'call (long)read(packets[0], big, 100)', /packet 0/),
   row('descriptors', 'call (long)read(plain_event, big, 8)', /eventfd holds/),
   row('descriptors', 'call (int)epoll_ctl(inner, 2, edge[0], big)', /edge-triggered/),
+  row('timerfds', 'call (int)timerfd_settime(relative[1], 0, relative, 0)', /monotonic: \d+ s left/),
+  row('timerfds', 'call (long)read(fired, deadline, 8)', /a timer that had fired/),
+  row('timerfds', 'call (long)read(missed, deadline, 8)', /ticks, not/),
+  row('timerfds', 'call (int)dup2(narrow, signals)', /signalfd gives/),
+  row('timerfds', 'call (int)epoll_ctl(set, 2, narrow, 0)', /epoll: no signal/),
   row('records', 'call (int)close((int)dup(locked))', /record lock: byte 12/),
 ];
 

@@ -19,6 +19,7 @@ const undisturbed: readonly (readonly string[])[] = [
   ['signals'],
   ['timers'],
   ['timers', 'ticking'],
+  ['timerfds'],
   ['identity', 'a', '', 'b'],
   ['descriptors'],
   ['records'],

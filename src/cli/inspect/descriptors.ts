@@ -1,7 +1,8 @@
 import type { DescriptorTable, OpenFile } from '../../snapshot/descriptors.js';
 import type { Process } from '../../snapshot/schema.js';
+import { TFD } from '../../timerfd.js';
 import { escapeText } from './escape.js';
-import { openFlags } from './names.js';
+import { clockName, openFlags, signalSet } from './names.js';
 import type { Style } from './style.js';
 import { table } from './table.js';
 
@@ -41,6 +42,14 @@ function describeFile(file: OpenFile, { pipes }: DescriptorTable): string {
     }
     case 'eventfd':
       return `count ${file.count}${file.semaphore ? ', semaphore' : ''}`;
+    case 'timerfd': {
+      const when = file.settimeFlags & TFD.TIMER_ABSTIME ? 'at' : 'in';
+      const next = file.next ? `, next ${when} ${file.next} ns` : '';
+      const interval = file.interval ? `, every ${file.interval} ns` : '';
+      return `${clockName(file.clock)}${next}${interval}${file.ticks ? `, ${file.ticks} ticks` : ''}`;
+    }
+    case 'signalfd':
+      return signalSet(file.mask);
     case 'epoll':
       return `watches ${file.members.map(({ fd }) => fd).join(' ') || 'nothing'}`;
   }

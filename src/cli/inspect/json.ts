@@ -8,7 +8,7 @@ import { bytesInFile } from './regions.js';
 /** Fields that count something; all other bigints are addresses or sets of bits, and come in hexadecimal. */
 const COUNTS = new Set([
   ...['realtime', 'monotonic', 'boottime', 'remaining', 'interval', 'timerSlack'],
-  ...['inode', 'count', 'soft', 'hard', 'offset'],
+  ...['inode', 'count', 'ticks', 'next', 'soft', 'hard', 'offset'],
 ]);
 
 /**

@@ -9,14 +9,18 @@ import { memory } from './memory.js';
 import { other } from './other.js';
 import { pipe } from './pipe.js';
 import { regular } from './regular.js';
+import { signalfd } from './signalfd.js';
 import { stream } from './stream.js';
 import type { Target } from './target.js';
+import { timerfd } from './timerfd.js';
 
 const KINDS: readonly DescriptorKind[] = [
   chosen,
   stream,
   pipe,
   eventfd,
+  timerfd,
+  signalfd,
   epoll,
   memory,
   device,

@@ -15,12 +15,6 @@ interface Row {
 
 /** What the kernel calls its nameless files, in fs/, kernel/ and io_uring/. */
 const NAMELESS: readonly Row[] = [
-  { link: /^anon_inode:\[timerfd\]/, name: 'timerfd', why: 'timers behind descriptors are not carried yet' },
-  {
-    link: /^anon_inode:\[signalfd\]/,
-    name: 'signalfd',
-    why: 'signals read from descriptors are not carried yet',
-  },
   { link: /^anon_inode:inotify/, name: 'inotify', why: 'watches of files are not carried yet' },
   { link: /^anon_inode:\[fanotify\]/, name: 'fanotify', why: 'watches of files are not carried' },
   { link: /^(anon_inode:\[pidfd\]|pidfd:)/, name: 'pidfd', why: 'it refers to another process' },

@@ -36,7 +36,7 @@ export interface DescriptorPlan {
   readonly open: readonly Op[];
   /**
    * Just before the start: seals, closes whatever is not of the table (but the image), takes locks,
-   * places 0, 1 and 2, sets the terminal's modes. Does nothing under `--check`.
+   * places 0, 1 and 2, sets the terminal's modes, starts timers. Does nothing under `--check`.
    */
   readonly finish: readonly Op[];
 }
@@ -67,6 +67,7 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
     ...locks.late,
     ...planStreamFlags(bench),
     ...planTerminal(bench),
+    ...startAll(tools),
   ];
   return {
     count: bench.temporary(),
@@ -94,6 +95,15 @@ function makeAll(tools: Tools): Op[] {
 function connect(index: number, tools: Tools): Op[] {
   const file = tools.bench.table.files[index]!;
   return plannerOf(file).connect?.(file, tools.bench.places[index]!, tools) ?? [];
+}
+
+/** What begins to run: 0, 1 and 2 are in their places by now. */
+function startAll(tools: Tools): Op[] {
+  return tools.bench.places.flatMap((place) => {
+    const file = tools.bench.table.files[place.index]!;
+    const fd = place.descriptors[0]?.fd;
+    return fd === undefined ? [] : (plannerOf(file).start?.(file, { ...place, at: fd }, tools) ?? []);
+  });
 }
 
 /** One test for all descriptions that would be tested alike. */

@@ -6,7 +6,9 @@ import { file } from './file.js';
 import { object } from './object.js';
 import { pipe } from './pipe.js';
 import type { KindPlanner } from './planner.js';
+import { signalfd } from './signalfd.js';
 import { stream } from './stream.js';
+import { timerfd } from './timerfd.js';
 
 const KINDS: { readonly [K in OpenFileKind]: KindPlanner<OpenFileOf<K>> } = {
   stream,
@@ -14,6 +16,8 @@ const KINDS: { readonly [K in OpenFileKind]: KindPlanner<OpenFileOf<K>> } = {
   object,
   pipe,
   eventfd,
+  timerfd,
+  signalfd,
   epoll,
 };
 

@@ -27,12 +27,14 @@ export interface PipeUsers {
   readonly packets: boolean;
 }
 
-/** A kind. Everything is emitted in this order: all `make`, duplicates, all `connect`. */
+/** A kind. Everything is emitted in this order: all `make`, duplicates, all `connect`; at the end all `start`. */
 export interface KindPlanner<F extends OpenFile> {
   /** Makes the description at `place.at`. */
   make(file: F, place: Place, tools: Tools): Op[];
   /** What needs other descriptors to be in their places. */
   connect?(file: F, place: Place, tools: Tools): Op[];
+  /** What begins to run, once everything is in its place: `place.at` is a number of the process. */
+  start?(file: F, place: Place, tools: Tools): Op[];
   /** Under `--check`: what can be tested without making anything. */
   check?(file: F, place: Place, tools: Tools): Op[];
 }

@@ -4,6 +4,7 @@ import { mkdtempSync, readSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
+import { parseChoices } from '../../../src/proc/descriptors/choices.js';
 import type { ObjectTable } from '../../../src/proc/objects.js';
 import type { DescriptorTable } from '../../../src/snapshot/descriptors.js';
 import type { MemoryObject } from '../../../src/snapshot/schema.js';
@@ -12,7 +13,13 @@ import { planDescriptors } from '../../../src/thaw/descriptors/index.js';
 import { errnoNumber } from '../../../src/thaw/errno.js';
 import type { Op } from '../../../src/thaw/program.js';
 import { syscallNumber } from '../../../src/thaw/syscall-numbers.js';
-import { killGroup, type Streams, untilStopped } from '../../proc/descriptors/support.js';
+import {
+  capture,
+  killGroup,
+  type Streams,
+  startTarget,
+  untilStopped,
+} from '../../proc/descriptors/support.js';
 
 const BASE = 0x5000_0000_0000n;
 const runner = new URL('../../../../test/thaw/descriptors/run-plan.py', import.meta.url).pathname;
@@ -67,8 +74,14 @@ export function preparePlan(planned: Planned, flags = 0): string[] {
 }
 
 /** Carries a plan out; the process ends, or stops itself. */
-export function runPlan(t: ExecutionContext, planned: Planned, stdio: Streams, flags = 0): ChildProcess {
-  const [program, ...parameters] = preparePlan(planned, flags) as [string, ...string[]];
+export function runPlan(
+  t: ExecutionContext,
+  planned: Planned,
+  stdio: Streams,
+  flags = 0,
+  as: readonly string[] = [],
+): ChildProcess {
+  const [program, ...parameters] = [...as, ...preparePlan(planned, flags)] as [string, ...string[]];
   const child = spawn(program, parameters, { cwd: '/', stdio, detached: true });
   t.teardown(() => killGroup(child.pid!));
   return child;
@@ -85,9 +98,27 @@ export async function restore(
   return child;
 }
 
-/** Carries out a plan that must fail; what it says. */
-export async function refusal(t: ExecutionContext, planned: Planned, flags = 0): Promise<string> {
-  const child = runPlan(t, planned, ['ignore', 'ignore', 'pipe'], flags);
+/** Captures what the code makes, makes it again in another process, and captures that. */
+export async function roundTrip(t: ExecutionContext, code: string, choices = parseChoices([], [])) {
+  const target = await startTarget(t, code);
+  const before = capture(target, choices);
+  t.deepEqual(before.problems, []);
+  target.child.kill('SIGKILL');
+  const planned = withContent(before.table, before.objects);
+  const child = await restore(t, planned);
+  const after = capture({ pid: child.pid! });
+  t.deepEqual(after.problems, []);
+  return { target, before, planned, after, again: withContent(after.table, after.objects) };
+}
+
+/** Carries out a plan that must fail; what it says. `as`: a command that starts it, with fewer privileges. */
+export async function refusal(
+  t: ExecutionContext,
+  planned: Planned,
+  flags = 0,
+  as: readonly string[] = [],
+): Promise<string> {
+  const child = runPlan(t, planned, ['ignore', 'ignore', 'pipe'], flags, as);
   let text = '';
   for await (const chunk of child.stderr!) text += String(chunk);
   return text;
