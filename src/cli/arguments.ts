@@ -23,7 +23,16 @@ export function choiceOptions<T>(yargs: Argv<T>) {
       array: true,
       nargs: 1,
       default: [] as string[],
-      describe: 'N=PATH: open PATH as descriptor N when the image is run',
+      describe:
+        'N=PATH: open PATH as descriptor N when the image is run; N=null: the null device; ' +
+        "N=inherit: take over that of whoever runs it; N=drop: leave it closed; ./null is a file's name",
+    })
+    .option('external', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      default: [] as string[],
+      describe: 'descriptor N is passed in by whoever runs the image: the same as --fd N=inherit',
     });
 }
 

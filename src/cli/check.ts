@@ -12,6 +12,7 @@ export interface CheckArguments {
   dropChildren: boolean;
   dropFd: string[];
   fd: string[];
+  external: string[];
 }
 
 /** Without a pid: what this machine allows. With one: what could not be carried; exit code 1 if there is anything. */
@@ -35,7 +36,7 @@ function printProcess(pid: number, args: CheckArguments): void {
   const report = checkProcess(pid, {
     embedShared: args.embedShared,
     dropChildren: args.dropChildren,
-    descriptors: parseChoices(args.dropFd, args.fd),
+    descriptors: parseChoices(args.dropFd, args.fd, undefined, args.external),
   });
   if (args.json) process.stdout.write(jsonText(report));
   else if (report.problems.length === 0) process.stdout.write(`process ${pid} can be frozen\n`);

@@ -21,12 +21,13 @@ export interface FreezeArguments {
   dropChildren: boolean;
   dropFd: string[];
   fd: string[];
+  external: string[];
 }
 
 /** Freezes a process as the command line says. @throws Interrupted, or whatever {@link freeze} throws */
 export async function runFreeze(args: FreezeArguments): Promise<void> {
   const pid = parsePid(args.pid);
-  const descriptors = parseChoices(args.dropFd, args.fd);
+  const descriptors = parseChoices(args.dropFd, args.fd, undefined, args.external);
   const bar = process.stderr.isTTY && !args.quiet && !args.json ? await progressBar() : null;
   const options: FreezeOptions = {
     output: args.output,

@@ -49,6 +49,11 @@ function checkDescriptors({ descriptors: table, objects }: Process, where: strin
   });
   table.files.forEach((file, i) => {
     const place = `${where}.descriptors.files[${i}]`;
+    if (file.kind === 'external') {
+      const numbers = table.descriptors.filter((descriptor) => descriptor.file === i);
+      if (numbers.length !== 1 || numbers[0]!.fd <= 2)
+        fail(place, 'is not passed in under one number above 2');
+    }
     if (file.kind === 'object') requireIndex(file.object, objects, `${place}.object`);
     if (file.kind === 'pipe') requireIndex(file.pipe, table.pipes, `${place}.pipe`);
     if (file.kind === 'epoll') {

@@ -33,6 +33,7 @@ const common = {
 /**
  * An open file description by kind.
  * - `stream`: becomes descriptor 0, 1 or 2 of the image that is run
+ * - `external`: whatever whoever runs the image passes in under the descriptor's number, which is above 2
  * - `file`: regular file, directory or device opened again by path
  * - `object`: deleted file or memfd: index into the process's memory objects
  * - `pipe`: an end of a pipe or FIFO that the process has to itself: index into `pipes`
@@ -52,6 +53,8 @@ export const openFileSchema = z.discriminatedUnion('kind', [
      */
     reopen: z.enum(['shared', 'own', 'controlling']),
   }),
+  /** `was`: as in a stream. It has one descriptor. */
+  z.object({ kind: z.literal('external'), ...common, was: text }),
   z.object({
     kind: z.literal('file'),
     ...common,

@@ -28,6 +28,8 @@ function describeFile(file: OpenFile, { pipes }: DescriptorTable): string {
   switch (file.kind) {
     case 'stream':
       return `stream ${file.stream} of the image, was ${escapeText(file.was)}`;
+    case 'external':
+      return `passed in by whoever starts the image, was ${escapeText(file.was)}`;
     case 'file': {
       const device = file.device ? ` ${file.device.major}:${file.device.minor}` : '';
       return `${escapeText(file.path)} (${file.type}${device}${file.offset ? `, at ${file.offset}` : ''})`;

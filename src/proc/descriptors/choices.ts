@@ -1,4 +1,4 @@
-/** What the user decided about single descriptors: `--drop-fd N` and `--fd N=PATH`. */
+/** What the user decided about single descriptors: `--drop-fd N`, `--fd N=...` and `--external N`. */
 import { resolve } from 'node:path';
 import { UsageError } from '../../errors.js';
 
@@ -8,33 +8,70 @@ export interface DescriptorChoices {
   readonly drop: ReadonlySet<number>;
   /** Opened by this absolute path at thaw, with the access mode that the descriptor has. */
   readonly replace: ReadonlyMap<number, string>;
+  /** Passed in by whoever starts the image: 0, 1 and 2 as its streams, others under their number. */
+  readonly inherit: ReadonlySet<number>;
 }
 
 /** No choices: what cannot be carried is refused. */
-export const NO_CHOICES: DescriptorChoices = { drop: new Set(), replace: new Map() };
+export const NO_CHOICES: DescriptorChoices = { drop: new Set(), replace: new Map(), inherit: new Set() };
+
+/** What `--fd N=null` opens. */
+export const NULL_DEVICE = '/dev/null';
 
 /**
  * Reads the values of the options.
  * @param drop values of `--drop-fd`, each a number
- * @param fd values of `--fd`, each `N=PATH`; a relative path starts at `folder`
- * @throws UsageError for what is neither
+ * @param fd values of `--fd`, each `N=PATH`, `N=inherit`, `N=null` or `N=drop`; a relative path starts at `folder`
+ * @param external values of `--external`, each a number
+ * @throws UsageError for what is none of these, and for a descriptor that two options speak of
  */
 export function parseChoices(
   drop: readonly (string | number)[],
   fd: readonly string[],
   folder: string = process.cwd(),
+  external: readonly (string | number)[] = [],
 ): DescriptorChoices {
-  const dropped = new Set(drop.map((value) => parseNumber(String(value), '--drop-fd')));
-  const replace = new Map<number, string>();
+  const choices = { drop: new Set<number>(), replace: new Map<number, string>(), inherit: new Set<number>() };
+  const said = new Map<number, string>();
+  const choose = (number: number, option: string): void => {
+    const before = said.get(number);
+    if (before !== undefined && before !== option) {
+      throw new UsageError(`${option}: ${before} was said of descriptor ${number}, too`);
+    }
+    said.set(number, option);
+  };
+  for (const value of drop) {
+    const number = parseNumber(String(value), '--drop-fd');
+    choose(number, `--drop-fd ${number}`);
+    choices.drop.add(number);
+  }
+  for (const value of external) {
+    const number = parseNumber(String(value), '--external');
+    choose(number, `--external ${number}`);
+    choices.inherit.add(number);
+  }
   for (const value of fd) {
     const equals = value.indexOf('=');
-    if (equals < 0 || equals === value.length - 1) throw new UsageError(`--fd ${value}: say --fd N=PATH`);
+    if (equals < 0 || equals === value.length - 1) {
+      throw new UsageError(`--fd ${value}: say --fd N=PATH, N=inherit, N=null or N=drop`);
+    }
     const number = parseNumber(value.slice(0, equals), '--fd');
-    if (replace.has(number)) throw new UsageError(`--fd ${value}: descriptor ${number} has a path already`);
-    if (dropped.has(number)) throw new UsageError(`--fd ${value}: --drop-fd ${number} was said, too`);
-    replace.set(number, resolve(folder, value.slice(equals + 1)));
+    choose(number, `--fd ${value}`);
+    const what = value.slice(equals + 1);
+    if (what === 'drop') choices.drop.add(number);
+    else if (what === 'inherit') choices.inherit.add(number);
+    else choices.replace.set(number, what === 'null' ? NULL_DEVICE : resolve(folder, what));
   }
-  return { drop: dropped, replace };
+  return choices;
+}
+
+/** The choices as the user said them, ascending; for messages. */
+export function optionsOf({ drop, replace, inherit }: DescriptorChoices): { fd: number; option: string }[] {
+  return [
+    ...[...drop].map((fd) => ({ fd, option: `--drop-fd ${fd}` })),
+    ...[...replace].map(([fd, path]) => ({ fd, option: `--fd ${fd}=${path}` })),
+    ...[...inherit].map((fd) => ({ fd, option: `--external ${fd}` })),
+  ].sort((a, b) => a.fd - b.fd);
 }
 
 function parseNumber(text: string, option: string): number {

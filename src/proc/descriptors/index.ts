@@ -3,7 +3,7 @@ import { closeSync } from 'node:fs';
 import { pidfdGetfd, pidfdOpen, tcgets2, tiocgwinsz } from '../../native/syscalls.js';
 import type { DescriptorTable, OpenFile } from '../../snapshot/descriptors.js';
 import type { ObjectTable } from '../objects.js';
-import { type DescriptorChoices, NO_CHOICES } from './choices.js';
+import { type DescriptorChoices, NO_CHOICES, optionsOf } from './choices.js';
 import type { Entry } from './entries.js';
 import type { Description, KindContext } from './kind.js';
 import { kindOf } from './kinds.js';
@@ -13,7 +13,7 @@ import { Refusal, refusalOf } from './refusal.js';
 import { groupByDescription } from './sharing.js';
 import { streamOf } from './stream.js';
 import { readTarget, type Target } from './target.js';
-import { isCharacterDevice } from './terminal.js';
+import { terminalStream } from './terminal.js';
 import { privateTables } from './threads.js';
 
 /** What capturing descriptors needs. */
@@ -78,7 +78,7 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
       fileOf: (fd) => files.get(fd) ?? null,
       keep: (fd) => context.keep(fd),
     };
-    const locks = locksOf(descriptions);
+    const locks = locksOf(descriptions, choices, warnings);
     descriptions.forEach((description, index) => {
       const file = captureOne(description, kindContext, problems);
       if (file) table.files.push({ ...file, locks: locks[index]! } as OpenFile);
@@ -117,7 +117,8 @@ function carried({ entries, choices }: Target): Entry[] {
 
 function problemsOf(target: Target): string[] {
   return carried(target).flatMap((entry) => {
-    if (target.choices.replace.has(entry.fd)) return [];
+    const { replace, inherit } = target.choices;
+    if (replace.has(entry.fd) || inherit.has(entry.fd)) return [];
     const kind = kindOf(entry, target);
     const why = generalProblem(entry) ?? kind.problem(entry, target);
     return why === null ? [] : [refusalOf(entry.fd, kind.describe(entry), why)];
@@ -126,18 +127,14 @@ function problemsOf(target: Target): string[] {
 
 function unknownChoices({ pid, entries, choices }: Target): string[] {
   const open = new Set(entries.map(({ fd }) => fd));
-  const options = [
-    ...[...choices.drop].map((fd) => ({ fd, option: `--drop-fd ${fd}` })),
-    ...[...choices.replace].map(([fd, path]) => ({ fd, option: `--fd ${fd}=${path}` })),
-  ];
-  return options
+  return optionsOf(choices)
     .filter(({ fd }) => !open.has(fd))
     .map(({ fd, option }) => `process ${pid} has no descriptor ${fd} open (${option})`);
 }
 
 /**
  * The open file descriptions. One that is on several of 0, 1 and 2 is taken apart, as each of them
- * becomes the stream of its number; so is one for whose descriptors the user gave different paths.
+ * becomes the stream of its number; so is one for whose descriptors the user chose different things.
  */
 function describe(target: Target): Description[] {
   const { choices } = target;
@@ -147,8 +144,13 @@ function describe(target: Target): Description[] {
       const parts = new Map<string, { entries: Entry[]; stream: number | null; sharedWithStream: boolean }>();
       for (const entry of entries) {
         const path = choices.replace.get(entry.fd);
-        const stream = path === undefined ? streamOf(entry, target) : null;
-        const key = path === undefined ? `stream ${stream}` : `path ${path}`;
+        const external = entry.fd > 2 && choices.inherit.has(entry.fd);
+        const stream = path === undefined && !external ? streamOf(entry, target) : null;
+        const key = external
+          ? `external ${entry.fd}`
+          : path === undefined
+            ? `stream ${stream}`
+            : `path ${path}`;
         const part = parts.get(key) ?? { entries: [], stream, sharedWithStream };
         part.entries.push(entry);
         parts.set(key, part);
@@ -166,9 +168,7 @@ function captureTerminal(
   if (!target.terminal.foreground) return null;
   const entry = carried(target).find(
     (candidate) =>
-      isCharacterDevice(candidate.stat) &&
-      !target.choices.replace.has(candidate.fd) &&
-      streamOf(candidate, target) !== null,
+      !target.choices.replace.has(candidate.fd) && terminalStream(candidate, target.terminal) !== null,
   );
   if (!entry) return null;
   return withCopy(entry.fd, (copy) => ({ modes: tcgets2(copy), size: tiocgwinsz(copy) }));

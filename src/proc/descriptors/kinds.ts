@@ -4,6 +4,7 @@ import { device } from './device.js';
 import type { Entry } from './entries.js';
 import { epoll } from './epoll.js';
 import { eventfd } from './eventfd.js';
+import { external } from './external.js';
 import type { DescriptorKind } from './kind.js';
 import { memory } from './memory.js';
 import { other } from './other.js';
@@ -16,6 +17,7 @@ import { timerfd } from './timerfd.js';
 
 const KINDS: readonly DescriptorKind[] = [
   chosen,
+  external,
   stream,
   pipe,
   eventfd,

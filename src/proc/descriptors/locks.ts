@@ -1,6 +1,7 @@
 /** Locks that the process holds, and properties of a description that cannot be carried. */
 import { O } from '../../fcntl.js';
 import type { FileLock } from '../../snapshot/descriptors.js';
+import { type DescriptorChoices, NULL_DEVICE } from './choices.js';
 import type { Entry } from './entries.js';
 import { parseLockLines } from './fdinfo.js';
 import type { Description } from './kind.js';
@@ -16,11 +17,23 @@ export function generalProblem({ info }: Entry): string | null {
   return null;
 }
 
-/** Locks of each description, in the order given. A POSIX lock goes to the first description that can take it. */
-export function locksOf(descriptions: readonly Description[]): FileLock[][] {
+/**
+ * Locks of each description, in the order given. A POSIX lock goes to the first description that can take it.
+ * What is passed in, and the null device, are others' as well: nothing is locked there.
+ */
+export function locksOf(
+  descriptions: readonly Description[],
+  choices: DescriptorChoices,
+  warnings: string[],
+): FileLock[][] {
   const assigned = new Set<string>();
   return descriptions.map(({ entries: [entry] }) => {
-    const { stat, info } = entry!;
+    const { fd, link, stat, info } = entry!;
+    if (choices.inherit.has(fd) || choices.replace.get(fd) === NULL_DEVICE) {
+      if (parseLockLines(info.text).length > 0)
+        warnings.push(`the lock on ${link} (descriptor ${fd}) is let go of`);
+      return [];
+    }
     return parseLockLines(info.text).filter((lock): lock is FileLock => {
       if (lock.type === 'lease' || lock.type === 'unknown') return false;
       if (lock.type !== 'posix') return true;

@@ -4,9 +4,10 @@
 export class Refusal extends Error {}
 
 /**
- * `descriptor 7 (socket, socket:[123]) cannot be carried: connections ...; use --drop-fd 7, or --fd 7=PATH`
+ * `descriptor 7 (socket, socket:[123]) cannot be carried: connections ...; use --drop-fd 7, --external 7, or
+ * --fd 7=PATH`
  * @param what kind and path
  */
 export function refusalOf(fd: number, what: string, why: string): string {
-  return `descriptor ${fd} (${what}) cannot be carried: ${why}; use --drop-fd ${fd}, or --fd ${fd}=PATH`;
+  return `descriptor ${fd} (${what}) cannot be carried: ${why}; use --drop-fd ${fd}, --external ${fd}, or --fd ${fd}=PATH`;
 }

@@ -7,7 +7,7 @@ import type { Entry } from './entries.js';
 import type { DescriptorKind } from './kind.js';
 import { isFifo } from './pipe-ends.js';
 import type { Target } from './target.js';
-import { isCharacterDevice, isDevTty, preferred, terminalStream } from './terminal.js';
+import { isDevTty, preferred, terminalStream } from './terminal.js';
 
 const { S_IFMT, S_IFSOCK } = constants;
 
@@ -18,7 +18,7 @@ export const stream: DescriptorKind = {
   problem: () => null,
   capture: ({ entries: [entry], stream, sharedWithStream }, context) => {
     const { fd, link, stat, info } = entry!;
-    const terminal = isCharacterDevice(stat);
+    const terminal = terminalStream(entry!, context.target.terminal) !== null;
     if (!terminal && stream === 0 && isFifo(stat)) warnOfContent(fd, context);
     return {
       kind: 'stream',
@@ -44,6 +44,7 @@ function warnOfContent(
 
 /** The stream that takes the place of a descriptor, or `null`. */
 export function streamOf(entry: Entry, target: Target): number | null {
+  if (entry.fd <= 2 && target.choices.inherit.has(entry.fd)) return entry.fd;
   const terminal = terminalStream(entry, target.terminal);
   if (terminal !== null) return terminal;
   if (entry.info.flags & O.PATH) return null;

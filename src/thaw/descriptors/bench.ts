@@ -62,6 +62,15 @@ export class Bench {
         name: low === undefined ? file.kind : `descriptor ${low}`,
       };
     });
+    for (const fd of this.passedIn) this.opened(fd);
+  }
+
+  /** Numbers that whoever runs the image passes in, ascending: they are there from the start. */
+  get passedIn(): number[] {
+    return this.places
+      .filter(({ index }) => this.table.files[index]!.kind === 'external')
+      .map(({ at }) => at)
+      .sort((a, b) => a - b);
   }
 
   /** A number that nobody uses. */

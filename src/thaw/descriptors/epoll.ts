@@ -86,7 +86,7 @@ function addMember(member: Member, place: Place, tools: Tools): Op[] {
   const label = `cannot watch descriptor ${member.fd} in the epoll set (${place.name})`;
   if (!hasFired(member)) {
     // What the user put in its place may be of a kind that is always ready, and cannot be watched.
-    const chosen = watched.kind === 'file' && watched.type === 'chosen';
+    const chosen = watched.kind === 'external' || (watched.kind === 'file' && watched.type === 'chosen');
     return [control(member, member.events, place, label, tools.bench, chosen)];
   }
   switch (watched.kind) {

@@ -5,6 +5,7 @@ import { Flag, type Op } from '../program.js';
 import { Bench, STANDARD } from './bench.js';
 import { closeRange, duplicate } from './calls.js';
 import { innerFirst } from './epoll.js';
+import { planExternals } from './external.js';
 import { plannerOf } from './kinds.js';
 import { planLocks } from './locks.js';
 import { planObjects } from './objects.js';
@@ -51,7 +52,7 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
   const tools: Tools = { bench, objects: objects.fds, pipes: pipePlaces(bench) };
   const locks = planLocks(bench);
   const open = [
-    ...closeRange(STANDARD, imageFd - 1),
+    ...closeBetween(bench.passedIn, imageFd - 1),
     ...closeRange(imageFd + 1, LAST),
     ...objects.ops,
     ...makePipes(tools),
@@ -72,7 +73,12 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
   return {
     count: bench.temporary(),
     objects: objects.fds,
-    open: [...planStreams(bench), ...onlyCheck(checkAll(tools)), ...unlessCheck(open)],
+    open: [
+      ...planStreams(bench),
+      ...planExternals(bench),
+      ...onlyCheck(checkAll(tools)),
+      ...unlessCheck(open),
+    ],
     finish: unlessCheck(finish),
   };
 }
@@ -121,14 +127,20 @@ function checkAll(tools: Tools): Op[] {
 
 /** Closes whatever is not of the table: also what was opened for mappings. */
 function closeOthers({ table, imageFd }: Bench, firstTemporary: number): Op[] {
+  const kept = table.descriptors.map((descriptor) => descriptor.fd).sort((a, b) => a - b);
+  return [...closeBetween(kept, imageFd - 1), ...closeRange(firstTemporary + STANDARD, LAST)];
+}
+
+/** Closes everything from 3 up to `last` but `kept`, which ascends. */
+function closeBetween(kept: readonly number[], last: number): Op[] {
   const ops: Op[] = [];
   let next = STANDARD;
-  for (const fd of table.descriptors.map((descriptor) => descriptor.fd).sort((a, b) => a - b)) {
+  for (const fd of kept) {
     if (fd < STANDARD) continue;
     ops.push(...closeRange(next, fd - 1));
     next = fd + 1;
   }
-  return [...ops, ...closeRange(next, imageFd - 1), ...closeRange(firstTemporary + STANDARD, LAST)];
+  return [...ops, ...closeRange(next, last)];
 }
 
 function unlessCheck(ops: readonly Op[]): Op[] {

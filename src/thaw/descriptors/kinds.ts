@@ -2,6 +2,7 @@
 import type { OpenFile, OpenFileKind, OpenFileOf } from '../../snapshot/descriptors.js';
 import { epoll } from './epoll.js';
 import { eventfd } from './eventfd.js';
+import { external } from './external.js';
 import { file } from './file.js';
 import { object } from './object.js';
 import { pipe } from './pipe.js';
@@ -12,6 +13,7 @@ import { timerfd } from './timerfd.js';
 
 const KINDS: { readonly [K in OpenFileKind]: KindPlanner<OpenFileOf<K>> } = {
   stream,
+  external,
   file,
   object,
   pipe,

@@ -103,7 +103,7 @@ export function placeStandard(bench: Bench): Op[] {
 }
 
 /**
- * O_NONBLOCK, where the process had set it on its streams. Other flags belong to whoever opened
+ * O_NONBLOCK, where the process had set it on its streams and what is passed in. Other flags belong to whoever opened
  * them, and so does O_NONBLOCK where the process had not set it.
  */
 export function planStreamFlags(bench: Bench): Op[] {
@@ -111,7 +111,8 @@ export function planStreamFlags(bench: Bench): Op[] {
   return bench.places.flatMap((place, index): Op[] => {
     const file = bench.table.files[index]!;
     const fd = place.descriptors[0]?.fd;
-    if (file.kind !== 'stream' || fd === undefined || !(file.flags & O.NONBLOCK)) return [];
+    if (file.kind !== 'stream' && file.kind !== 'external') return [];
+    if (fd === undefined || !(file.flags & O.NONBLOCK)) return [];
     return [
       call('ioctl', [fd, FIONBIO, one], { check: { kind: 'none' }, text: `ioctl(${fd}, FIONBIO, [1])` }),
     ];

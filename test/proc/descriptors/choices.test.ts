@@ -15,6 +15,31 @@ test('numbers and paths; relative ones start at the folder', (t) => {
   );
 });
 
+test('the null device, what is passed in, and no descriptor', (t) => {
+  const { drop, replace, inherit } = parseChoices(
+    ['1'],
+    ['3=null', '4=inherit', '5=drop', '6=./null', '7=./inherit'],
+    '/srv',
+    ['8', 8],
+  );
+  t.deepEqual([...drop], [1, 5]);
+  t.deepEqual([...inherit], [8, 4]);
+  t.deepEqual(
+    [...replace],
+    [
+      [3, '/dev/null'],
+      [6, '/srv/null'],
+      [7, '/srv/inherit'],
+    ],
+  );
+});
+
+test('an external descriptor cannot be another thing as well', (t) => {
+  t.throws(() => parseChoices([], ['5=null'], '/', [5]), { instanceOf: UsageError });
+  t.throws(() => parseChoices([5], [], '/', [5]), { instanceOf: UsageError });
+  t.throws(() => parseChoices([], [], '/', ['x']), { instanceOf: UsageError });
+});
+
 for (const [drop, fd] of [
   [['x'], []],
   [['-1'], []],
