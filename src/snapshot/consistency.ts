@@ -43,7 +43,7 @@ function checkExtents(extents: readonly Extent[], start: bigint, end: bigint, wh
   });
 }
 
-function checkDescriptors({ descriptors: table, objects }: Process, where: string): void {
+function checkDescriptors({ descriptors: table, objects, threads }: Process, where: string): void {
   table.descriptors.forEach((descriptor, i) => {
     requireIndex(descriptor.file, table.files, `${where}.descriptors.descriptors[${i}].file`);
   });
@@ -56,6 +56,9 @@ function checkDescriptors({ descriptors: table, objects }: Process, where: strin
     }
     if (file.kind === 'object') requireIndex(file.object, objects, `${place}.object`);
     if (file.kind === 'pipe') requireIndex(file.pipe, table.pipes, `${place}.pipe`);
+    if (file.kind === 'pidfd' && file.thread !== null && !threads.some(({ tid }) => tid === file.thread)) {
+      fail(`${place}.thread`, `there is no thread ${file.thread}`);
+    }
     if (file.kind === 'epoll') {
       file.members.forEach((member, j) => {
         requireIndex(member.file, table.files, `${place}.members[${j}].file`);

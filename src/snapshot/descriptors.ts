@@ -84,6 +84,12 @@ export const openFileSchema = z.discriminatedUnion('kind', [
   }),
   z.object({ kind: z.literal('signalfd'), ...common, mask: word }),
   z.object({
+    kind: z.literal('pidfd'),
+    ...common,
+    /** Id of the thread that it refers to; `null`: the process, or with PIDFD_THREAD its first thread. */
+    thread: index.nullable(),
+  }),
+  z.object({
     kind: z.literal('epoll'),
     ...common,
     members: z.array(

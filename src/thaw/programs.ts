@@ -81,7 +81,10 @@ export function planPrograms(
   const thaw: Range = { start: text, end: memory.end };
   const own = lowestOwn(process);
   const image = own;
-  const descriptors = planDescriptors({ arena, process, imageFd: image, firstTemporary: own + 1 });
+  const descriptors = planDescriptors({
+    ...{ arena, process, imageFd: image, firstTemporary: own + 1 },
+    tidOf: (tid) => tidOf(tid)!,
+  });
   const mappedFiles = process.mappedFiles.map(() => arena.cell());
   const context = { image, objects: descriptors.objects, mappedFiles };
   const room = findPlace(merge([...process.regions, thaw]), BigInt(sharedMemoryRoom(process))) ?? 0n;

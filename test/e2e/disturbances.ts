@@ -125,6 +125,9 @@ const descriptors: readonly Disturbance[] = [
   row('timerfds', 'call (long)read(missed, deadline, 8)', /ticks, not/),
   row('timerfds', 'call (int)dup2(narrow, signals)', /signalfd gives/),
   row('timerfds', 'call (int)epoll_ctl(set, 2, narrow, 0)', /epoll: no signal/),
+  row('pidfds', 'call (int)dup3(process, leader, 02000000)', /first thread: flags/),
+  row('pidfds', 'call (int)dup2(leader, other)', /other thread: refers to/),
+  row('pidfds', 'call (int)dup2((int)syscall(434, 1, 0), process)', /process: refers to 1/),
   row('records', 'call (int)close((int)dup(locked))', /record lock: byte 12/),
 ];
 

@@ -20,6 +20,7 @@ const undisturbed: readonly (readonly string[])[] = [
   ['timers'],
   ['timers', 'ticking'],
   ['timerfds'],
+  ['pidfds'],
   ['identity', 'a', '', 'b'],
   ['descriptors'],
   ['records'],

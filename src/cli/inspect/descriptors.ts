@@ -52,6 +52,8 @@ function describeFile(file: OpenFile, { pipes }: DescriptorTable): string {
     }
     case 'signalfd':
       return signalSet(file.mask);
+    case 'pidfd':
+      return file.thread === null ? 'the process itself' : `thread ${file.thread}`;
     case 'epoll':
       return `watches ${file.members.map(({ fd }) => fd).join(' ') || 'nothing'}`;
   }

@@ -8,6 +8,7 @@ import { external } from './external.js';
 import type { DescriptorKind } from './kind.js';
 import { memory } from './memory.js';
 import { other } from './other.js';
+import { pidfd } from './pidfd.js';
 import { pipe } from './pipe.js';
 import { regular } from './regular.js';
 import { signalfd } from './signalfd.js';
@@ -23,6 +24,7 @@ const KINDS: readonly DescriptorKind[] = [
   eventfd,
   timerfd,
   signalfd,
+  pidfd,
   epoll,
   memory,
   device,

@@ -17,7 +17,6 @@ interface Row {
 const NAMELESS: readonly Row[] = [
   { link: /^anon_inode:inotify/, name: 'inotify', why: 'watches of files are not carried yet' },
   { link: /^anon_inode:\[fanotify\]/, name: 'fanotify', why: 'watches of files are not carried' },
-  { link: /^(anon_inode:\[pidfd\]|pidfd:)/, name: 'pidfd', why: 'it refers to another process' },
   { link: /^anon_inode:\[io_uring\]/, name: 'io_uring', why: 'requests in flight cannot be frozen' },
   { link: /^anon_inode:\[perf_event\]/, name: 'perf event', why: 'it counts what happens on this machine' },
   { link: /^anon_inode:\[userfaultfd\]/, name: 'userfaultfd', why: 'page faults in flight cannot be frozen' },

@@ -1,7 +1,7 @@
 /** Plans the descriptor table: a pure function from the captured table to operations. */
 import type { Process } from '../../snapshot/schema.js';
 import type { Arena } from '../arena.js';
-import { Flag, type Op } from '../program.js';
+import { Flag, type Op, type Operand } from '../program.js';
 import { Bench, STANDARD } from './bench.js';
 import { closeRange, duplicate } from './calls.js';
 import { innerFirst } from './epoll.js';
@@ -22,6 +22,8 @@ export interface DescriptorPlanContext {
   readonly imageFd: number;
   /** From here on up, no number is used by anybody else; above `imageFd`. */
   readonly firstTemporary: number;
+  /** The id that a thread has now, by the one that it had; known when `finish` runs. */
+  tidOf(tid: number): Operand;
 }
 
 /** Operations in three parts. Between the first two, memory is mapped. */
@@ -49,7 +51,7 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
   const { arena, process, imageFd, firstTemporary } = context;
   const bench = new Bench(arena, process.descriptors, imageFd, firstTemporary);
   const objects = planObjects(process.objects, bench);
-  const tools: Tools = { bench, objects: objects.fds, pipes: pipePlaces(bench) };
+  const tools: Tools = { bench, objects: objects.fds, pipes: pipePlaces(bench), tidOf: context.tidOf };
   const locks = planLocks(bench);
   const open = [
     ...closeBetween(bench.passedIn, imageFd - 1),

@@ -5,6 +5,7 @@ import { eventfd } from './eventfd.js';
 import { external } from './external.js';
 import { file } from './file.js';
 import { object } from './object.js';
+import { pidfd } from './pidfd.js';
 import { pipe } from './pipe.js';
 import type { KindPlanner } from './planner.js';
 import { signalfd } from './signalfd.js';
@@ -20,6 +21,7 @@ const KINDS: { readonly [K in OpenFileKind]: KindPlanner<OpenFileOf<K>> } = {
   eventfd,
   timerfd,
   signalfd,
+  pidfd,
   epoll,
 };
 

@@ -1,6 +1,6 @@
 /** How a kind of open file description is made again. */
 import type { OpenFile } from '../../snapshot/descriptors.js';
-import type { Op } from '../program.js';
+import type { Op, Operand } from '../program.js';
 import type { Bench, Place } from './bench.js';
 
 /** What all kinds draw on. */
@@ -9,6 +9,8 @@ export interface Tools {
   /** Descriptor of each memory object; `null` for those that have none. */
   readonly objects: readonly (number | null)[];
   readonly pipes: readonly PipePlace[];
+  /** The id that a thread has now, by the one that it had. The threads are there when things are started. */
+  tidOf(tid: number): Operand;
 }
 
 /** A pipe while it is made: one descriptor for each end; the same for both in the case of a FIFO. */

@@ -21,6 +21,8 @@ import {
   untilStopped,
 } from '../../proc/descriptors/support.js';
 
+/** Plans run in a process with one thread, which no number of a test is the id of. */
+const THREAD = 0;
 const BASE = 0x5000_0000_0000n;
 const runner = new URL('../../../../test/thaw/descriptors/run-plan.py', import.meta.url).pathname;
 
@@ -57,7 +59,10 @@ export function plan({ table, objects }: Pick<Planned, 'table' | 'objects'>): {
   const arena = new Arena(BASE);
   const imageFd = Math.max(100, ...table.descriptors.map(({ fd }) => fd + 1));
   const process = { descriptors: table, objects: [...objects] };
-  const { open, finish } = planDescriptors({ arena, process, imageFd, firstTemporary: imageFd + 1 });
+  const { open, finish } = planDescriptors({
+    ...{ arena, process, imageFd, firstTemporary: imageFd + 1 },
+    tidOf: () => THREAD,
+  });
   return { ops: [...open, ...finish], arena, imageFd };
 }
 

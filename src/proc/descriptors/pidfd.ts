@@ -1,0 +1,54 @@
+/** pidfd_open(2): the process itself, or one of its threads. Other processes stay behind. */
+import { existsSync } from 'node:fs';
+import { PIDFD_THREAD } from '../../pidfd.js';
+import { commOf } from '../identity.js';
+import { readProcText } from '../read.js';
+import { numbers, parseStatus } from '../status.js';
+import type { Entry } from './entries.js';
+import { infoField, parseEpollLines } from './fdinfo.js';
+import type { DescriptorKind } from './kind.js';
+import type { Target } from './target.js';
+
+/** Descriptors that name a process or thread. */
+export const pidfd: DescriptorKind = {
+  matches: ({ link }) => link === 'anon_inode:[pidfd]' || link.startsWith('pidfd:'),
+  describe: ({ link }) => `pidfd, ${link}`,
+  problem: (entry, target) => strangerProblem(entry, target.pid) ?? watchedProblem(entry, target),
+  capture: ({ entries: [entry] }, { pid }) => {
+    const { info } = entry!;
+    const of = Number(infoField(info.text, 'Pid'));
+    return { kind: 'pidfd', flags: info.flags, thread: of === pid ? null : ownId(pid, of) };
+  },
+};
+
+/** The id of a thread in the innermost namespace of process ids, which is the one that it knows. */
+function ownId(pid: number, tid: number): number {
+  const status = parseStatus(readProcText(pid, `task/${tid}/status`));
+  return status.has('NSpid') ? numbers(status, 'NSpid').at(-1)! : tid;
+}
+
+function strangerProblem({ info }: Entry, pid: number): string | null {
+  const of = Number(infoField(info.text, 'Pid') ?? 0);
+  if (of === pid || (of > 0 && existsSync(`/proc/${pid}/task/${of}`))) return null;
+  const what = info.flags & PIDFD_THREAD ? 'thread' : 'process';
+  if (of < 0) return `it refers to a ${what} that has ended, and that nothing can name again`;
+  if (of === 0) return `it refers to a ${what} in a namespace that cannot be seen from here`;
+  return `it refers to ${what} ${of}${nameOf(of)}, which is not frozen with this one`;
+}
+
+function nameOf(pid: number): string {
+  try {
+    return ` (${commOf(pid)})`;
+  } catch {
+    return '';
+  }
+}
+
+/** Threads are made when the epoll sets are filled already. */
+function watchedProblem({ info, stat }: Entry, { pid, entries }: Target): string | null {
+  if (Number(infoField(info.text, 'Pid')) === pid) return null;
+  const set = entries.find((entry) =>
+    parseEpollLines(entry.info.text).some(({ inode }) => inode === stat.ino),
+  );
+  return set ? `it refers to a thread, and the epoll set on descriptor ${set.fd} watches that` : null;
+}
