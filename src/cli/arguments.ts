@@ -11,6 +11,13 @@ export function choiceOptions<T>(yargs: Argv<T>) {
       describe: 'carry writable shared file mappings in the image instead of opening the files again',
     })
     .option('drop-children', { type: 'boolean', default: false, describe: 'leave child processes out' })
+    .option('tcp', {
+      type: 'string',
+      default: 'close',
+      requiresArg: true,
+      describe: 'TCP connections: close: the resumed program finds them closed; keep: not carried yet',
+      coerce: oneValue('--tcp'),
+    })
     .option('drop-fd', {
       type: 'string',
       array: true,

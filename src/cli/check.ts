@@ -1,6 +1,6 @@
 /** What `proc2elf check [PID]` does. */
 import { checkMachine, checkProcess } from '../check.js';
-import { parseChoices } from '../proc/descriptors/choices.js';
+import { parseChoices, parseTcp } from '../proc/descriptors/choices.js';
 import { parsePid } from './arguments.js';
 import { escapeControls, jsonText } from './inspect/escape.js';
 
@@ -10,6 +10,7 @@ export interface CheckArguments {
   json: boolean;
   embedShared: boolean;
   dropChildren: boolean;
+  tcp: string;
   dropFd: string[];
   fd: string[];
   external: string[];
@@ -36,7 +37,10 @@ function printProcess(pid: number, args: CheckArguments): void {
   const report = checkProcess(pid, {
     embedShared: args.embedShared,
     dropChildren: args.dropChildren,
-    descriptors: parseChoices(args.dropFd, args.fd, undefined, args.external),
+    descriptors: {
+      ...parseChoices(args.dropFd, args.fd, undefined, args.external),
+      tcp: parseTcp(args.tcp),
+    },
   });
   if (args.json) process.stdout.write(jsonText(report));
   else if (report.problems.length === 0) process.stdout.write(`process ${pid} can be frozen\n`);

@@ -1,7 +1,7 @@
 /** What `proc2elf <pid>` does: freezes, shows progress, reports. */
 import { type FreezeOptions, type FreezeReport, freeze } from '../freeze.js';
 import { formatSize } from '../image/sizes.js';
-import { parseChoices } from '../proc/descriptors/choices.js';
+import { parseChoices, parseTcp } from '../proc/descriptors/choices.js';
 import { parsePid } from './arguments.js';
 import { escapeControls, jsonText } from './inspect/escape.js';
 import { interruptible } from './interruptible.js';
@@ -19,6 +19,7 @@ export interface FreezeArguments {
   verbose: boolean;
   embedShared: boolean;
   dropChildren: boolean;
+  tcp: string;
   dropFd: string[];
   fd: string[];
   external: string[];
@@ -27,7 +28,10 @@ export interface FreezeArguments {
 /** Freezes a process as the command line says. @throws Interrupted, or whatever {@link freeze} throws */
 export async function runFreeze(args: FreezeArguments): Promise<void> {
   const pid = parsePid(args.pid);
-  const descriptors = parseChoices(args.dropFd, args.fd, undefined, args.external);
+  const descriptors = {
+    ...parseChoices(args.dropFd, args.fd, undefined, args.external),
+    tcp: parseTcp(args.tcp),
+  };
   const bar = process.stderr.isTTY && !args.quiet && !args.json ? await progressBar() : null;
   const options: FreezeOptions = {
     output: args.output,

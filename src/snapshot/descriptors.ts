@@ -8,6 +8,12 @@ const word = z.bigint().min(0n).max(0xffff_ffff_ffff_ffffn);
 /** Paths and names end up as C strings. */
 const text = z.string().refine((value) => !value.includes('\0'), 'holds a NUL');
 
+/** `struct sockaddr_in` or `struct sockaddr_in6`. */
+const socketAddress = bytes.refine(
+  (value) => value.length === 16 || value.length === 28,
+  'no socket address',
+);
+
 /**
  * A lock on a file.
  * - `posix`: fcntl(2) F_SETLK, owned by the process
@@ -37,6 +43,7 @@ const common = {
  * - `file`: regular file, directory or device opened again by path
  * - `object`: deleted file or memfd: index into the process's memory objects
  * - `pipe`: an end of a pipe or FIFO that the process has to itself: index into `pipes`
+ * - `inet`: an IPv4 or IPv6 socket
  */
 export const openFileSchema = z.discriminatedUnion('kind', [
   z.object({
@@ -103,6 +110,32 @@ export const openFileSchema = z.discriminatedUnion('kind', [
         data: word,
       }),
     ),
+  }),
+  z.object({
+    kind: z.literal('inet'),
+    ...common,
+    family: z.enum(['ipv4', 'ipv6']),
+    protocol: z.enum(['tcp', 'udp', 'udplite']),
+    /** `struct sockaddr_in` or `sockaddr_in6`; `null` for a socket that is not bound. */
+    local: socketAddress.nullable(),
+    /** To whom a UDP socket is connected. */
+    peer: socketAddress.nullable(),
+    /** Name of the interface that both addresses mean by their `sin6_scope_id`; empty where there is none. */
+    scope: text,
+    /** Of a listening socket. */
+    backlog: index.nullable(),
+    /**
+     * What became of a TCP connection, or `null` for a socket that was never connected:
+     * - `closed`: closed by both sides; `input` can still be read
+     * - `reset`: broken off by the peer; the process is yet to be told (ECONNRESET)
+     * - `refused`: the attempt has failed; the process is yet to be told (ECONNREFUSED)
+     * - `failed`: the attempt has failed, and the process knows
+     */
+    ended: z.enum(['closed', 'reset', 'refused', 'failed']).nullable(),
+    /** What the process has not read of a connection that was closed. */
+    input: bytes,
+    /** What setsockopt(2) takes; SO_RCVBUF and SO_SNDBUF as getsockopt(2) tells them. */
+    options: z.array(z.object({ level: index, option: index, value: bytes })),
   }),
 ]);
 

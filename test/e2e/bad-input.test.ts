@@ -254,7 +254,7 @@ testWith([], 'descriptors that cannot be carried, and letting go of them', async
 
   const python = [
     '-c',
-    'import socket,sys\ns = socket.socket()\nprint("ready", flush=True)\nsys.stdin.readline()\nprint("ok")',
+    'import socket,sys\ns = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)\nprint("ready", flush=True)\nsys.stdin.readline()\nprint("ok")',
   ];
   const connected = start(t, 'python3', python, { cwd });
   await connected.ready();

@@ -1,4 +1,5 @@
-import type { DescriptorTable, OpenFile } from '../../snapshot/descriptors.js';
+import { addressText } from '../../inet.js';
+import type { DescriptorTable, OpenFile, OpenFileOf } from '../../snapshot/descriptors.js';
 import type { Process } from '../../snapshot/schema.js';
 import { TFD } from '../../timerfd.js';
 import { escapeText } from './escape.js';
@@ -54,7 +55,20 @@ function describeFile(file: OpenFile, { pipes }: DescriptorTable): string {
       return signalSet(file.mask);
     case 'pidfd':
       return file.thread === null ? 'the process itself' : `thread ${file.thread}`;
+    case 'inet':
+      return describeInet(file);
     case 'epoll':
       return `watches ${file.members.map(({ fd }) => fd).join(' ') || 'nothing'}`;
   }
+}
+
+function describeInet(file: OpenFileOf<'inet'>): string {
+  const parts = [
+    `${file.protocol} over ${file.family}`,
+    file.local ? `at ${addressText(file.local)}` : '',
+    file.peer ? `to ${addressText(file.peer)}` : '',
+    file.backlog === null ? '' : `listens, backlog ${file.backlog}`,
+    file.ended ? `a connection that is ${file.ended}, ${file.input.length} bytes unread` : '',
+  ];
+  return parts.filter((part) => part !== '').join(', ');
 }

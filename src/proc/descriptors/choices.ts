@@ -10,7 +10,12 @@ export interface DescriptorChoices {
   readonly replace: ReadonlyMap<number, string>;
   /** Passed in by whoever starts the image: 0, 1 and 2 as its streams, others under their number. */
   readonly inherit: ReadonlySet<number>;
+  /** What becomes of TCP connections; by default they are closed. */
+  readonly tcp?: TcpChoice;
 }
+
+/** `--tcp`: the resumed program finds its connections closed, or they are kept. */
+export type TcpChoice = 'close' | 'keep';
 
 /** No choices: what cannot be carried is refused. */
 export const NO_CHOICES: DescriptorChoices = { drop: new Set(), replace: new Map(), inherit: new Set() };
@@ -72,6 +77,12 @@ export function optionsOf({ drop, replace, inherit }: DescriptorChoices): { fd: 
     ...[...replace].map(([fd, path]) => ({ fd, option: `--fd ${fd}=${path}` })),
     ...[...inherit].map((fd) => ({ fd, option: `--external ${fd}` })),
   ].sort((a, b) => a.fd - b.fd);
+}
+
+/** Reads the value of `--tcp`. @throws UsageError */
+export function parseTcp(text: string): TcpChoice {
+  if (text === 'close' || text === 'keep') return text;
+  throw new UsageError(`--tcp ${text}: say --tcp close or --tcp keep`);
 }
 
 function parseNumber(text: string, option: string): number {

@@ -8,6 +8,7 @@ import {
   readSync,
   statSync,
 } from 'node:fs';
+import { socketProtocol } from '../../native/inet.js';
 import { errnoOf, procError } from '../read.js';
 import { type FdInfo, parseFdInfo } from './fdinfo.js';
 
@@ -20,6 +21,8 @@ export interface Entry {
   readonly garbled: boolean;
   readonly stat: BigIntStats;
   readonly info: FdInfo;
+  /** Of a socket, what the kernel calls its protocol: `TCP`, `UDPv6`; else `null`. */
+  readonly protocol: string | null;
 }
 
 const REPLACEMENT = '\ufffd';
@@ -51,6 +54,7 @@ export function readEntries(pid: number): Entry[] {
             garbled: link.includes(REPLACEMENT) && isGarbled(path),
             stat: statSync(path, { bigint: true }),
             info: parseFdInfo(reader.read(`/proc/${pid}/fdinfo/${fd}`)),
+            protocol: link.startsWith('socket:') ? socketProtocol(path) : null,
           },
         ];
       } catch (error) {

@@ -5,6 +5,7 @@ import type { Entry } from './entries.js';
 import { epoll } from './epoll.js';
 import { eventfd } from './eventfd.js';
 import { external } from './external.js';
+import { inet } from './inet.js';
 import type { DescriptorKind } from './kind.js';
 import { memory } from './memory.js';
 import { other } from './other.js';
@@ -26,6 +27,7 @@ const KINDS: readonly DescriptorKind[] = [
   signalfd,
   pidfd,
   epoll,
+  inet,
   memory,
   device,
   regular,

@@ -8,6 +8,7 @@ import { Refusal } from './refusal.js';
 const { S_IFMT, S_IFSOCK, S_IFCHR, S_IFBLK } = constants;
 
 interface Row {
+  /** The link, or the protocol of a socket. */
   readonly link: RegExp;
   readonly name: string;
   readonly why: string;
@@ -44,12 +45,27 @@ export const other: DescriptorKind = {
   },
 };
 
-function classify({ link, stat }: Entry): Omit<Row, 'link'> {
+/** Sockets by what the kernel calls their protocol. */
+const SOCKETS: readonly Row[] = [
+  { link: /^(RAW|PING)/, name: 'raw socket', why: 'sockets of IP itself and of ICMP are not carried' },
+  { link: /^PACKET$/, name: 'packet socket', why: 'it sees the network devices of this machine' },
+  { link: /^NETLINK$/, name: 'netlink socket', why: 'it speaks with the kernel of this machine' },
+  { link: /^(MPTCP|SMC|SCTP)/, name: 'socket', why: 'of connections only TCP is carried' },
+  { link: /^(ALG|XDP|VSOCK|AF_VSOCK|CAN|BLUETOOTH)/, name: 'socket', why: 'it belongs to this machine' },
+];
+
+function classifySocket(protocol: string | null): Omit<Row, 'link'> {
+  const row = SOCKETS.find(({ link }) => link.test(protocol ?? ''));
+  if (!row) return { name: 'socket', why: 'connections to others cannot be frozen' };
+  return { name: row.name === 'socket' ? `${protocol} socket` : row.name, why: row.why };
+}
+
+function classify({ link, stat, protocol }: Entry): Omit<Row, 'link'> {
   const nameless = NAMELESS.find((row) => row.link.test(link));
   if (nameless) return nameless;
   switch (Number(stat.mode) & S_IFMT) {
     case S_IFSOCK:
-      return { name: 'socket', why: 'connections to others cannot be frozen' };
+      return classifySocket(protocol);
     case S_IFCHR:
       return { name: deviceKind(stat.rdev), why: 'the state of a device cannot be frozen' };
     case S_IFBLK:

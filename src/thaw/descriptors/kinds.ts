@@ -4,6 +4,7 @@ import { epoll } from './epoll.js';
 import { eventfd } from './eventfd.js';
 import { external } from './external.js';
 import { file } from './file.js';
+import { inet } from './inet.js';
 import { object } from './object.js';
 import { pidfd } from './pidfd.js';
 import { pipe } from './pipe.js';
@@ -23,6 +24,7 @@ const KINDS: { readonly [K in OpenFileKind]: KindPlanner<OpenFileOf<K>> } = {
   signalfd,
   pidfd,
   epoll,
+  inet,
 };
 
 /** The planner of a description's kind. */

@@ -206,7 +206,7 @@ test('what cannot be carried is refused by number, kind and path, and let go of 
   const target = await startTarget(
     t,
     `
-at(socket.socket().detach(), 10)
+at(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW).detach(), 10)
 at(os.open("/proc/self/ns/net", os.O_RDONLY), 11)
 at(os.open("moved", os.O_RDWR | os.O_CREAT), 12)
 os.link("moved", "other"); os.unlink("moved")
@@ -222,7 +222,7 @@ at(os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY), 16)
   const { problems } = capture(target);
   t.regex(
     problems[0]!,
-    /^descriptor 10 \(socket, socket:\[\d+\]\) cannot be carried: .*; use --drop-fd 10, --external 10, or --fd 10=PATH$/,
+    /^descriptor 10 \(netlink socket, socket:\[\d+\]\) cannot be carried: .*; use --drop-fd 10, --external 10, or --fd 10=PATH$/,
   );
   t.regex(problems[1]!, /^descriptor 11 \(namespace, net:\[\d+\]\)/);
   t.regex(problems[2]!, /^descriptor 12 \(file, .*moved \(deleted\)\) cannot be carried: its path is gone/);

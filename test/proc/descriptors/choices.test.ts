@@ -1,6 +1,6 @@
 import test from 'ava';
 import { UsageError } from '../../../src/errors.js';
-import { parseChoices } from '../../../src/proc/descriptors/choices.js';
+import { parseChoices, parseTcp } from '../../../src/proc/descriptors/choices.js';
 
 test('numbers and paths; relative ones start at the folder', (t) => {
   const { drop, replace } = parseChoices(['3', 4], ['5=out.log', '6=/dev/null', '7=a=b'], '/srv');
@@ -53,3 +53,9 @@ for (const [drop, fd] of [
     t.throws(() => parseChoices(drop, fd), { instanceOf: UsageError });
   });
 }
+
+test('--tcp', (t) => {
+  t.is(parseTcp('close'), 'close');
+  t.is(parseTcp('keep'), 'keep');
+  t.throws(() => parseTcp('drop'), { instanceOf: UsageError, message: /--tcp close/ });
+});

@@ -1,0 +1,163 @@
+/** System calls on IPv4 and IPv6 sockets that Node.js does not offer. None of them changes the socket. */
+import { addon } from './addon.js';
+import { ioctl } from './syscalls.js';
+
+/** Numbers of `asm/unistd_64.h`. */
+const NR = {
+  poll: 7,
+  socket: 41,
+  recvfrom: 45,
+  getsockname: 51,
+  getpeername: 52,
+  getsockopt: 55,
+  getxattr: 191,
+};
+
+const MSG_PEEK = 2;
+const MSG_DONTWAIT = 0x40;
+const SIOCGIFNAME = 0x8910;
+const SIOCOUTQ = 0x5411;
+/** Longest value of an option that is asked for, in bytes. */
+const LONGEST = 256;
+
+/** Events of poll(2). */
+export const POLL = { IN: 1, PRI: 2, OUT: 4, ERR: 8, HUP: 0x10, RDHUP: 0x2000 } as const;
+
+/**
+ * What the kernel calls the protocol of a socket: `TCP`, `UDPv6`, `UNIX-STREAM`, `NETLINK`.
+ * @param path a link of /proc/PID/fd, or a socket file, which has none
+ * @returns `null` where it has none
+ */
+export function socketProtocol(path: string): string | null {
+  const name = new Uint8Array(64);
+  try {
+    const length = addon.syscall(
+      NR.getxattr,
+      cString(path),
+      cString('system.sockprotoname'),
+      name,
+      name.length,
+    );
+    return Buffer.from(name.subarray(0, Number(length)))
+      .toString('latin1')
+      .replace(/\0.*$/, '');
+  } catch {
+    return null;
+  }
+}
+
+function cString(text: string): Uint8Array {
+  return Buffer.from(`${text}\0`);
+}
+
+/** socket(2). */
+export function makeSocket(family: number, type: number, protocol: number): number {
+  return Number(addon.syscall(NR.socket, family, type, protocol));
+}
+
+/**
+ * getsockopt(2).
+ * @param request how many bytes of value there may be, or what the kernel looks at and changes
+ * @returns the value; `null` where the socket does not know the option
+ */
+export function getOption(
+  fd: number,
+  level: number,
+  option: number,
+  request: number | Uint8Array = LONGEST,
+): Uint8Array | null {
+  const value = typeof request === 'number' ? new Uint8Array(request) : request;
+  const length = Uint32Array.of(value.length);
+  try {
+    addon.syscall(NR.getsockopt, fd, level, option, value, new Uint8Array(length.buffer));
+    return value.slice(0, length[0]!);
+  } catch {
+    return null;
+  }
+}
+
+/** Whether SO_ATTACH_FILTER or SO_ATTACH_BPF gave a socket a filter. */
+export function hasFilter(fd: number): boolean {
+  const count = Uint32Array.of(0);
+  try {
+    addon.syscall(NR.getsockopt, fd, 1, 26, new Uint8Array(1), new Uint8Array(count.buffer)); // SO_GET_FILTER
+    return count[0]! > 0;
+  } catch {
+    return true; // one that is not classic BPF cannot be read
+  }
+}
+
+/** getsockname(2): `struct sockaddr_in` or `sockaddr_in6`. */
+export function socketName(fd: number): Uint8Array {
+  return nameBy(NR.getsockname, fd);
+}
+
+/** getpeername(2); `null` for a socket that is not connected. */
+export function peerName(fd: number): Uint8Array | null {
+  try {
+    return nameBy(NR.getpeername, fd);
+  } catch {
+    return null;
+  }
+}
+
+function nameBy(call: number, fd: number): Uint8Array {
+  const address = new Uint8Array(28);
+  const length = Uint32Array.of(address.length);
+  addon.syscall(call, fd, address, new Uint8Array(length.buffer));
+  return address.slice(0, length[0]!);
+}
+
+/** poll(2) without waiting: the events that stand. */
+export function pollNow(fd: number): number {
+  const pollfd = new DataView(new ArrayBuffer(8));
+  pollfd.setInt32(0, fd, true);
+  pollfd.setInt16(4, POLL.IN | POLL.PRI | POLL.OUT | POLL.RDHUP, true);
+  addon.syscall(NR.poll, new Uint8Array(pollfd.buffer), 1, 0);
+  return pollfd.getUint16(6, true);
+}
+
+/** recv(2) with MSG_PEEK, of bytes that are known to be there: where there are none, an error would be consumed. */
+export function peekBytes(fd: number, size: number): Uint8Array {
+  const buffer = new Uint8Array(size);
+  const got = addon.syscall(NR.recvfrom, fd, buffer, size, MSG_PEEK | MSG_DONTWAIT, 0, 0);
+  return buffer.subarray(0, Number(got));
+}
+
+/** SIOCOUTQ of tcp(7): bytes that the peer has not confirmed. */
+export function unconfirmed(fd: number): number {
+  const count = new Int32Array(1);
+  ioctl(fd, SIOCOUTQ, new Uint8Array(count.buffer));
+  return count[0]!;
+}
+
+/** SIOCGIFNAME of netdevice(7): the name of an interface. */
+export function interfaceName(fd: number, index: number): string {
+  const request = Buffer.alloc(40); // struct ifreq
+  request.writeInt32LE(index, 16);
+  ioctl(fd, SIOCGIFNAME, request);
+  return request.toString('latin1', 0, 16).replace(/\0.*$/s, '');
+}
+
+/** What `struct tcp_info` tells of a socket. */
+export interface TcpInfo {
+  /** `TCP_*` of `net/tcp_states.h`. */
+  readonly state: number;
+  /** Of a listening socket: connections that wait, and how many may. */
+  readonly waiting: number;
+  readonly backlog: number;
+  /** Whether it has ever been connected. */
+  readonly hadPeer: boolean;
+}
+
+/** getsockopt(2) TCP_INFO. */
+export function tcpInfo(fd: number): TcpInfo {
+  const info = Buffer.from(getOption(fd, 6, 11)!);
+  return {
+    state: info[0]!,
+    waiting: info.readUInt32LE(24),
+    backlog: info.readUInt32LE(28),
+    // A connection that was refused has seen one segment at most, and no confirmation.
+    hadPeer: info.readBigUInt64LE(120) > 0n || info.readUInt32LE(140) > 1,
+  };
+}

@@ -1,0 +1,97 @@
+/** Calls on IPv4 and IPv6 sockets as operations. */
+import { O } from '../../fcntl.js';
+import { AF, addressText, IPPROTO, optionName, SO, SO_FORCE, SOCK, SOL } from '../../inet.js';
+import type { OpenFileOf } from '../../snapshot/descriptors.js';
+import type { Arena } from '../arena.js';
+import { call, type Extra, show, tolerate } from '../calls.js';
+import type { Op, Operand } from '../program.js';
+
+type Inet = OpenFileOf<'inet'>;
+
+const FAMILIES = { ipv4: AF.INET, ipv6: AF.INET6 } as const;
+
+/** socket(2) of the kind that a description is. */
+export function makeSocket({ family, protocol }: Inet, flags: number, extra: Extra): Op {
+  const type = protocol === 'tcp' ? 'STREAM' : 'DGRAM';
+  const bits = (flags & O.NONBLOCK ? '|SOCK_NONBLOCK' : '') + (flags & O.CLOEXEC ? '|SOCK_CLOEXEC' : '');
+  return call('socket', [FAMILIES[family], SOCK[type] | flags, IPPROTO[protocol]], {
+    text: `socket(${family === 'ipv4' ? 'AF_INET' : 'AF_INET6'}, SOCK_${type}${bits}, IPPROTO_${protocol.toUpperCase()})`,
+    ...extra,
+  });
+}
+
+/** bind(2) or connect(2). */
+export function toAddress(
+  name: 'bind' | 'connect',
+  fd: Operand,
+  address: Uint8Array,
+  arena: Arena,
+  extra: Extra,
+): Op {
+  return call(name, [fd, arena.bytes(address), address.length], {
+    text: `${name}(${show(fd)}, ${addressText(address)})`,
+    ...extra,
+  });
+}
+
+/** setsockopt(2). */
+export function setOption(
+  fd: Operand,
+  level: number,
+  option: number,
+  value: Uint8Array,
+  arena: Arena,
+  extra: Extra = {},
+): Op {
+  return call('setsockopt', [fd, level, option, arena.bytes(value), value.length], {
+    text: `setsockopt(${show(fd)}, ${optionName(level, option)}, 0x${Buffer.from(value).toString('hex')})`,
+    ...extra,
+  });
+}
+
+/** setsockopt(2) with an int. */
+function setInteger(fd: Operand, option: number, value: number, arena: Arena, extra: Extra = {}): Op {
+  return setOption(
+    fd,
+    SOL.SOCKET,
+    option,
+    Uint8Array.from(Buffer.from(Int32Array.of(value).buffer)),
+    arena,
+    extra,
+  );
+}
+
+/**
+ * Sets SO_SNDBUF or SO_RCVBUF. Without CAP_NET_ADMIN it becomes no more than net.core.wmem_max or rmem_max.
+ * @param size in bytes, as getsockopt(2) tells it: twice what is set
+ */
+export function setSize(
+  fd: Operand,
+  option: typeof SO.SNDBUF | typeof SO.RCVBUF,
+  size: number,
+  arena: Arena,
+  extra: Extra = {},
+): Op[] {
+  const half = Math.ceil(size / 2);
+  return [
+    setInteger(fd, option, half, arena, extra),
+    setInteger(fd, SO_FORCE[option], half, arena, { ...extra, check: tolerate('EPERM') }),
+  ];
+}
+
+/** Sets all options of a description. */
+export function setOptions(
+  fd: Operand,
+  { options }: Inet,
+  name: string,
+  arena: Arena,
+  extra: Extra = {},
+): Op[] {
+  return options.flatMap(({ level, option, value }) => {
+    const all = { label: `cannot set ${optionName(level, option)} (${name})`, ...extra };
+    if (level === SOL.SOCKET && (option === SO.SNDBUF || option === SO.RCVBUF)) {
+      return setSize(fd, option, Buffer.from(value).readInt32LE(0), arena, all);
+    }
+    return [setOption(fd, level, option, value, arena, all)];
+  });
+}

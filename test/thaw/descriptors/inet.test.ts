@@ -1,0 +1,185 @@
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:net';
+import test, { type ExecutionContext } from 'ava';
+import { NO_CHOICES } from '../../../src/proc/descriptors/choices.js';
+import { capture, fileOf, startTarget } from '../../proc/descriptors/support.js';
+import { refusal, restore, withContent } from './support.js';
+
+/** Captures what the code makes, ends it, makes it again, and captures that. */
+async function roundTrip(t: ExecutionContext, code: string) {
+  const target = await startTarget(t, code);
+  const before = capture(target);
+  t.deepEqual(before.problems, []);
+  const ended = once(target.child, 'exit');
+  target.child.kill('SIGKILL');
+  await ended;
+  const child = await restore(t, withContent(before.table, before.objects));
+  const after = capture({ pid: child.pid! });
+  t.deepEqual(after.problems, []);
+  return { before, after };
+}
+
+const S = 'socket.SOL_SOCKET';
+
+test('TCP sockets without a connection come back with address, backlog and options', async (t) => {
+  const { before, after } = await roundTrip(
+    t,
+    `
+at(socket.socket().detach(), 10)
+b = socket.socket(); b.bind(("127.0.0.1", 0)); b.setblocking(False); at(b.detach(), 11)
+l = socket.socket(); l.setsockopt(${S}, socket.SO_REUSEPORT, 1); l.bind(("127.0.0.1", 0)); l.listen(77)
+l.setsockopt(6, socket.TCP_DEFER_ACCEPT, 7); l.setsockopt(6, socket.TCP_FASTOPEN, 5); l.setsockopt(6, socket.TCP_MAXSEG, 600)
+l.setsockopt(6, 13, b"reno"); l.setsockopt(6, socket.TCP_NODELAY, 1); l.setsockopt(6, socket.TCP_KEEPIDLE, 77)
+m = socket.socket(); m.setsockopt(${S}, socket.SO_REUSEPORT, 1); m.bind(l.getsockname()); m.listen(5)
+at(l.detach(), 12); at(m.detach(), 13)
+six = socket.socket(socket.AF_INET6); six.setsockopt(41, socket.IPV6_V6ONLY, 1); six.bind(("::1", 0)); six.listen(1); at(six.detach(), 14)
+both = socket.socket(socket.AF_INET6); both.setsockopt(41, socket.IPV6_V6ONLY, 0); both.bind(("::", 0)); both.listen(4096); at(both.detach(), 15)
+o = socket.socket()
+o.setsockopt(0, socket.IP_TOS, 0x10); o.setsockopt(${S}, socket.SO_PRIORITY, 0); o.setsockopt(0, socket.IP_TTL, 33)
+o.setsockopt(${S}, socket.SO_LINGER, struct.pack("ii", 1, 9)); o.setsockopt(${S}, socket.SO_RCVTIMEO, struct.pack("qq", 2, 500000))
+o.setsockopt(${S}, socket.SO_RCVBUF, 40000); o.setsockopt(${S}, socket.SO_KEEPALIVE, 1); o.setsockopt(${S}, socket.SO_RCVLOWAT, 9)
+o.setsockopt(${S}, socket.SO_BINDTODEVICE, b"lo")
+os.dup2(o.fileno(), 17); at(o.detach(), 16)
+`,
+  );
+  t.deepEqual(after.table, before.table);
+  const listening = fileOf(before, 12);
+  t.like(listening, { kind: 'inet', backlog: 77, ended: null });
+  t.true(listening.kind === 'inet' && listening.options.length >= 7);
+  t.deepEqual(after.warnings, []);
+});
+
+test('UDP sockets come back bound and connected', async (t) => {
+  const { before, after } = await roundTrip(
+    t,
+    `
+def udp(family=socket.AF_INET, proto=0): return socket.socket(family, socket.SOCK_DGRAM, proto)
+at(udp().detach(), 10)
+a = udp(); a.setsockopt(${S}, socket.SO_BROADCAST, 1); a.setsockopt(0, 8, 1); a.bind(("127.0.0.1", 0))
+c = udp(); c.connect(a.getsockname()); c.send(b"lost"); at(c.detach(), 12)
+at(a.detach(), 11)
+s = udp(socket.AF_INET6); s.bind(("::1", 0)); s.setsockopt(41, socket.IPV6_UNICAST_HOPS, 7); s.setsockopt(41, socket.IPV6_RECVPKTINFO, 1); at(s.detach(), 13)
+m = udp(socket.AF_INET6); m.connect(("::ffff:127.0.0.1", 9)); at(m.detach(), 14)
+`,
+  );
+  t.deepEqual(after.table, before.table);
+  t.deepEqual(before.warnings, [
+    'descriptor 11 (UDP socket) has datagrams that were not received yet: they are not carried',
+  ]);
+});
+
+test('TCP connections are found closed, with what was still to be read', async (t) => {
+  const { before, after } = await roundTrip(
+    t,
+    `
+l = socket.socket(); l.bind(("127.0.0.1", 0)); l.listen()
+def pair(family=socket.AF_INET):
+    c = socket.socket(family); c.connect(l.getsockname() if family == socket.AF_INET else ("::ffff:127.0.0.1", l.getsockname()[1]))
+    return c, l.accept()[0]
+c, a = pair(); a.sendall(b"not read"); a.setsockopt(6, socket.TCP_NODELAY, 1); at(c.detach(), 10); at(a.detach(), 11)
+c, a = pair(); a.sendall(b"half"); a.shutdown(1); a.setblocking(False); at(c.detach(), 12); at(a.detach(), 13)
+c, a = pair(); a.setsockopt(${S}, socket.SO_LINGER, struct.pack("ii", 1, 0)); a.close(); at(c.detach(), 14)
+c, a = pair(socket.AF_INET6); a.sendall(b"x" * 60000); at(c.detach(), 15); a.close()
+def refused():
+    n = socket.socket(); n.setblocking(False); n.connect_ex(("127.0.0.1", 1))
+    p = select.poll(); p.register(n); p.poll()
+    return n
+at(refused().detach(), 16)
+n = refused(); n.getsockopt(${S}, socket.SO_ERROR); at(n.detach(), 17)
+l.close()
+`,
+  );
+  const endings = (of: typeof before) =>
+    of.table.descriptors.map(({ fd }) => {
+      const file = fileOf(of, fd);
+      return file.kind === 'inet' ? [fd, file.ended, file.input.length, file.flags] : [fd];
+    });
+  t.deepEqual(endings(after), endings(before));
+  t.deepEqual(
+    endings(before)
+      .filter(([fd]) => Number(fd) > 2)
+      .map((row) => row.slice(0, 3)),
+    [
+      [10, 'closed', 8],
+      [11, 'closed', 0],
+      [12, 'closed', 4],
+      [13, 'closed', 0],
+      [14, 'reset', 0],
+      [15, 'closed', 60000],
+      [16, 'refused', 0],
+      [17, 'failed', 0],
+    ],
+  );
+  t.deepEqual(
+    before.warnings.map((line) => /^descriptor (\d+) .* is not carried/.exec(line)?.[1]),
+    ['10', '11', '12', '13', '15'],
+  );
+});
+
+function listening(server: Server, ...place: [number, string]): Promise<unknown> {
+  server.listen(...place);
+  return once(server, 'listening');
+}
+
+test('a port that is taken, and an address of another host', async (t) => {
+  const target = await startTarget(
+    t,
+    'l = socket.socket(); l.bind(("127.0.0.1", 0)); l.listen(); at(l.detach(), 10)',
+  );
+  const before = capture(target);
+  target.child.kill('SIGKILL');
+  await once(target.child, 'exit');
+  const file = fileOf(before, 10);
+  if (file.kind !== 'inet') throw new Error('no socket');
+  const port = Buffer.from(file.local!).readUInt16BE(2);
+  const server = createServer();
+  await listening(server, port, '127.0.0.1');
+  const planned = withContent(before.table, before.objects);
+  const taken = `cannot bind 127.0.0.1:${port} (descriptor 10): Address already in use\n`;
+  t.is(await refusal(t, planned), taken);
+  t.is(await refusal(t, planned, 2), taken);
+  server.close();
+  file.local = Uint8Array.from(file.local!);
+  file.local.set([192, 0, 2, 1], 4);
+  const elsewhere = `cannot bind 192.0.2.1:${port} (descriptor 10): Cannot assign requested address\n`;
+  t.is(await refusal(t, planned), elsewhere);
+});
+
+test('what is not carried is refused by name', async (t) => {
+  const target = await startTarget(
+    t,
+    `
+l = socket.socket(); l.bind(("127.0.0.1", 0)); l.listen()
+c = socket.create_connection(l.getsockname()); a = l.accept(); at(c.detach(), 10)
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.setsockopt(${S}, 26, struct.pack("HxxxxxxP", 1, ctypes.addressof(ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 1))))); at(u.detach(), 11)
+m = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); m.setsockopt(0, socket.IP_ADD_MEMBERSHIP, socket.inet_aton("239.1.2.3") + socket.inet_aton("127.0.0.1")); at(m.detach(), 12)
+p = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); p.setsockopt(${S}, 42, 0); at(p.detach(), 13)
+at(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0).detach(), 14)
+at(socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262).detach(), 15)
+`,
+  );
+  const { problems } = capture(target, { ...NO_CHOICES, drop: new Set([14, 15]), tcp: 'keep' });
+  const of = (fd: number) => problems.find((line) => line.startsWith(`descriptor ${fd} `)) ?? '';
+  t.regex(of(10), /\(TCP socket, socket:\[\d+\]\) cannot be carried: .*--tcp keep/);
+  t.regex(of(11), /SO_ATTACH_FILTER/);
+  t.regex(of(12), /multicast group 239\.1\.2\.3/);
+  t.regex(of(13), /SO_PEEK_OFF/);
+  const others = capture(target).problems;
+  t.regex(others[0] ?? '', /^descriptor 14 \(netlink socket, socket:\[\d+\]\) cannot be carried/);
+  t.regex(others[1] ?? '', /^descriptor 15 \(MPTCP socket, socket:\[\d+\]\) cannot be carried/);
+});
+
+test('sockets of another network namespace are refused, of the process or of the socket alone', async (t) => {
+  const apart = `
+own = os.open("/proc/self/ns/net", os.O_RDONLY)
+root = os.geteuid() == 0
+if libc.unshare(0x40000000 if root else 0x50000000) != 0: raise OSError(ctypes.get_errno(), "unshare")
+at(socket.socket().detach(), 10)
+`;
+  const refused = /^descriptor 10 \(TCP socket, .*another network namespace.*--drop-fd 10/;
+  const whole = await startTarget(t, `${apart}os.close(own)`);
+  t.regex(capture(whole).problems.join('\n'), refused);
+  const back = 'if root and libc.setns(own, 0) != 0: raise OSError(ctypes.get_errno(), "setns")';
+  const single = await startTarget(t, `${apart}${back}\nos.close(own)`);
+  t.regex(capture(single).problems.join('\n'), refused);
+});
