@@ -91,6 +91,21 @@ export const openFileSchema = z.discriminatedUnion('kind', [
   }),
   z.object({ kind: z.literal('signalfd'), ...common, mask: word }),
   z.object({
+    kind: z.literal('inotify'),
+    ...common,
+    watches: z.array(
+      z.object({
+        wd: int.min(1).max(0x7fff_ffff),
+        /** `IN_*`. */
+        mask: int.min(0).max(0xffff_ffff),
+        path: text,
+        /** As for a `file`. */
+        type: z.enum(['regular', 'directory', 'device', 'fifo', 'socket', 'symlink']),
+        device: z.object({ major: int, minor: int }).nullable(),
+      }),
+    ),
+  }),
+  z.object({
     kind: z.literal('pidfd'),
     ...common,
     /** Id of the thread that it refers to; `null`: the process, or with PIDFD_THREAD its first thread. */

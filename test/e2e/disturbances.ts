@@ -128,6 +128,13 @@ const descriptors: readonly Disturbance[] = [
   row('pidfds', 'call (int)dup3(process, leader, 02000000)', /first thread: flags/),
   row('pidfds', 'call (int)dup2(leader, other)', /other thread: refers to/),
   row('pidfds', 'call (int)dup2((int)syscall(434, 1, 0), process)', /process: refers to 1/),
+  row('watches', 'call (int)inotify_rm_watch(watcher, deep)', /watches were/),
+  row(
+    'watches',
+    'call (int)inotify_add_watch(blocking, "tree", 0x3ff)',
+    /events that nobody caused|one-shot/,
+  ),
+  row('watches', 'call (int)epoll_ctl(set, 2, twin, 0)', /epoll: no event/),
   row('records', 'call (int)close((int)dup(locked))', /record lock: byte 12/),
 ];
 

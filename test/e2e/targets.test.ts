@@ -21,6 +21,7 @@ const undisturbed: readonly (readonly string[])[] = [
   ['timers', 'ticking'],
   ['timerfds'],
   ['pidfds'],
+  ['watches'],
   ['identity', 'a', '', 'b'],
   ['descriptors'],
   ['records'],

@@ -53,6 +53,8 @@ function describeFile(file: OpenFile, { pipes }: DescriptorTable): string {
     }
     case 'signalfd':
       return signalSet(file.mask);
+    case 'inotify':
+      return `watches ${file.watches.map(({ path }) => escapeText(path)).join(' ') || 'nothing'}`;
     case 'pidfd':
       return file.thread === null ? 'the process itself' : `thread ${file.thread}`;
     case 'inet':

@@ -6,6 +6,7 @@ import { epoll } from './epoll.js';
 import { eventfd } from './eventfd.js';
 import { external } from './external.js';
 import { inet } from './inet.js';
+import { inotify } from './inotify.js';
 import type { DescriptorKind } from './kind.js';
 import { memory } from './memory.js';
 import { other } from './other.js';
@@ -26,6 +27,7 @@ const KINDS: readonly DescriptorKind[] = [
   timerfd,
   signalfd,
   pidfd,
+  inotify,
   epoll,
   inet,
   memory,

@@ -16,7 +16,6 @@ interface Row {
 
 /** What the kernel calls its nameless files, in fs/, kernel/ and io_uring/. */
 const NAMELESS: readonly Row[] = [
-  { link: /^anon_inode:inotify/, name: 'inotify', why: 'watches of files are not carried yet' },
   { link: /^anon_inode:\[fanotify\]/, name: 'fanotify', why: 'watches of files are not carried' },
   { link: /^anon_inode:\[io_uring\]/, name: 'io_uring', why: 'requests in flight cannot be frozen' },
   { link: /^anon_inode:\[perf_event\]/, name: 'perf event', why: 'it counts what happens on this machine' },

@@ -12,7 +12,7 @@ const { S_IFMT, S_IFREG, S_IFDIR, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK, S_IFLNK }
 /** `/proc/4242/status`: a process has other ids, or none, by the time the image runs. */
 const PROCESS_PATH = /^\/proc\/\d+(\/|$)/;
 
-type FileType = OpenFileOf<'file'>['type'];
+type FileType = Exclude<OpenFileOf<'file'>['type'], 'chosen'>;
 
 const TYPES: Readonly<Record<number, FileType>> = {
   [S_IFREG]: 'regular',
@@ -23,6 +23,11 @@ const TYPES: Readonly<Record<number, FileType>> = {
   [S_IFSOCK]: 'socket',
   [S_IFLNK]: 'symlink',
 };
+
+/** The type of a file, as it must be found again; `undefined` for what no path leads to. */
+export function fileType(stat: BigIntStats): FileType | undefined {
+  return TYPES[Number(stat.mode) & S_IFMT];
+}
 
 /** Whether it is a regular file. */
 export function isRegular(stat: BigIntStats): boolean {
@@ -51,7 +56,8 @@ function typeName(stat: BigIntStats): string {
   return TYPES[Number(stat.mode) & S_IFMT] ?? 'unknown';
 }
 
-function isOfProcess({ link, stat }: Entry): boolean {
+/** Whether it lies below `/proc/PID`. */
+export function isOfProcess({ link, stat }: Pick<Entry, 'link' | 'stat'>): boolean {
   return PROCESS_PATH.test(link) && stat.dev === statSync('/proc', { bigint: true }).dev;
 }
 

@@ -5,6 +5,7 @@ import { eventfd } from './eventfd.js';
 import { external } from './external.js';
 import { file } from './file.js';
 import { inet } from './inet.js';
+import { inotify } from './inotify.js';
 import { object } from './object.js';
 import { pidfd } from './pidfd.js';
 import { pipe } from './pipe.js';
@@ -23,6 +24,7 @@ const KINDS: { readonly [K in OpenFileKind]: KindPlanner<OpenFileOf<K>> } = {
   timerfd,
   signalfd,
   pidfd,
+  inotify,
   epoll,
   inet,
 };
