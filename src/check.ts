@@ -4,6 +4,7 @@ import { release } from 'node:os';
 import { addon } from './native/addon.js';
 import { type DescriptorChoices, NO_CHOICES } from './proc/descriptors/choices.js';
 import { surveyDescriptors } from './proc/descriptors/index.js';
+import { type FileChoices, FileDecisions } from './proc/file-choices.js';
 import { parseMaps } from './proc/maps.js';
 import { assertFreezable, surveyProcess, yamaScope } from './proc/preflight.js';
 import { readProcText } from './proc/read.js';
@@ -126,15 +127,22 @@ export function checkMachine(): Facility[] {
 /** Dry run: everything about a process that could not be carried. @throws TargetError, PermissionError as freeze does */
 export function checkProcess(
   pid: number,
-  options: { embedShared?: boolean; dropChildren?: boolean; descriptors?: DescriptorChoices } = {},
+  options: {
+    embedShared?: boolean;
+    dropChildren?: boolean;
+    descriptors?: DescriptorChoices;
+    files?: FileChoices;
+  } = {},
 ): CheckReport {
   assertFreezable(pid);
   const problems = surveyProcess(pid, { dropChildren: options.dropChildren ?? false });
+  const files = new FileDecisions(options.files);
   for (const mapping of parseMaps(readProcText(pid, 'smaps'))) {
-    const found = classify(mapping, '', { embedShared: options.embedShared ?? false });
+    const found = classify(mapping, '', { embedShared: options.embedShared ?? false, files });
     if (found.kind === 'unsupported') problems.push(`the memory at ${describeMapping(mapping)} ${found.why}`);
   }
-  problems.push(...surveyDescriptors(pid, options.descriptors ?? NO_CHOICES));
+  problems.push(...surveyDescriptors(pid, options.descriptors ?? NO_CHOICES, files));
+  files.assertUsed(pid);
   return { pid, problems };
 }
 

@@ -1,5 +1,5 @@
 /** Freezing a process into an image: the whole of it, from the pid to a file safely on disk. */
-import { readdirSync, statSync } from 'node:fs';
+import { fstatSync, readdirSync, statSync } from 'node:fs';
 import { PermissionError, TargetError, UnsupportedError } from './errors.js';
 import { relieveHeap } from './heap.js';
 import type { ImageCopy } from './image/layout.js';
@@ -9,6 +9,7 @@ import { addon } from './native/addon.js';
 import { startTracer, type Tracer, TracerError } from './native/tracer.js';
 import { type Capture, captureProcess } from './proc/capture.js';
 import { type DescriptorChoices, NO_CHOICES } from './proc/descriptors/choices.js';
+import { type FileChoices, NO_FILE_CHOICES } from './proc/file-choices.js';
 import { whenSettled } from './proc/hold.js';
 import { commOf } from './proc/identity.js';
 import { parseMaps } from './proc/maps.js';
@@ -34,6 +35,8 @@ export interface FreezeOptions {
   readonly dropChildren?: boolean;
   /** What to do with descriptors by number. */
   readonly descriptors?: DescriptorChoices;
+  /** What to do with regular files by path. */
+  readonly files?: FileChoices;
   /** Called a few times a second with bytes looked at, and bytes in all. */
   readonly onProgress?: (done: number, total: number) => void;
   /** Stops the freeze until the image has its name; the reason is thrown. */
@@ -97,6 +100,7 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
           ...concessions,
           embedShared: options.embedShared ?? false,
           descriptors: options.descriptors ?? NO_CHOICES,
+          files: options.files ?? NO_FILE_CHOICES,
           lazy: options.lazy ?? false,
           tool: `proc2elf ${VERSION}`,
         });
@@ -126,6 +130,7 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
           // A process that runs on need not wait for the disk; one that is ended must.
           onCopied: after === 'run' ? release : undefined,
         });
+        assertUnchanged(capture.objectSources);
         const bytesOnDisk = await output.commit(signal);
         if (after !== 'run') release();
         return {
@@ -234,6 +239,16 @@ function copiesOf(snapshot: Snapshot, capture: Capture): ImageCopy[] {
     for (const { start, size, offset } of extents) ofMemory.push({ fd, source: base + start, size, offset });
   });
   return ofMemory;
+}
+
+/** Whoever else writes to a file that was copied must not have done so meanwhile. @throws TargetError */
+function assertUnchanged(sources: Capture['objectSources']): void {
+  for (const { fd, stamp } of sources) {
+    if (!stamp) continue;
+    const { size, mtimeNs } = fstatSync(fd, { bigint: true });
+    if (size !== stamp.size || mtimeNs !== stamp.modified)
+      throw new TargetError(`another process has written to ${stamp.path} while it was copied: try again`);
+  }
 }
 
 /** A command's name as part of a file name. */

@@ -34,6 +34,19 @@ export function choiceOptions<T>(yargs: Argv<T>) {
         'N=PATH: open PATH as descriptor N when the image is run; N=null: the null device; ' +
         "N=inherit: take over that of whoever runs it; N=drop: leave it closed; ./null is a file's name",
     })
+    .option('files', {
+      choices: ['reopen', 'embed'] as const,
+      default: 'reopen' as const,
+      requiresArg: true,
+      describe: 'open regular files by their paths when the image is run, or carry their contents in it',
+    })
+    .option('file', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      default: [] as string[],
+      describe: 'PATH=reopen or PATH=embed: the same for one file; PATH=NEWPATH: open NEWPATH instead',
+    })
     .option('external', {
       type: 'string',
       array: true,

@@ -1,6 +1,7 @@
 /** What `proc2elf check [PID]` does. */
 import { checkMachine, checkProcess } from '../check.js';
 import { parseChoices, parseTcp } from '../proc/descriptors/choices.js';
+import { parseFileChoices } from '../proc/file-choices.js';
 import { parsePid } from './arguments.js';
 import { escapeControls, jsonText } from './inspect/escape.js';
 
@@ -14,6 +15,8 @@ export interface CheckArguments {
   dropFd: string[];
   fd: string[];
   external: string[];
+  files: 'reopen' | 'embed';
+  file: string[];
 }
 
 /** Without a pid: what this machine allows. With one: what could not be carried; exit code 1 if there is anything. */
@@ -41,6 +44,7 @@ function printProcess(pid: number, args: CheckArguments): void {
       ...parseChoices(args.dropFd, args.fd, undefined, args.external),
       tcp: parseTcp(args.tcp),
     },
+    files: parseFileChoices(args.files, args.file),
   });
   if (args.json) process.stdout.write(jsonText(report));
   else if (report.problems.length === 0) process.stdout.write(`process ${pid} can be frozen\n`);

@@ -2,6 +2,7 @@
 import { type FreezeOptions, type FreezeReport, freeze } from '../freeze.js';
 import { formatSize } from '../image/sizes.js';
 import { parseChoices, parseTcp } from '../proc/descriptors/choices.js';
+import { parseFileChoices } from '../proc/file-choices.js';
 import { parsePid } from './arguments.js';
 import { escapeControls, jsonText } from './inspect/escape.js';
 import { interruptible } from './interruptible.js';
@@ -23,6 +24,8 @@ export interface FreezeArguments {
   dropFd: string[];
   fd: string[];
   external: string[];
+  files: 'reopen' | 'embed';
+  file: string[];
 }
 
 /** Freezes a process as the command line says. @throws Interrupted, or whatever {@link freeze} throws */
@@ -32,6 +35,7 @@ export async function runFreeze(args: FreezeArguments): Promise<void> {
     ...parseChoices(args.dropFd, args.fd, undefined, args.external),
     tcp: parseTcp(args.tcp),
   };
+  const files = parseFileChoices(args.files, args.file);
   const bar = process.stderr.isTTY && !args.quiet && !args.json ? await progressBar() : null;
   const options: FreezeOptions = {
     output: args.output,
@@ -40,6 +44,7 @@ export async function runFreeze(args: FreezeArguments): Promise<void> {
     embedShared: args.embedShared,
     dropChildren: args.dropChildren,
     descriptors,
+    files,
     onProgress: bar ? (done, total) => bar.update(done, total) : undefined,
   };
   let report: FreezeReport;

@@ -11,6 +11,7 @@ import { closeAll } from './content.js';
 import { outOfCriticalSection } from './critical-section.js';
 import type { DescriptorChoices } from './descriptors/choices.js';
 import { captureDescriptors } from './descriptors/index.js';
+import { type FileChoices, FileDecisions } from './file-choices.js';
 import { assertSettled } from './hold.js';
 import { parseCredentials, readIdentity } from './identity.js';
 import { type Infection, infect, readMemory } from './infect.js';
@@ -27,7 +28,7 @@ import { surveyProcess } from './preflight.js';
 import { describeProcessor } from './processor.js';
 import { parseTimers, processQuery, threadQuery } from './query.js';
 import { readProcText } from './read.js';
-import { captureRegions } from './region-capture.js';
+import { captureRegions, followObjects } from './region-capture.js';
 import type { RegionOptions } from './regions.js';
 import { isRestarted, withOriginalCall } from './restarted.js';
 import { callState } from './resume.js';
@@ -37,7 +38,8 @@ import { findGadgets } from './syscall-gadget.js';
 import { describeThread } from './thread.js';
 
 /** What the user lets go of, or wants otherwise. */
-export interface CaptureOptions extends RegionOptions {
+export interface CaptureOptions extends Omit<RegionOptions, 'files'> {
+  readonly files: FileChoices;
   readonly dropChildren: boolean;
   readonly descriptors: DescriptorChoices;
   readonly lazy: boolean;
@@ -50,6 +52,8 @@ export interface ContentSource {
   readonly fd: number;
   /** Offset in it of the content's own offset or address 0. */
   readonly base: bigint;
+  /** What `fd` was like, where others may write to it while it is copied. */
+  readonly stamp?: { readonly path: string; readonly size: bigint; readonly modified: bigint };
 }
 
 /** A captured process. */
@@ -105,17 +109,29 @@ export function captureProcess(
     assertSettled(states, stray);
     const theirs = withoutLeftovers(mappings, [...trampolines, ...stray]);
     const objects = new ObjectTable();
+    const files = new FileDecisions(options.files);
     const problems = surveyProcess(pid, options);
     const regions = captureRegions(
-      { pid, mem, pagemap, options, objects, root: '', problems, keep: (fd) => fds.add(fd) },
+      {
+        pid,
+        mem,
+        pagemap,
+        options: { ...options, files },
+        objects,
+        root: '',
+        problems,
+        keep: (fd) => fds.add(fd),
+      },
       theirs,
     );
     const descriptors = captureDescriptors({
       pid,
       objects,
       choices: options.descriptors,
+      files,
       keep: (fd) => fds.add(fd),
     });
+    files.assertUsed(pid);
     problems.push(...descriptors.problems, ...credentialProblems(pid, tids), ...calls.problems);
     if (problems.length > 0) throw new UnsupportedError(problems);
     const process = interrogate(pid, tracer, blob, mem, mappings, states, trampolines, calls, stray);
@@ -139,6 +155,7 @@ export function captureProcess(
         {
           ...process,
           ...regions,
+          regions: followObjects(regions.regions, objects),
           objects: [...objects.objects],
           descriptors: descriptors.table,
         },

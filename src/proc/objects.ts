@@ -7,6 +7,8 @@ export interface ObjectSource {
   readonly fd: number;
   /** Offset or address in it of the object's first byte. */
   readonly base: bigint;
+  /** What `fd` was like, where others may write to it while it is copied. */
+  readonly stamp?: { readonly path: string; readonly size: bigint; readonly modified: bigint };
 }
 
 /** What tells objects apart: device as in `/proc/PID/maps` (`00:01`), and inode number. */

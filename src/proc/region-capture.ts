@@ -1,12 +1,12 @@
 /** Turns the mappings of a stopped process into regions, with what each is backed by and holds. */
-import { fstatSync } from 'node:fs';
+import { fstatSync, openSync } from 'node:fs';
 import type { MappedFile, Process, Region } from '../snapshot/schema.js';
 import { merge } from '../thaw/addresses.js';
 import { coalesce, fileExtents, openMapped, regionExtents } from './content.js';
 import { readMemory } from './infect.js';
 import type { Mapping } from './maps.js';
-import type { ObjectTable } from './objects.js';
-import { classify, describeMapping, type RegionOptions, regionOf } from './regions.js';
+import type { ObjectKey, ObjectTable } from './objects.js';
+import { type Classified, classify, describeMapping, type RegionOptions, regionOf } from './regions.js';
 
 /** What capturing regions needs. */
 export interface RegionContext {
@@ -62,9 +62,37 @@ function backingOf(
       return { kind: 'file', file: mappedFiles.findIndex(({ path }) => path === found.file.path) };
     }
     case 'object':
-      return { kind: 'object', object: internObject(context, mapping, mappings, found.object, found.name) };
+      return { kind: 'object', object: internObject(context, mapping, mappings, found) };
     default:
       return { kind: found.kind };
+  }
+}
+
+type FoundObject = Extract<Classified, { kind: 'object' }>;
+
+/**
+ * Regions that only show a file follow it where it turned out to be embedded for a descriptor: what is
+ * written there has to be seen here.
+ */
+export function followObjects(regions: readonly Region[], objects: ObjectTable): Region[] {
+  return regions.map((region): Region => {
+    if (region.backing.kind !== 'image-shared') return region;
+    const object = objects.objects.findIndex(
+      ({ kind, device, inode, name }) =>
+        kind === 'embedded-file' &&
+        inode === region.inode &&
+        (device === region.device || name === region.path),
+    );
+    return object < 0 ? region : { ...region, backing: { kind: 'object', object }, extents: [] };
+  });
+}
+
+/** `null` where it is not readable. */
+function openByPath(path: string): number | null {
+  try {
+    return openSync(path, 'r');
+  } catch {
+    return null;
   }
 }
 
@@ -73,30 +101,40 @@ function internObject(
   context: RegionContext,
   mapping: Mapping,
   mappings: readonly Mapping[],
-  kind: 'shared-anonymous' | 'memfd' | 'deleted-file' | 'embedded-file',
-  name: string,
+  found: FoundObject,
 ): number {
-  const key = { device: mapping.device, inode: mapping.inode };
+  const { object: kind, name } = found;
+  const key = {
+    device: found.object === 'embedded-file' ? found.device : mapping.device,
+    inode: mapping.inode,
+  };
   const known = context.objects.find(key);
   if (known !== null) return known;
-  const fd = openMapped(context.pid, mapping);
+  const fd =
+    openMapped(context.pid, mapping) ?? (kind === 'embedded-file' ? openByPath(context.root + name) : null);
   if (fd !== null) {
     context.keep(fd);
-    const stat = fstatSync(fd);
+    const stat = fstatSync(fd, { bigint: true });
+    const size = Number(stat.size);
     return context.objects.intern(
       {
         ...key,
         kind,
         name,
-        size: stat.size,
-        mode: stat.mode & 0o7777,
+        size,
+        mode: Number(stat.mode) & 0o7777,
         seals: 0,
-        extents: fileExtents(fd, stat.size),
+        extents: fileExtents(fd, size),
       },
-      { fd, base: 0n },
+      {
+        ...{ fd, base: 0n },
+        ...(kind === 'embedded-file'
+          ? { stamp: { path: name, size: stat.size, modified: stat.mtimeNs } }
+          : {}),
+      },
     );
   }
-  return internThroughMemory(context, mapping, mappings, kind, name);
+  return internThroughMemory(context, mapping, mappings, key, kind, name);
 }
 
 /**
@@ -107,7 +145,8 @@ function internThroughMemory(
   context: RegionContext,
   mapping: Mapping,
   mappings: readonly Mapping[],
-  kind: 'shared-anonymous' | 'memfd' | 'deleted-file' | 'embedded-file',
+  key: ObjectKey,
+  kind: FoundObject['object'],
   name: string,
 ): number {
   const views = mappings.filter(
@@ -132,8 +171,7 @@ function internThroughMemory(
   }
   return context.objects.intern(
     {
-      device: mapping.device,
-      inode: mapping.inode,
+      ...key,
       kind,
       name,
       size,

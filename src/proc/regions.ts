@@ -1,19 +1,25 @@
 /** From the lines of smaps to regions: what each is backed by, and what cannot be carried. */
 import { statSync } from 'node:fs';
 import type { MappedFile, Region } from '../snapshot/schema.js';
+import type { FileDecisions, FileIdentity } from './file-choices.js';
 import type { Mapping } from './maps.js';
+import { deviceName } from './objects.js';
 
 /** How shared memory of files is to be carried. */
 export interface RegionOptions {
   /** Writable shared file mappings travel in the image, private to each thawed copy. */
   embedShared: boolean;
+  /** What becomes of regular files; what is found here of them is noted there. */
+  files: FileDecisions;
 }
 
 /** What a mapping turned out to be. `object` names memory that several mappings or descriptors may share. */
 export type Classified =
   | { kind: 'anonymous' | 'image' | 'image-shared' | 'vdso' | 'vvar' }
   | { kind: 'file'; file: MappedFile }
-  | { kind: 'object'; object: 'shared-anonymous' | 'memfd' | 'deleted-file' | 'embedded-file'; name: string }
+  | { kind: 'object'; object: 'shared-anonymous' | 'memfd' | 'deleted-file'; name: string }
+  /** `device`: as in {@link Mapping}, but of the file as stat(2) sees it. */
+  | { kind: 'object'; object: 'embedded-file'; name: string; device: string }
   | { kind: 'skip' }
   | { kind: 'unsupported'; why: string };
 
@@ -66,18 +72,28 @@ function classifyShared(mapping: Mapping, root: string, options: RegionOptions):
       name: path.endsWith(DELETED) ? path.slice(0, -DELETED.length) : path,
     };
   }
+  const { files, embedShared } = options;
+  const choice = files.chosen(path, file);
   if (!flags.includes('mw') && !(mapping.prot & 2)) return { kind: 'image-shared' };
-  if (options.embedShared) return { kind: 'object', object: 'embedded-file', name: path };
+  if ((choice?.kind ?? (embedShared ? 'embed' : files.of(path, file).kind)) === 'embed') {
+    files.embed(file);
+    return { kind: 'object', object: 'embedded-file', name: path, device: deviceName(file.dev) };
+  }
+  files.write(file);
   const size = Number(mapping.offset) + Number(mapping.end - mapping.start);
-  return { kind: 'file', file: { path, writable: true, size: Math.min(size, file) } };
+  const least = Math.min(size, Number(file.size));
+  return {
+    kind: 'file',
+    file: { path: choice?.kind === 'open' ? choice.path : path, writable: true, size: least },
+  };
 }
 
-/** Size of the regular file at `path` if it is the mapped one; `special` for a device; `null` if it is gone or another. */
-function fileAt(path: string, inode: bigint): number | 'special' | null {
+/** The regular file at `path` if it is the mapped one; `special` for a device; `null` if it is gone or another. */
+function fileAt(path: string, inode: bigint): (FileIdentity & { size: bigint }) | 'special' | null {
   try {
     const stat = statSync(path, { bigint: true });
     if (stat.ino !== inode) return null;
-    return stat.isFile() ? Number(stat.size) : 'special';
+    return stat.isFile() ? stat : 'special';
   } catch {
     return null;
   }

@@ -71,6 +71,11 @@ export const openFileSchema = z.discriminatedUnion('kind', [
     offset: word,
     /** Size in bytes at the freeze; 0 for what has none. */
     size: word,
+    /**
+     * Modification time in nanoseconds where size and time must be the same at thaw: a regular file that the
+     * process only reads. `null`: no shorter than it was will do.
+     */
+    modified: word.nullable().default(null),
     /** For a device: major and minor number, checked at thaw. */
     device: z.object({ major: int, minor: int }).nullable(),
   }),

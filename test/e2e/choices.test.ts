@@ -1,4 +1,13 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import {
+  linkSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { testWith } from './harness/needs.js';
 import { target } from './harness/paths.js';
@@ -80,4 +89,130 @@ testWith([], 'a descriptor that two options speak of is a usage error', async (t
     t.is(code, 2);
     t.regex(stderr, line);
   }
+});
+
+/** Starts the target, freezes it with these options, and ends it. */
+async function frozen(
+  t: Parameters<typeof start>[0],
+  checks: readonly string[],
+  options: (cwd: string) => readonly string[],
+) {
+  const cwd = scratch(t);
+  const image = join(cwd, 'frozen.bin');
+  writeFileSync(join(cwd, 'input'), '0123456789');
+  const original = start(t, command, checks, { cwd });
+  await original.ready();
+  await freeze(original.pid, image, ['--kill', '--fd', '10=null', '--fd', '11=null', ...options(cwd)], {
+    cwd,
+  });
+  return { cwd, image, in: (name: string) => join(cwd, name) };
+}
+
+testWith([], '--files embed: each image works on copies of its own', async (t) => {
+  const checks = [
+    '13 reads 3456789',
+    '12 offset 5',
+    '12 says 67',
+    '12 offset 7',
+    'mapped mapped',
+    'follows',
+    'shows',
+  ];
+  const where = await frozen(t, checks, () => ['--files', 'embed']);
+  for (const name of ['input', 'log', 'shared', 'err']) rmSync(where.in(name));
+  for (const options of [[], ['--lazy'], ['--pid=new']]) {
+    const thawed = start(t, where.image, options, { cwd: where.cwd });
+    await thawed.goAndExpectOk();
+  }
+  t.deepEqual(readdirSync(where.cwd), ['frozen.bin']);
+});
+
+testWith(
+  [],
+  '--file: one file is embedded, another found elsewhere, the others are opened again',
+  async (t) => {
+    const checks = ['12 says 67', '13 reads DEFGHIJ', '2 says err', 'mapped mapped', 'follows'];
+    const where = await frozen(t, checks, (cwd) => [
+      '--file',
+      'log=embed',
+      '--file',
+      `${cwd}/input=elsewhere`,
+    ]);
+    writeFileSync(where.in('elsewhere'), 'ABCDEFGHIJ');
+    const thawed = start(t, where.image, [], { cwd: where.cwd });
+    await thawed.goAndExpectOk();
+    t.is(readFileSync(where.in('log'), 'utf8'), '12345');
+    t.is(readFileSync(where.in('err'), 'utf8'), 'err');
+    t.is(readFileSync(where.in('shared'), 'utf8').slice(0, 6), 'Mapped');
+  },
+);
+
+testWith([], '--embed-shared takes the descriptors of a mapped file along', async (t) => {
+  const where = await frozen(t, ['mapped mapped', 'follows', 'shows'], () => ['--embed-shared']);
+  rmSync(where.in('shared'));
+  await start(t, where.image, [], { cwd: where.cwd }).goAndExpectOk();
+  t.pass();
+});
+
+testWith([], 'a file that was only read must not have changed', async (t) => {
+  const where = await frozen(t, ['13 reads 3456789'], () => []);
+  const modified = statSync(where.in('input')).mtime;
+  writeFileSync(where.in('input'), '0123456789');
+  utimesSync(where.in('input'), modified, new Date(Number(modified) + 5000));
+  for (const options of [[], ['--check']]) {
+    const { code, stdout, stderr } = await run(where.image, options, { cwd: where.cwd });
+    t.is(code, 125);
+    t.is(stdout, '');
+    t.regex(
+      stderr,
+      /^[^\n]*cannot reopen .*\/input \(descriptor 13\): it has been modified since the freeze\n$/,
+    );
+  }
+});
+
+testWith(
+  [],
+  'choices of files that contradict each other, or speak of no file, are usage errors',
+  async (t) => {
+    const cwd = scratch(t);
+    writeFileSync(join(cwd, 'input'), '');
+    linkSync(join(cwd, 'input'), join(cwd, 'second'));
+    const original = start(t, command, ['13 offset 3'], { cwd });
+    await original.ready();
+    for (const [options, line] of [
+      [['--file', 'input=embed', '--file', './input=reopen'], /input is given twice/],
+      [['--file', 'input=embed', '--file', 'second=reopen'], /second: it is the same file as /],
+      [['--file', 'missing=embed'], /--file .*\/missing: process \d+ has no descriptor/],
+      [['--file', 'input=x', '--fd', '13=y'], /--file .*\/input: process \d+ has no descriptor/],
+      [['--file', 'input'], /say --file PATH=reopen, PATH=embed or PATH=NEWPATH/],
+    ] as const) {
+      for (const verb of ['freeze', 'check']) {
+        const rest = verb === 'freeze' ? ['-o', 'x'] : [];
+        const all = [verb, String(original.pid), ...rest, ...options, '--drop-fd', '10', '--drop-fd', '11'];
+        const { code, stderr } = await proc2elf(all, { cwd });
+        t.is(code, 2, stderr);
+        t.regex(stderr, line);
+      }
+    }
+    await original.goAndExpectOk();
+  },
+);
+
+testWith([], 'what is refused names the options that let it pass', async (t) => {
+  const cwd = scratch(t);
+  const image = join(cwd, 'frozen.bin');
+  writeFileSync(join(cwd, 'input'), '0123456789');
+  const original = start(t, command, ['13 reads 3456789'], { cwd });
+  await original.ready();
+  renameSync(join(cwd, 'input'), join(cwd, 'moved'));
+  writeFileSync(join(cwd, 'input'), 'another');
+  linkSync(join(cwd, 'moved'), join(cwd, 'link'));
+  rmSync(join(cwd, 'moved'));
+  const drop = ['--drop-fd', '10', '--drop-fd', '11'];
+  const refused = await proc2elf([String(original.pid), '-o', image, ...drop], { cwd });
+  t.is(refused.code, 1);
+  const option = / use (--file) (.*=embed), --files embed, --drop-fd 13, --external 13, or --fd 13=PATH/;
+  const [, name, value] = option.exec(refused.stderr) ?? [];
+  await freeze(original.pid, image, ['--kill', ...drop, name as string, value as string], { cwd });
+  await start(t, image, [], { cwd }).goAndExpectOk();
 });

@@ -61,6 +61,7 @@ const descriptors: DescriptorTable = {
       path: '/var/log/counter.log',
       offset: 20n,
       size: 20n,
+      modified: null,
       device: null,
     },
     { kind: 'pipe', flags: 0, locks: [], pipe: 0, end: 'read' },

@@ -1,7 +1,7 @@
 /*
  * Descriptors of several kinds, and checks of what they are after `go`. Each argument is one check:
- *   N closed, N null, N at PATH, N reads TEXT, N says TEXT, N offset OFFSET, N flags FLAGS
- * (decimal), mapped TEXT, env NAME VALUE, cwd PATH
+ *   N closed, N null, N at PATH, N reads TEXT, N says TEXT, N offset OFFSET,
+ *   N flags FLAGS (decimal), mapped TEXT, follows, shows, env NAME VALUE, cwd PATH
  */
 #define _GNU_SOURCE
 #include "support/check.h"
@@ -20,7 +20,9 @@
 
 #define PAGE 4096
 
+/* The file of descriptor 14, twice: to write and to read. */
 static char *mapped;
+static const char *shown;
 
 static void place(int from, int to) {
     NEED(dup2(from, to));
@@ -44,6 +46,10 @@ static void set_up(void) {
     mapped = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, shared, 0);
     NEED((intptr_t)mapped);
     memcpy(mapped, "mapped", 7);
+    int readable = NEED(open("shared", O_RDONLY));
+    shown = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, readable, 0);
+    NEED((intptr_t)shown);
+    NEED(close(readable));
     place(shared, 14);
     place(NEED(open("err", O_WRONLY | O_CREAT, 0600)), 2);
 }
@@ -106,7 +112,13 @@ static void check_environment(const char *name, const char *value) {
 
 static void check(char *text) {
     char *word = strsep(&text, " ");
-    if (!strcmp(word, "mapped"))
+    if (!strcmp(word, "follows")) {
+        CHECK(pwrite(14, "M", 1, 0) == 1, "write to the mapped file");
+        CHECK(mapped[0] == 'M', "what is mapped does not follow");
+    } else if (!strcmp(word, "shows")) {
+        mapped[1] = 'A';
+        CHECK(shown[1] == 'A', "what is mapped to be read does not follow");
+    } else if (!strcmp(word, "mapped"))
         CHECK(!strcmp(mapped, text), "\"%s\" is mapped", mapped);
     else if (!strcmp(word, "env")) {
         char *name = strsep(&text, " ");

@@ -2,6 +2,7 @@
 import { closeSync } from 'node:fs';
 import { pidfdGetfd, pidfdOpen, tcgets2, tiocgwinsz } from '../../native/syscalls.js';
 import type { DescriptorTable, OpenFile } from '../../snapshot/descriptors.js';
+import { FileDecisions } from '../file-choices.js';
 import type { ObjectTable } from '../objects.js';
 import { type DescriptorChoices, NO_CHOICES, optionsOf } from './choices.js';
 import type { Entry } from './entries.js';
@@ -23,6 +24,8 @@ export interface DescriptorCaptureContext {
   /** Deleted files and memfds are added, or described more exactly than mappings could. */
   readonly objects: ObjectTable;
   readonly choices: DescriptorChoices;
+  /** What becomes of regular files; every one is opened again if it is left out. */
+  readonly files?: FileDecisions;
   /** Takes descriptors of ours that must stay open until the image is written. */
   keep(fd: number): void;
 }
@@ -40,8 +43,12 @@ export interface CapturedDescriptors {
  * @returns a line for each: `descriptor 7 (socket, socket:[123]) cannot be carried: ...`
  * @throws TargetError, PermissionError
  */
-export function surveyDescriptors(pid: number, choices: DescriptorChoices = NO_CHOICES): string[] {
-  const target = readTarget(pid, choices);
+export function surveyDescriptors(
+  pid: number,
+  choices: DescriptorChoices = NO_CHOICES,
+  files: FileDecisions = new FileDecisions(),
+): string[] {
+  const target = readTarget(pid, choices, files);
   return [...privateTables(pid), ...unknownChoices(target), ...problemsOf(target)];
 }
 
@@ -59,7 +66,7 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
     }
   };
   try {
-    const target = readTarget(pid, choices, (entry) =>
+    const target = readTarget(pid, choices, context.files, (entry) =>
       withCopy(entry.fd, (copy) => isOtherEndClosed(entry, copy)),
     );
     const problems = [...privateTables(pid), ...unknownChoices(target), ...problemsOf(target)];
@@ -106,7 +113,7 @@ function captureOne(
     return kind.capture(description, context);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    problems.push(refusalOf(first!.fd, kind.describe(first!), error.message));
+    problems.push(refusalOf(first!.fd, kind.describe(first!), error.message, kind.choices?.(first!)));
     return null;
   }
 }
@@ -121,7 +128,7 @@ function problemsOf(target: Target): string[] {
     if (replace.has(entry.fd) || inherit.has(entry.fd)) return [];
     const kind = kindOf(entry, target);
     const why = generalProblem(entry) ?? kind.problem(entry, target);
-    return why === null ? [] : [refusalOf(entry.fd, kind.describe(entry), why)];
+    return why === null ? [] : [refusalOf(entry.fd, kind.describe(entry), why, kind.choices?.(entry))];
   });
 }
 

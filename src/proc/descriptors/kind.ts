@@ -21,6 +21,8 @@ export interface DescriptorKind {
   describe(entry: Entry): string;
   /** Why it cannot be carried, as far as `/proc` tells; `null` if it can. */
   problem(entry: Entry, target: Target): string | null;
+  /** Options that would let it pass, beside those that let any descriptor pass. */
+  choices?(entry: Entry): readonly string[];
   /**
    * Captures a description of a stopped process.
    * @throws Refusal

@@ -1,6 +1,7 @@
 /** The table of kinds. The first that matches a descriptor has it; the last matches everything. */
 import { chosen } from './chosen.js';
 import { device } from './device.js';
+import { embedded } from './embedded.js';
 import type { Entry } from './entries.js';
 import { epoll } from './epoll.js';
 import { eventfd } from './eventfd.js';
@@ -31,6 +32,7 @@ const KINDS: readonly DescriptorKind[] = [
   epoll,
   inet,
   memory,
+  embedded,
   device,
   regular,
   other,

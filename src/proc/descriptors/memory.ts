@@ -1,6 +1,6 @@
 /** Files that live in memory or have lost their name: memfd_create(2) and deleted files. */
 
-import { closeSync, fstatSync, openSync, readSync, statfsSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { O } from '../../fcntl.js';
 import { fcntlGetSeals } from '../../native/syscalls.js';
 import type { Extent, MemoryObject } from '../../snapshot/schema.js';
@@ -8,25 +8,24 @@ import { fileExtents } from '../content.js';
 import { deviceName } from '../objects.js';
 import { errnoOf } from '../read.js';
 import type { Entry } from './entries.js';
+import { fileSystemOf, HUGETLBFS_MAGIC, SECRETMEM_MAGIC } from './file-systems.js';
 import type { DescriptorKind, KindContext } from './kind.js';
 import { Refusal } from './refusal.js';
 import { isRegular } from './regular.js';
 
 const MEMFD = '/memfd:';
 const DELETED = ' (deleted)';
-/** `linux/magic.h` */
-const HUGETLBFS_MAGIC = 0x958458f6;
-const SECRETMEM_MAGIC = 0x5345434d;
 
 /** Regular files that no path leads to: their content goes into the image. */
 export const memory: DescriptorKind = {
   // A path that merely ends in " (deleted)" has a link that counts.
-  matches: ({ stat, info }) => isRegular(stat) && stat.nlink === 0n && !(info.flags & O.PATH),
-  describe: ({ link }) => (link.startsWith(MEMFD) ? `memfd, ${link}` : `deleted file, ${link}`),
-  problem: ({ fd, link, garbled }, { pid }) => {
+  matches: ({ stat }) => isRegular(stat) && stat.nlink === 0n,
+  describe: (entry) => `${isMemfd(entry) ? 'memfd' : 'deleted file'}, ${entry.link}`,
+  problem: (entry, { pid }) => {
+    const { link, garbled } = entry;
     if (garbled) return 'its name is not valid UTF-8';
     if (!link.startsWith('/')) return 'it is not a file of a file system';
-    switch (fileSystemOf(`/proc/${pid}/fd/${fd}`)) {
+    switch (fileSystemOf(pid, entry)) {
       case HUGETLBFS_MAGIC:
         return 'memory in huge pages of hugetlbfs is not carried';
       case SECRETMEM_MAGIC:
@@ -38,39 +37,39 @@ export const memory: DescriptorKind = {
   capture: ({ entries: [entry] }, context) => ({
     kind: 'object',
     flags: entry!.info.flags,
-    object: captureObject(entry!, context),
+    object: captureObject(entry!, isMemfd(entry!) ? 'memfd' : 'deleted-file', context),
     offset: entry!.info.offset,
   }),
 };
 
-/** Magic number of the file system; 0 for a descriptor that a running process has closed meanwhile. */
-function fileSystemOf(path: string): number {
-  try {
-    return statfsSync(path).type;
-  } catch {
-    return 0;
-  }
+function isMemfd({ link }: Entry): boolean {
+  return link.startsWith(MEMFD);
 }
 
 /** Opened once each, however many descriptions there are. */
 const captured = new WeakMap<KindContext, Map<string, number>>();
 
-function captureObject(entry: Entry, context: KindContext): number {
+/** Index of the object that the content of a regular file becomes. @throws Refusal */
+export function captureObject(entry: Entry, kind: MemoryObject['kind'], context: KindContext): number {
   const known = captured.get(context) ?? new Map<string, number>();
   captured.set(context, known);
   const key = `${entry.stat.dev} ${entry.stat.ino}`;
-  const index = known.get(key) ?? openObject(entry, context);
+  const index = known.get(key) ?? openObject(entry, kind, context);
   known.set(key, index);
   return index;
 }
 
-function openObject({ fd, link, stat, info }: Entry, context: KindContext): number {
+function openObject(
+  { fd, link, stat, info }: Entry,
+  kind: MemoryObject['kind'],
+  context: KindContext,
+): number {
   const { copy, extents } = openForReading(fd, info.flags, context);
   context.keep(copy);
-  const name = link.startsWith(MEMFD) ? link.slice(MEMFD.length) : link;
+  const name = kind === 'memfd' ? link.slice(MEMFD.length) : link;
   const object: MemoryObject = {
-    kind: link.startsWith(MEMFD) ? 'memfd' : 'deleted-file',
-    name: name.endsWith(DELETED) ? name.slice(0, -DELETED.length) : name,
+    kind,
+    name: kind !== 'embedded-file' && name.endsWith(DELETED) ? name.slice(0, -DELETED.length) : name,
     device: deviceName(stat.dev),
     inode: stat.ino,
     size: Number(stat.size),
@@ -79,7 +78,11 @@ function openObject({ fd, link, stat, info }: Entry, context: KindContext): numb
     extents,
   };
   // What a mapping may have told of it already is less exact.
-  return context.objects.replace(object, { fd: copy, base: 0n });
+  return context.objects.replace(object, {
+    fd: copy,
+    base: 0n,
+    ...(kind === 'embedded-file' ? { stamp: { path: link, size: stat.size, modified: stat.mtimeNs } } : {}),
+  });
 }
 
 /** Opens a file by its descriptor, with an offset of our own; where that is forbidden, takes a duplicate. */

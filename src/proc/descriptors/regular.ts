@@ -5,8 +5,10 @@ import { O } from '../../fcntl.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { deviceNumbers } from '../objects.js';
 import type { Entry } from './entries.js';
+import { isOfKernel } from './file-systems.js';
 import type { DescriptorKind } from './kind.js';
 import { pathProblem } from './paths.js';
+import type { Target } from './target.js';
 
 const { S_IFMT, S_IFREG, S_IFDIR, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK, S_IFLNK } = constants;
 /** `/proc/4242/status`: a process has other ids, or none, by the time the image runs. */
@@ -49,8 +51,24 @@ export const regular: DescriptorKind = {
     if (isOfProcess(entry)) return 'it belongs to a process, not to a file system';
     return symlinkProblem(entry) ?? pathProblem(entry, target);
   },
-  capture: ({ entries: [entry] }) => pathFile(entry!),
+  choices: (entry) =>
+    isRegular(entry.stat) && !isOfProcess(entry) ? [`--file ${entry.link}=embed`, '--files embed'] : [],
+  capture: ({ entries: [entry] }, { target }) => ({
+    ...pathFile(entry!),
+    ...(isRegular(entry!.stat) ? stateOf(entry!, target) : {}),
+  }),
 };
+
+/**
+ * Size and modification time by which a file is known again: the time only where the process itself
+ * does not write to it, neither where the kernel makes up what is in it.
+ */
+function stateOf(entry: Entry, { pid, files }: Target): { size: bigint; modified: bigint | null } {
+  const { stat } = entry;
+  if (isOfKernel(pid, entry)) return { size: 0n, modified: null };
+  const compared = !files.isWritten(stat) && !(entry.info.flags & O.PATH) && stat.mtimeNs >= 0n;
+  return { size: stat.size, modified: compared ? stat.mtimeNs : null };
+}
 
 function typeName(stat: BigIntStats): string {
   return TYPES[Number(stat.mode) & S_IFMT] ?? 'unknown';
@@ -76,6 +94,7 @@ export function pathFile({ link, stat, info }: Entry): Omit<OpenFileOf<'file'>, 
     path: link,
     offset: type === 'device' ? 0n : info.offset,
     size: type === 'regular' ? stat.size : 0n,
+    modified: null,
     device: type === 'device' ? deviceNumbers(stat.rdev) : null,
   };
 }

@@ -1,5 +1,7 @@
 /** What the kinds ask of a process beyond the single descriptor. All of it is read from `/proc`. */
 import type { BigIntStats } from 'node:fs';
+import { O } from '../../fcntl.js';
+import { FileDecisions } from '../file-choices.js';
 import { readProcText } from '../read.js';
 import { type DescriptorChoices, NO_CHOICES } from './choices.js';
 import { type Entry, readEntries } from './entries.js';
@@ -13,6 +15,8 @@ export interface Target {
   /** Every descriptor, ascending, those among them that the user lets go of. */
   readonly entries: readonly Entry[];
   readonly choices: DescriptorChoices;
+  /** What becomes of regular files. */
+  readonly files: FileDecisions;
   readonly terminal: TerminalView;
   /** Prefix by which the target's paths are seen from here. */
   readonly root: string;
@@ -33,9 +37,13 @@ export type Poll = (entry: Entry) => boolean | null;
 export function readTarget(
   pid: number,
   choices: DescriptorChoices = NO_CHOICES,
+  files: FileDecisions = new FileDecisions(),
   poll: Poll = () => null,
 ): Target {
   const entries = readEntries(pid);
+  for (const { stat, info } of entries) {
+    if (!(info.flags & O.PATH) && (info.flags & O.ACCMODE) !== O.RDONLY) files.write(stat);
+  }
   const pipes = pipeEnds(entries);
   const links = new Set(entries.filter(({ stat }) => isFifo(stat)).map(({ link }) => link));
   const holders = findPipeHolders(pid, links);
@@ -53,6 +61,7 @@ export function readTarget(
     pid,
     entries,
     choices,
+    files,
     terminal: findTerminal(readProcText(pid, 'stat'), entries),
     root: `/proc/${pid}/root`,
     pipe,

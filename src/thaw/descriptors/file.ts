@@ -26,7 +26,7 @@ const REOPENED =
 const AT_EMPTY_PATH = 0x1000;
 const STATX_BASIC_STATS = 0x7ff;
 /** Offsets in `struct statx`. */
-const STX = { MODE: 28n, SIZE: 40n, RDEV_MAJOR: 128n, RDEV_MINOR: 132n };
+const STX = { MODE: 28n, SIZE: 40n, MTIME: 112n, MTIME_NSEC: 120n, RDEV_MAJOR: 128n, RDEV_MINOR: 132n };
 const S_IFMT = 0o170000;
 const TYPES: Readonly<Record<string, { bits: number; name: string }>> = {
   regular: { bits: 0o100000, name: 'regular file' },
@@ -48,6 +48,7 @@ export const file: KindPlanner<OpenFileOf<'file'>> = {
         place.closeOnExec,
       ),
       ...verify(file, place.at, label, bench),
+      ...verifyState(file, label, bench),
       ...position(file, place.at, label, bench),
       // O_NONBLOCK was only there so that a FIFO at the chosen path cannot block.
       ...(file.type === 'chosen' && !(file.flags & O.PATH)
@@ -67,6 +68,7 @@ export const file: KindPlanner<OpenFileOf<'file'>> = {
         text: `fcntl(${show(fd)}, F_GETFD)`,
       }),
       ...verify(file, fd, label, bench),
+      ...verifyState(file, label, bench),
       ...position(file, fd, label, bench),
       ...testLocks(file, fd, label, bench),
       close(fd),
@@ -112,6 +114,50 @@ function verify(file: OpenFileOf<'file'>, fd: Operand, label: string, bench: Ben
   return ops;
 }
 
+/** A regular file, as {@link verify} found it, must be what it was, or at least no shorter. */
+function verifyState(file: OpenFileOf<'file'>, label: string, bench: Bench): Op[] {
+  const { type, flags, offset, size, modified } = file;
+  if (type !== 'regular' || flags & O.PATH) return [];
+  if (modified === null) return size > 0n ? [atLeast(size, offset, label, bench)] : [];
+  return verifyUnmodified(size, modified, label, bench);
+}
+
+/** Size and time. Each fails in one place: under `--check` the program goes on behind a failure. */
+function verifyUnmodified(size: bigint, modified: bigint, label: string, bench: Bench): Op[] {
+  const seconds = modified / 1_000_000_000n;
+  const nanoseconds = modified % 1_000_000_000n;
+  const [other, rounded, differs, compare, end] = Array.from({ length: 5 }, () => bench.mark());
+  const field = (name: string, offset: bigint, width: 4 | 8, expected: bigint, extra: Partial<Op>): Op =>
+    ({
+      ...{ op: 'test', address: bench.scratch + offset, width, mask: (1n << BigInt(width * 8)) - 1n, label },
+      ...{ check: { kind: 'equal', expected }, text: `test statx.${name} == ${expected}`, ...extra },
+    }) as Op;
+  const sized = (extra: Partial<Op>): Op => field('stx_size', STX.SIZE, 8, size, extra);
+  const nsec = (expected: bigint, extra: Partial<Op>): Op =>
+    field('stx_mtime.tv_nsec', STX.MTIME_NSEC, 4, expected, extra);
+  const orElse = (expected: bigint, jump: string | undefined): Partial<Op> => ({
+    check: { kind: 'equal', expected, ...(jump === undefined ? {} : { jump }) },
+  });
+  const reason = 'it has been modified since the freeze';
+  return [
+    sized(orElse(size, other)),
+    nsec(nanoseconds, orElse(nanoseconds, rounded)),
+    { op: 'jump', to: compare! },
+    { op: 'mark', name: rounded! },
+    // What copies files may keep no more than the seconds.
+    nsec(0n, orElse(0n, differs)),
+    { op: 'mark', name: compare! },
+    field('stx_mtime.tv_sec', STX.MTIME, 8, seconds, { reason }),
+    { op: 'jump', to: end! },
+    { op: 'mark', name: differs! },
+    nsec(nanoseconds, { reason }),
+    { op: 'jump', to: end! },
+    { op: 'mark', name: other! },
+    sized({ reason: `it no longer has the ${size} bytes that it had` }),
+    { op: 'mark', name: end! },
+  ];
+}
+
 function stat(fd: Operand, label: string, bench: Bench): Op {
   return call('statx', [fd, bench.arena.string(''), AT_EMPTY_PATH, STATX_BASIC_STATS, bench.scratch], {
     label,
@@ -134,14 +180,10 @@ function testWord(address: bigint, expected: number, name: string, label: string
 
 /** Puts the offset back, which the file must still reach, as far as it did. */
 function position(file: OpenFileOf<'file'>, fd: Operand, label: string, bench: Bench): Op[] {
-  const { offset, size, type, flags } = file;
+  const { offset, type, flags } = file;
   if (offset === 0n || flags & O.PATH) return [];
   if (type === 'chosen') return positionIfRegular(file, fd, label, bench);
-  const least = type === 'regular' ? smaller(size, offset) : offset;
-  return [
-    ...(type === 'regular' && least > 0n ? [atLeast(least, offset, label, bench)] : []),
-    seek(fd, offset, { label }),
-  ];
+  return [seek(fd, offset, { label })];
 }
 
 /** The size that {@link verify} found. */

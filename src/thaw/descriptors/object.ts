@@ -6,7 +6,7 @@ import { open, seek } from './calls.js';
 import type { KindPlanner } from './planner.js';
 
 /** O_DIRECT means nothing to memory, and older kernels refuse it. */
-const REOPENED = O.ACCMODE | O.APPEND | O.NONBLOCK | O.DSYNC | O.SYNC | O.LARGEFILE | O.NOATIME;
+const REOPENED = O.ACCMODE | O.APPEND | O.NONBLOCK | O.DSYNC | O.SYNC | O.LARGEFILE | O.NOATIME | O.PATH;
 
 /** Plans another description of a memory object that has been made. */
 export const object: KindPlanner<OpenFileOf<'object'>> = {

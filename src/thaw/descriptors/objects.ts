@@ -44,7 +44,14 @@ export function planObjects(objects: readonly MemoryObject[], bench: Bench): Pla
 }
 
 function labelOf({ kind, name }: MemoryObject): string {
-  return `cannot make ${kind === 'memfd' ? 'the memfd' : 'memory for the deleted file'} ${name}`;
+  switch (kind) {
+    case 'memfd':
+      return `cannot make the memfd ${name}`;
+    case 'embedded-file':
+      return `cannot make memory for the file ${name}`;
+    default:
+      return `cannot make memory for the deleted file ${name}`;
+  }
 }
 
 function make(object: MemoryObject, fd: number, bench: Bench): Op[] {

@@ -52,7 +52,7 @@ function labelOf(path: string, name: string): string {
 function asFile(path: string): OpenFileOf<'file'> {
   return {
     ...{ kind: 'file', type: 'fifo', path, flags: O.RDWR | O.NONBLOCK, locks: [] },
-    ...{ offset: 0n, size: 0n, device: null },
+    ...{ offset: 0n, size: 0n, modified: null, device: null },
   };
 }
 

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
 import { NO_CHOICES } from '../../../src/proc/descriptors/choices.js';
 import { type CapturedDescriptors, captureDescriptors } from '../../../src/proc/descriptors/index.js';
+import { FileDecisions } from '../../../src/proc/file-choices.js';
 import { ObjectTable } from '../../../src/proc/objects.js';
 
 const PRELUDE = `
@@ -70,10 +71,11 @@ export async function untilStopped(pid: number): Promise<void> {
 export function capture(
   { pid }: Pick<Target, 'pid'>,
   choices = NO_CHOICES,
+  files: FileDecisions = new FileDecisions(),
 ): CapturedDescriptors & { objects: ObjectTable } {
   const objects = new ObjectTable();
   // What is kept is closed with the test's process.
-  return { ...captureDescriptors({ pid, objects, choices, keep: () => undefined }), objects };
+  return { ...captureDescriptors({ pid, objects, choices, files, keep: () => undefined }), objects };
 }
 
 /** The open file behind a descriptor. */

@@ -5,7 +5,7 @@ import { plan } from './support.js';
 
 const log: OpenFileOf<'file'> = {
   ...{ kind: 'file', type: 'regular', path: '/srv/log', flags: 0o102001, locks: [] },
-  ...{ offset: 20n, size: 20n, device: null },
+  ...{ offset: 20n, size: 20n, modified: null, device: null },
 };
 
 function tableOf(

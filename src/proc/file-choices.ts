@@ -1,0 +1,138 @@
+/** What the user decided about files by path: `--files reopen|embed`, `--file PATH=reopen|embed|NEWPATH`. */
+import { statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { UsageError } from '../errors.js';
+
+/**
+ * What becomes of a regular file.
+ * - `reopen`: opened again by its path
+ * - `embed`: its content travels in the image, and each thawed copy has a private copy of its own
+ * - `open`: opened by another path
+ */
+export type FileChoice =
+  | { readonly kind: 'reopen' | 'embed' }
+  | { readonly kind: 'open'; readonly path: string };
+
+/** Choices by absolute path, and for all other files. */
+export interface FileChoices {
+  readonly all: 'reopen' | 'embed';
+  readonly paths: ReadonlyMap<string, FileChoice>;
+}
+
+/** Every file is opened again. */
+export const NO_FILE_CHOICES: FileChoices = { all: 'reopen', paths: new Map() };
+
+/**
+ * Reads the values of the options.
+ * @param all value of `--files`
+ * @param single values of `--file`, each `PATH=reopen`, `PATH=embed` or `PATH=NEWPATH`; relative paths start at `folder`.
+ *   The last `=` counts: the path that a process has may hold some.
+ * @throws UsageError for what is none of these, and for a path given twice
+ */
+export function parseFileChoices(
+  all: 'reopen' | 'embed',
+  single: readonly string[],
+  folder: string = process.cwd(),
+): FileChoices {
+  const paths = new Map<string, FileChoice>();
+  for (const value of single) {
+    const equals = value.lastIndexOf('=');
+    if (equals < 1 || equals === value.length - 1) {
+      throw new UsageError(`--file ${value}: say --file PATH=reopen, PATH=embed or PATH=NEWPATH`);
+    }
+    const path = resolve(folder, value.slice(0, equals));
+    const what = value.slice(equals + 1);
+    if (paths.has(path)) throw new UsageError(`--file ${value}: ${path} is given twice`);
+    paths.set(
+      path,
+      what === 'reopen' || what === 'embed' ? { kind: what } : { kind: 'open', path: resolve(folder, what) },
+    );
+  }
+  return { all, paths };
+}
+
+/** What tells files apart. */
+export interface FileIdentity {
+  readonly dev: bigint;
+  readonly ino: bigint;
+}
+
+/** The choices applied to the files of a process: a file is the same by each of its names. */
+export class FileDecisions {
+  readonly #choices: FileChoices;
+  /** Path by which the user named a file, by the file. */
+  readonly #named = new Map<string, string>();
+  readonly #unused: Set<string>;
+  readonly #embedded = new Set<string>();
+  readonly #written = new Set<string>();
+
+  /** @throws UsageError if two paths with different choices name one file */
+  constructor(choices: FileChoices = NO_FILE_CHOICES, root = '') {
+    this.#choices = choices;
+    this.#unused = new Set(choices.paths.keys());
+    for (const [path, choice] of choices.paths) {
+      const key = keyAt(root + path);
+      if (key === null) continue;
+      const other = this.#named.get(key);
+      if (other !== undefined && !isSame(choice, choices.paths.get(other)!)) {
+        throw new UsageError(
+          `--file ${path}: it is the same file as ${other}, for which another choice is given`,
+        );
+      }
+      this.#named.set(key, path);
+    }
+  }
+
+  /** What the user said of this very file, or `null`. */
+  chosen(path: string, file: FileIdentity): FileChoice | null {
+    const name = this.#choices.paths.has(path) ? path : this.#named.get(keyOf(file));
+    if (name === undefined) return null;
+    this.#unused.delete(name);
+    return this.#choices.paths.get(name)!;
+  }
+
+  /** What becomes of a file. */
+  of(path: string, file: FileIdentity): FileChoice {
+    const general = this.#embedded.has(keyOf(file)) ? 'embed' : this.#choices.all;
+    return this.chosen(path, file) ?? { kind: general };
+  }
+
+  /** Notes that a file is embedded as it is mapped: its descriptors have to follow. */
+  embed(file: FileIdentity): void {
+    this.#embedded.add(keyOf(file));
+  }
+
+  /** Notes that the process writes to a file, by a mapping or a descriptor. */
+  write(file: FileIdentity): void {
+    this.#written.add(keyOf(file));
+  }
+
+  isWritten(file: FileIdentity): boolean {
+    return this.#written.has(keyOf(file));
+  }
+
+  /** To be called when all files were seen. @throws UsageError for a path that is none of theirs */
+  assertUsed(pid: number): void {
+    const [path] = this.#unused;
+    if (path === undefined) return;
+    throw new UsageError(
+      `--file ${path}: process ${pid} has no descriptor and no shared mapping of a regular file by this path that is not dropped or replaced`,
+    );
+  }
+}
+
+function keyOf({ dev, ino }: FileIdentity): string {
+  return `${dev} ${ino}`;
+}
+
+function keyAt(path: string): string | null {
+  try {
+    return keyOf(statSync(path, { bigint: true }));
+  } catch {
+    return null;
+  }
+}
+
+function isSame(a: FileChoice, b: FileChoice): boolean {
+  return a.kind === b.kind && (a.kind !== 'open' || b.kind !== 'open' || a.path === b.path);
+}

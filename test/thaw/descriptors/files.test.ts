@@ -1,0 +1,113 @@
+import { readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'ava';
+import { FileDecisions, parseFileChoices } from '../../../src/proc/file-choices.js';
+import { capture, fileOf, startTarget } from '../../proc/descriptors/support.js';
+import { refusal, restore, withContent } from './support.js';
+
+const CHECK = 2;
+const opened = `
+open("input", "w").write("0123456789")
+open("log", "w").write("12345")
+at(os.open("input", os.O_RDONLY), 10); os.lseek(10, 3, 0)
+a = at(os.open("log", os.O_RDWR | os.O_APPEND), 11); os.write(a, b"6")
+at(os.open("log", os.O_RDONLY), 12)
+at(os.open("/proc/meminfo", os.O_RDONLY), 13)
+at(os.open("log", os.O_PATH), 14)
+`;
+
+test('a file that is only read must have its size and its time of modification', async (t) => {
+  const target = await startTarget(t, opened);
+  const { table, objects, problems } = capture(target);
+  t.deepEqual(problems, []);
+  const [input, log] = [join(target.folder, 'input'), join(target.folder, 'log')];
+  const { mtimeNs } = statSync(input, { bigint: true });
+  t.like(fileOf({ table, problems, warnings: [] }, 10), { size: 10n, modified: mtimeNs });
+  for (const fd of [11, 12, 14])
+    t.like(fileOf({ table, problems, warnings: [] }, fd), { size: 6n, modified: null });
+  t.like(fileOf({ table, problems, warnings: [] }, 13), { size: 0n, modified: null });
+  const planned = withContent(table, objects);
+  await restore(t, planned);
+
+  // Others may write to what the process writes to itself.
+  writeFileSync(log, '1234567', { flag: 'w' });
+  await restore(t, planned);
+  const seconds = Number(mtimeNs / 1_000_000_000n);
+  utimesSync(input, seconds, seconds);
+  await restore(t, planned);
+  const line = `cannot reopen ${input} (descriptor 10): `;
+  for (const change of [
+    () => utimesSync(input, seconds + 1, seconds + 1),
+    () => utimesSync(input, seconds + 0.001, seconds + 0.001),
+  ]) {
+    change();
+    const modified = `${line}it has been modified since the freeze\n`;
+    t.is(await refusal(t, planned), modified);
+    t.is(await refusal(t, planned, CHECK), modified);
+  }
+  writeFileSync(input, '01234567890');
+  utimesSync(input, seconds, seconds);
+  t.is(await refusal(t, planned), `${line}it no longer has the 10 bytes that it had\n`);
+  writeFileSync(log, '12345');
+  writeFileSync(input, '0123456789');
+  utimesSync(input, seconds, seconds);
+  t.is(
+    await refusal(t, planned),
+    `cannot reopen ${log} (descriptor 11): the file is shorter than the offset 6\n`,
+  );
+});
+
+test('embedded files: content, offsets, flags and locks, shared by all their descriptors', async (t) => {
+  const target = await startTarget(
+    t,
+    `${opened}
+os.link("log", "other"); at(os.open("other", os.O_RDWR), 15)
+fcntl.flock(11, fcntl.LOCK_EX)
+os.unlink("input")
+os.symlink("log", "name")
+`,
+  );
+  const log = join(target.folder, 'log');
+  const name = join(target.folder, 'name');
+  const files = new FileDecisions(parseFileChoices('reopen', [`${name}=embed`]));
+  const before = capture(target, undefined, files);
+  t.deepEqual(before.problems, []);
+  files.assertUsed(target.pid);
+  t.deepEqual(
+    [11, 12, 14, 15].map((fd) => fileOf(before, fd).kind),
+    ['object', 'object', 'object', 'object'],
+  );
+  t.is(before.objects.objects.length, 2, 'what was deleted is the other one');
+  const planned = withContent(before.table, before.objects);
+  const child = await restore(t, planned);
+  const after = capture({ pid: child.pid! });
+  t.deepEqual(after.problems, []);
+  t.deepEqual(after.table, before.table);
+  t.deepEqual(withContent(after.table, after.objects).content, planned.content);
+  writeFileSync(`/proc/${child.pid}/fd/11`, 'private');
+  t.is(readFileSync(log, 'utf8'), '123456');
+});
+
+test('--files embed takes what is refused otherwise, but nothing that the kernel makes up', async (t) => {
+  const target = await startTarget(
+    t,
+    `${opened}
+os.rename("input", "moved"); open("input", "w").write("another")
+at(os.open("/proc/self/status", os.O_RDONLY), 15)
+`,
+  );
+  const input = join(target.folder, 'input');
+  t.is(capture(target).problems.length, 1);
+  writeFileSync(join(target.folder, 'log2'), '');
+  const named = new FileDecisions(parseFileChoices('reopen', ['/proc/meminfo=embed']));
+  t.true(
+    capture(target, undefined, named).problems.some((line) =>
+      /^descriptor 13 \(file, \/proc\/meminfo\) cannot be carried: its content is made up/.test(line),
+    ),
+  );
+  const all = new FileDecisions(parseFileChoices('embed', [`${join(target.folder, 'log')}=${input}`]));
+  const { table, problems } = capture(target, undefined, all);
+  t.is(problems.length, 1);
+  t.regex(problems[0]!, /^descriptor 15 /);
+  t.is(table.files.length, 0);
+});
