@@ -11,6 +11,7 @@ import { inotify } from './inotify.js';
 import type { DescriptorKind } from './kind.js';
 import { memory } from './memory.js';
 import { other } from './other.js';
+import { ownProc } from './own-proc.js';
 import { pidfd } from './pidfd.js';
 import { pipe } from './pipe.js';
 import { regular } from './regular.js';
@@ -34,6 +35,7 @@ const KINDS: readonly DescriptorKind[] = [
   memory,
   embedded,
   device,
+  ownProc,
   regular,
   other,
 ];

@@ -48,7 +48,7 @@ export const regular: DescriptorKind = {
     return `${TYPES[Number(stat.mode) & S_IFMT] === 'regular' ? 'file' : typeName(stat)}${path}, ${link}`;
   },
   problem: (entry, target) => {
-    if (isOfProcess(entry)) return 'it belongs to a process, not to a file system';
+    if (isOfProcess(entry)) return 'it belongs to another process, or to a thread';
     return symlinkProblem(entry) ?? pathProblem(entry, target);
   },
   choices: (entry) =>

@@ -49,7 +49,7 @@ function findFiles(watches: readonly Watch[], place: Place, tools: Tools): Op[] 
   return watches.flatMap(({ path, type, device }) => {
     const flags = O.PATH | (type === 'symlink' ? O.NOFOLLOW : 0);
     return file.check!(
-      { kind: 'file', type, path, device, flags, locks: [], offset: 0n, size: 0n },
+      { kind: 'file', type, path, device, flags, locks: [], offset: 0n, size: 0n, modified: null },
       place,
       tools,
     );

@@ -1,0 +1,66 @@
+/* Files of /proc and /sys, each at an offset; those of the process itself under whatever id it has.
+ */
+#define _GNU_SOURCE
+#include "support/check.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { OFFSET = 10 };
+
+static int open_at(const char *path, int flags, off_t offset) {
+    int fd = (int)NEED(open(path, flags));
+    NEED(lseek(fd, offset, SEEK_SET));
+    return fd;
+}
+
+static void stands_at(const char *what, int fd, off_t wanted) {
+    off_t offset = lseek(fd, 0, SEEK_CUR);
+    CHECK(offset == wanted, "%s: offset is %ld, not %ld", what, (long)offset, (long)wanted);
+}
+
+/* The descriptor leads to what the path leads to now. */
+static void is(const char *path, int fd) {
+    struct stat here, there;
+    CHECK(fstat(fd, &here) == 0 && stat(path, &there) == 0 && here.st_ino == there.st_ino &&
+              here.st_dev == there.st_dev,
+          "%s is another file", path);
+}
+
+int main(void) {
+    static const char known[] = "what is read through /proc/self/mem";
+    int status = open_at("/proc/self/status", O_RDONLY, OFFSET);
+    int comm = open_at("/proc/thread-self/comm", O_RDWR, 0);
+    int memory = open_at("/proc/self/mem", O_RDONLY, (off_t)(uintptr_t)known);
+    int folder = open_at("/proc/self/fd", O_RDONLY | O_DIRECTORY, 0);
+    int processor = open_at("/proc/cpuinfo", O_RDONLY, OFFSET);
+    int kernel = open_at("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY, 3);
+    ready();
+    await_go();
+
+    char text[4096] = {0};
+    stands_at("status", status, OFFSET);
+    NEED(pread(status, text, sizeof text - 1, 0));
+    const char *line = strstr(text, "\nPid:");
+    CHECK(line && atoi(line + 5) == getpid(), "status is that of %s", line ? line : "nobody");
+    is("/proc/self/status", status);
+    is("/proc/thread-self/comm", comm);
+    is("/proc/self/fd", folder);
+    is("/proc/cpuinfo", processor);
+    is("/sys/kernel/mm/transparent_hugepage/enabled", kernel);
+    memset(text, 0, sizeof text);
+    CHECK(read(memory, text, sizeof known) == sizeof known && strcmp(text, known) == 0,
+          "mem gives \"%s\"", text);
+    stands_at("cpuinfo", processor, OFFSET);
+    stands_at("enabled", kernel, 3);
+    NEED(write(comm, "renamed", 7));
+    char name[16] = {0};
+    FILE *own = fopen("/proc/self/comm", "r");
+    CHECK(own && fgets(name, sizeof name, own) && strcmp(name, "renamed\n") == 0, "comm is %s",
+          name);
+    finish();
+}
