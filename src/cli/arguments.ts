@@ -18,6 +18,11 @@ export function choiceOptions<T>(yargs: Argv<T>) {
       describe: 'TCP connections: close: the resumed program finds them closed; keep: not carried yet',
       coerce: oneValue('--tcp'),
     })
+    .option('unix-peer', {
+      choices: ['close', 'refuse'] as const,
+      default: 'refuse' as const,
+      describe: 'close: Unix domain sockets to other processes are found closed at their other end',
+    })
     .option('drop-fd', {
       type: 'string',
       array: true,

@@ -59,6 +59,10 @@ function checkDescriptors({ descriptors: table, objects, threads }: Process, whe
     if (file.kind === 'pidfd' && file.thread !== null && !threads.some(({ tid }) => tid === file.thread)) {
       fail(`${place}.thread`, `there is no thread ${file.thread}`);
     }
+    if (file.kind === 'unix' && file.peer !== null) {
+      requireIndex(file.peer, table.files, `${place}.peer`);
+      if (table.files[file.peer]!.kind !== 'unix') fail(`${place}.peer`, 'is no Unix domain socket');
+    }
     if (file.kind === 'epoll') {
       file.members.forEach((member, j) => {
         requireIndex(member.file, table.files, `${place}.members[${j}].file`);

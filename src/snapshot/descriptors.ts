@@ -44,6 +44,7 @@ const common = {
  * - `object`: deleted file or memfd: index into the process's memory objects
  * - `pipe`: an end of a pipe or FIFO that the process has to itself: index into `pipes`
  * - `inet`: an IPv4 or IPv6 socket
+ * - `unix`: a Unix domain socket
  */
 export const openFileSchema = z.discriminatedUnion('kind', [
   z.object({
@@ -156,6 +157,37 @@ export const openFileSchema = z.discriminatedUnion('kind', [
     input: bytes,
     /** What setsockopt(2) takes; SO_RCVBUF and SO_SNDBUF as getsockopt(2) tells them. */
     options: z.array(z.object({ level: index, option: index, value: bytes })),
+  }),
+  z.object({
+    kind: z.literal('unix'),
+    ...common,
+    type: z.enum(['stream', 'datagram', 'seqpacket']),
+    /** `sun_path`: a path, or an abstract name behind a NUL; empty for a socket without a name. */
+    name: bytes.refine((value) => value.length <= 108, 'a name has at most 108 bytes'),
+    /** It has its name from the listening socket that accepted it. */
+    accepted: z.boolean(),
+    /** The socket file at the path that is its name; `null` where there is none. */
+    node: z.object({ mode: int.min(0).max(0o7777), uid: index, gid: index }).nullable(),
+    /** Of a listening socket. */
+    backlog: index.nullable(),
+    /** The socket that it is connected to: index into `files`. */
+    peer: index.nullable(),
+    /**
+     * Not `null`: it was connected, and the other end is closed.
+     * `reset`: with bytes that it had not read, of which this end is yet to be told (ECONNRESET).
+     */
+    gone: z.object({ reset: z.boolean() }).nullable(),
+    /** 1: nothing more is received; 2: nothing more is sent. */
+    shutdown: int.min(0).max(3),
+    /** What can be read: of a stream one piece at most, else one entry a message. */
+    content: z.array(bytes),
+    /** The content bears the credentials of the process itself (SO_PASSCRED). */
+    credentials: z.boolean(),
+    /** SO_SNDBUF and SO_RCVBUF as getsockopt(2) tells them. */
+    sendBuffer: index,
+    receiveBuffer: index,
+    /** Options of SOL_SOCKET that a new socket does not have. */
+    options: z.array(z.object({ option: index, value: bytes })),
   }),
 ]);
 

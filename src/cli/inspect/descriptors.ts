@@ -2,6 +2,7 @@ import { addressText } from '../../inet.js';
 import type { DescriptorTable, OpenFile, OpenFileOf } from '../../snapshot/descriptors.js';
 import type { Process } from '../../snapshot/schema.js';
 import { TFD } from '../../timerfd.js';
+import { socketName } from '../../unix-name.js';
 import { escapeText } from './escape.js';
 import { clockName, openFlags, signalSet } from './names.js';
 import type { Style } from './style.js';
@@ -59,6 +60,8 @@ function describeFile(file: OpenFile, { pipes }: DescriptorTable): string {
       return file.thread === null ? 'the process itself' : `thread ${file.thread}`;
     case 'inet':
       return describeInet(file);
+    case 'unix':
+      return describeSocket(file);
     case 'epoll':
       return `watches ${file.members.map(({ fd }) => fd).join(' ') || 'nothing'}`;
   }
@@ -71,6 +74,19 @@ function describeInet(file: OpenFileOf<'inet'>): string {
     file.peer ? `to ${addressText(file.peer)}` : '',
     file.backlog === null ? '' : `listens, backlog ${file.backlog}`,
     file.ended ? `a connection that is ${file.ended}, ${file.input.length} bytes unread` : '',
+  ];
+  return parts.filter((part) => part !== '').join(', ');
+}
+
+function describeSocket(file: OpenFileOf<'unix'>): string {
+  const bytes = file.content.reduce((sum, part) => sum + part.length, 0);
+  const parts = [
+    file.type,
+    file.name.length > 0 ? escapeText(socketName(file.name)) : '',
+    file.backlog === null ? '' : `listens, backlog ${file.backlog}`,
+    file.peer === null ? '' : `to file ${file.peer}`,
+    file.gone ? 'its peer has gone' : '',
+    bytes > 0 ? `${bytes} bytes in it` : '',
   ];
   return parts.filter((part) => part !== '').join(', ');
 }

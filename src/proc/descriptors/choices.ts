@@ -1,4 +1,4 @@
-/** What the user decided about single descriptors: `--drop-fd N`, `--fd N=...` and `--external N`. */
+/** What the user decided about descriptors: `--drop-fd N`, `--fd N=...`, `--external N` and `--unix-peer`. */
 import { resolve } from 'node:path';
 import { UsageError } from '../../errors.js';
 
@@ -12,10 +12,18 @@ export interface DescriptorChoices {
   readonly inherit: ReadonlySet<number>;
   /** What becomes of TCP connections; by default they are closed. */
   readonly tcp?: TcpChoice;
+  /**
+   * Unix domain sockets that are connected to other processes: `refuse`, the default, or `close`: the
+   * resumed program can read what had arrived, and finds the other end closed.
+   */
+  readonly unixPeer?: UnixPeer;
 }
 
 /** `--tcp`: the resumed program finds its connections closed, or they are kept. */
 export type TcpChoice = 'close' | 'keep';
+
+/** See {@link DescriptorChoices.unixPeer}. */
+export type UnixPeer = 'close' | 'refuse';
 
 /** No choices: what cannot be carried is refused. */
 export const NO_CHOICES: DescriptorChoices = { drop: new Set(), replace: new Map(), inherit: new Set() };

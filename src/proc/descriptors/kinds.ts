@@ -19,12 +19,14 @@ import { signalfd } from './signalfd.js';
 import { stream } from './stream.js';
 import type { Target } from './target.js';
 import { timerfd } from './timerfd.js';
+import { unix } from './unix.js';
 
 const KINDS: readonly DescriptorKind[] = [
   chosen,
   external,
   stream,
   pipe,
+  unix,
   eventfd,
   timerfd,
   signalfd,

@@ -8,6 +8,7 @@ import type { DescriptorKind } from './kind.js';
 import { isFifo } from './pipe-ends.js';
 import type { Target } from './target.js';
 import { isDevTty, preferred, terminalStream } from './terminal.js';
+import { unixView } from './unix-view.js';
 
 const { S_IFMT, S_IFSOCK } = constants;
 
@@ -79,7 +80,14 @@ function isConnection({ stat }: Entry): boolean {
  */
 function isOutward(entry: Entry, target: Target): boolean {
   if (!isConnection(entry)) return false;
-  if (!isFifo(entry.stat)) return true;
+  if (!isFifo(entry.stat)) return !isInsideSocket(entry, target);
   const end = target.otherEnd(entry);
   return end === 'outside' || (end === 'closed' && (entry.info.flags & O.ACCMODE) === O.WRONLY);
+}
+
+/** A Unix domain socket that is connected to another of the process. */
+function isInsideSocket(entry: Entry, target: Target): boolean {
+  const view = unixView(target);
+  const socket = view.socket(entry);
+  return socket !== null && view.peer(socket) === 'inside' && !view.isShared(entry);
 }

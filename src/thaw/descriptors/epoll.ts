@@ -91,6 +91,7 @@ function addMember(member: Member, place: Place, tools: Tools): Op[] {
   }
   switch (watched.kind) {
     case 'eventfd':
+    case 'unix': // Nothing has been sent yet: it can be written to.
       return fire(member, place, label, tools.bench);
     case 'pipe': {
       const { reader, writer } = tools.pipes[watched.pipe]!;

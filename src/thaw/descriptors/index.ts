@@ -13,6 +13,8 @@ import { fillPipes, makePipes, pipePlaces } from './pipe.js';
 import type { Tools } from './planner.js';
 import { placeStandard, planStreamFlags, planStreams } from './stream.js';
 import { planTerminal } from './terminal.js';
+import { fillSockets, makeSockets, socketPlaces } from './unix.js';
+import { bindSockets, testSocketNames } from './unix-names.js';
 
 /** What planning descriptors needs. */
 export interface DescriptorPlanContext {
@@ -51,19 +53,25 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
   const { arena, process, imageFd, firstTemporary } = context;
   const bench = new Bench(arena, process.descriptors, imageFd, firstTemporary);
   const objects = planObjects(process.objects, bench);
-  const tools: Tools = { bench, objects: objects.fds, pipes: pipePlaces(bench), tidOf: context.tidOf };
+  const tools: Tools = {
+    ...{ bench, objects: objects.fds, pipes: pipePlaces(bench), sockets: socketPlaces(bench) },
+    tidOf: context.tidOf,
+  };
   const locks = planLocks(bench);
   const open = [
     ...closeBetween(bench.passedIn, imageFd - 1),
     ...closeRange(imageFd + 1, LAST),
     ...objects.ops,
     ...makePipes(tools),
+    ...makeSockets(tools),
     ...makeAll(tools),
     ...innerFirst(bench.table.files).flatMap((index) => connect(index, tools)),
     ...fillPipes(tools),
+    ...fillSockets(tools),
   ];
   const finish = [
     ...objects.seal,
+    ...bindSockets(tools),
     ...closeOthers(bench, firstTemporary),
     ...locks.early,
     ...placeStandard(bench),
@@ -78,6 +86,7 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
     open: [
       ...planStreams(bench),
       ...planExternals(bench),
+      ...testSocketNames(bench),
       ...onlyCheck(checkAll(tools)),
       ...unlessCheck(open),
     ],

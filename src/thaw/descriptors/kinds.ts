@@ -13,6 +13,7 @@ import type { KindPlanner } from './planner.js';
 import { signalfd } from './signalfd.js';
 import { stream } from './stream.js';
 import { timerfd } from './timerfd.js';
+import { unix } from './unix.js';
 
 const KINDS: { readonly [K in OpenFileKind]: KindPlanner<OpenFileOf<K>> } = {
   stream,
@@ -20,6 +21,7 @@ const KINDS: { readonly [K in OpenFileKind]: KindPlanner<OpenFileOf<K>> } = {
   file,
   object,
   pipe,
+  unix,
   eventfd,
   timerfd,
   signalfd,

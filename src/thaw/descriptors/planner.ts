@@ -11,6 +11,15 @@ export interface Tools {
   readonly pipes: readonly PipePlace[];
   /** The id that a thread has now, by the one that it had. The threads are there when things are started. */
   tidOf(tid: number): Operand;
+  /** Unix domain sockets while they are made, by index of the file. */
+  readonly sockets: ReadonlyMap<number, SocketPlace>;
+}
+
+/** A Unix domain socket while it is made. */
+export interface SocketPlace {
+  readonly fd: number;
+  /** The other end, where that is to be closed at last. */
+  readonly other: number | null;
 }
 
 /** A pipe while it is made: one descriptor for each end; the same for both in the case of a FIFO. */

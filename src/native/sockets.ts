@@ -1,0 +1,100 @@
+/** System calls on sockets that Node.js does not offer. None of them changes the socket. */
+import { AF_UNIX, SO, SOL_SOCKET, Sock } from '../socket.js';
+import { addon } from './addon.js';
+
+/** Numbers of `asm/unistd_64.h`. */
+const NR = { poll: 7, socket: 41, sendto: 44, recvmsg: 47, socketpair: 53, getsockopt: 55 } as const;
+
+const MSG_PEEK = 2;
+const MSG_TRUNC = 0x20;
+const MSG_DONTWAIT = 0x40;
+/** Set where control messages did not fit. */
+const MSG_CTRUNC = 8;
+const SCM_CREDENTIALS = 2;
+/** Room for the credentials of a sender, and nothing else: `CMSG_SPACE(sizeof (struct ucred))`. */
+const CREDENTIALS_SPACE = 32;
+
+/** Events of poll(2). */
+export const Poll = { IN: 1, PRI: 2, OUT: 4, ERR: 8, HUP: 16 } as const;
+
+/** socket(2), with close-on-exec. */
+export function makeSocket(family: number, type: number): number {
+  return Number(addon.syscall(NR.socket, family, type | Sock.CLOEXEC, 0));
+}
+
+/** socketpair(2) of Unix domain sockets, with close-on-exec. */
+export function makeSocketPair(type: number): [number, number] {
+  const fds = new Int32Array(2);
+  addon.syscall(NR.socketpair, AF_UNIX, type | Sock.CLOEXEC, 0, new Uint8Array(fds.buffer));
+  return [fds[0]!, fds[1]!];
+}
+
+/** send(2) without waiting. */
+export function sendNow(fd: number, bytes: Uint8Array): void {
+  addon.syscall(NR.sendto, fd, bytes, bytes.length, MSG_DONTWAIT, 0, 0);
+}
+
+/** getsockopt(2) at SOL_SOCKET: the value, of `size` bytes at most. */
+export function socketOption(fd: number, option: number, size = 4): Uint8Array {
+  const value = new Uint8Array(size);
+  const length = Uint32Array.of(size);
+  addon.syscall(NR.getsockopt, fd, SOL_SOCKET, option, value, new Uint8Array(length.buffer));
+  return value.subarray(0, length[0]!);
+}
+
+/** An option that is an int. */
+export function integerOption(fd: number, option: number): number {
+  return Buffer.from(socketOption(fd, option)).readInt32LE(0);
+}
+
+/** SO_GET_FILTER: whether a program decides what the socket receives. @throws EACCES for one in eBPF */
+export function hasFilter(fd: number): boolean {
+  const length = Uint32Array.of(0);
+  addon.syscall(NR.getsockopt, fd, SOL_SOCKET, SO.GET_FILTER, 0, new Uint8Array(length.buffer));
+  return length[0]! > 0;
+}
+
+/** poll(2) without waiting: all events that stand. */
+export function pollNow(fd: number): number {
+  const pollfd = new DataView(new ArrayBuffer(8));
+  pollfd.setInt32(0, fd, true);
+  pollfd.setInt16(4, Poll.IN | Poll.PRI | Poll.OUT, true);
+  addon.syscall(NR.poll, new Uint8Array(pollfd.buffer), 1, 0);
+  return pollfd.getUint16(6, true);
+}
+
+/** What a look at the front of a socket's queue has shown. */
+export interface Peeked {
+  /** The bytes that fit. */
+  readonly bytes: Uint8Array;
+  /** Size of the message, which may be more. */
+  readonly length: number;
+  /** `struct ucred` of the sender: pid, uid, gid; `null` without SO_PASSCRED. */
+  readonly credentials: readonly [number, number, number] | null;
+  /** It bears what was not asked for, for instance descriptors. */
+  readonly more: boolean;
+}
+
+/**
+ * recvmsg(2) with MSG_PEEK: reads without consuming, waiting, or receiving descriptors.
+ * @throws EAGAIN where there is nothing
+ */
+export function peek(fd: number, size: number, credentials: boolean): Peeked {
+  const buffer = new Uint8Array(Math.max(size, 1));
+  const control = Buffer.alloc(CREDENTIALS_SPACE);
+  const vector = BigUint64Array.of(addon.address(buffer), BigInt(size));
+  const space = credentials ? BigInt(control.length) : 0n;
+  const header = BigUint64Array.of(
+    ...[0n, 0n, addon.address(vector), 1n],
+    ...[credentials ? addon.address(control) : 0n, space, 0n],
+  );
+  const message = new Uint8Array(header.buffer); // struct msghdr
+  const length = Number(addon.syscall(NR.recvmsg, fd, message, MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC));
+  const has = credentials && header[5]! > 0n && control.readInt32LE(12) === SCM_CREDENTIALS;
+  return {
+    bytes: buffer.subarray(0, Math.min(length, size)),
+    length,
+    credentials: has ? [control.readInt32LE(16), control.readUInt32LE(20), control.readUInt32LE(24)] : null,
+    more: (Number(header[6]!) & MSG_CTRUNC) !== 0,
+  };
+}

@@ -1,0 +1,125 @@
+/** Unix domain sockets. */
+import { SocketState, type UnixSocket } from '../../native/sock-diag.js';
+import { Poll, pollNow, socketOption } from '../../native/sockets.js';
+import type { OpenFileOf } from '../../snapshot/descriptors.js';
+import { SO, Sock } from '../../socket.js';
+import { isAbstract, isPath, socketName } from '../../unix-name.js';
+import type { Entry } from './entries.js';
+import { infoField } from './fdinfo.js';
+import type { DescriptorKind, KindContext } from './kind.js';
+import { Refusal } from './refusal.js';
+import type { Target } from './target.js';
+import { nodeAt } from './unix-node.js';
+import { captureOptions } from './unix-options.js';
+import { captureQueue } from './unix-queue.js';
+import { inodeOf, type UnixView, unixView } from './unix-view.js';
+
+const TYPES: Readonly<Record<number, OpenFileOf<'unix'>['type']>> = {
+  [Sock.STREAM]: 'stream',
+  [Sock.DGRAM]: 'datagram',
+  [Sock.SEQPACKET]: 'seqpacket',
+};
+
+/** Unix domain sockets whose other end, if they have one, is in the process, too. */
+export const unix: DescriptorKind = {
+  matches: (entry, target) => {
+    if (inodeOf(entry) === null) return false;
+    const view = unixView(target);
+    return view.blind !== null || view.socket(entry) !== null;
+  },
+  describe: ({ link }) => `socket, ${link}`,
+  problem: (entry, target) => {
+    const view = unixView(target);
+    const socket = view.socket(entry);
+    if (!socket) return view.blind;
+    return problemOf(entry, socket, view, target);
+  },
+  capture: ({ entries: [entry] }, context) => {
+    const socket = unixView(context.target).socket(entry!);
+    if (!socket) throw new Refusal('it is gone');
+    return context.withCopy(entry!.fd, (copy) => captureSocket(entry!, copy, socket, context));
+  },
+};
+
+function problemOf(entry: Entry, socket: UnixSocket, view: UnixView, target: Target): string | null {
+  if (view.isShared(entry)) return 'another process has it open, too';
+  if (Number(infoField(entry.info.text, 'scm_fds') ?? 0) > 0)
+    return 'descriptors are on their way in it (SCM_RIGHTS)';
+  const where = view.peer(socket);
+  if (where === 'pending') return 'its connection has not been accepted yet';
+  const peer = view.peerSocket(socket);
+  if (where === 'outside' && target.choices.unixPeer !== 'close') {
+    const name = peer!.name.length > 0 ? ` ${socketName(peer!.name)},` : '';
+    return `it is connected to another process,${name} which stays behind (--unix-peer close: the program finds it closed)`;
+  }
+  if (where === 'inside' && !isMutual(socket, peer!) && !isReachable(peer!, view, target)) {
+    return 'it is connected to a socket that is not connected to it, and cannot be found by a name';
+  }
+  return nameProblem(socket);
+}
+
+/** Both are connected to each other, as socketpair(2) does it. */
+function isMutual(socket: UnixSocket, peer: UnixSocket): boolean {
+  return peer.peer === socket.inode && peer !== socket;
+}
+
+function isReachable(peer: UnixSocket, view: UnixView, { root }: Target): boolean {
+  return isAbstract(peer.name) || nodeAt(root, peer, view) !== null;
+}
+
+function nameProblem({ name }: UnixSocket): string | null {
+  if (!isPath(name)) return null;
+  if (name[0] !== '/'.charCodeAt(0))
+    return `its name ${socketName(name)} is a relative path, which is not carried`;
+  const text = Buffer.from(name);
+  return Buffer.from(text.toString('utf8')).equals(text) ? null : 'its name is not valid UTF-8';
+}
+
+function captureSocket(
+  { info, fd }: Entry,
+  copy: number,
+  socket: UnixSocket,
+  context: KindContext,
+): Omit<OpenFileOf<'unix'>, 'locks'> {
+  const { pid, target, warnings } = context;
+  const view = unixView(target);
+  const type = TYPES[socket.type];
+  if (type === undefined) throw new Refusal(`sockets of type ${socket.type} are not carried`);
+  const where = view.peer(socket);
+  const peer = view.peerSocket(socket);
+  const listens = socket.state === SocketState.LISTEN;
+  if (listens && socket.queued > 0) {
+    warnings.push(
+      `descriptor ${fd}: ${socket.queued} connections that wait to be accepted at ${socketName(socket.name)} are not carried`,
+    );
+  }
+  warnOfCredentials(fd, copy, context);
+  const gone = where === 'closed' || where === 'outside';
+  const failed = (pollNow(copy) & Poll.ERR) !== 0;
+  if (failed && (where !== 'closed' || type === 'datagram')) {
+    throw new Refusal('an error waits in it, of which the program has not been told yet');
+  }
+  return {
+    kind: 'unix',
+    flags: info.flags,
+    type,
+    name: socket.name,
+    accepted: view.isAccepted(socket),
+    node: nodeAt(target.root, socket, view),
+    backlog: listens ? socket.sent : null,
+    peer: where === 'inside' ? context.fileOf(view.entry(socket.peer!)!.fd) : null,
+    gone: gone ? { reset: failed } : null,
+    shutdown: gone && type !== 'datagram' ? 3 : socket.shutdown,
+    ...(listens ? { content: [], credentials: false } : captureQueue(copy, { pid, socket, where, peer })),
+    ...captureOptions(copy, socket.type),
+  };
+}
+
+/** SO_PEERCRED is noted down when a connection is made, and will be by the thawed process. */
+function warnOfCredentials(fd: number, copy: number, { pid, warnings }: KindContext): void {
+  const [maker] = new Int32Array(Uint8Array.from(socketOption(copy, SO.PEERCRED, 12)).buffer);
+  if (maker === 0 || maker === pid) return;
+  warnings.push(
+    `descriptor ${fd}: SO_PEERCRED, which tells process ${maker} now, will tell the thawed process itself`,
+  );
+}

@@ -1,0 +1,269 @@
+/** Names of Unix domain sockets: in the file system they appear at the very end, when nothing else can fail. */
+import { dirname } from 'node:path/posix';
+import { AT_FDCWD } from '../../fcntl.js';
+import type { OpenFileOf } from '../../snapshot/descriptors.js';
+import { AF_UNIX, Sock } from '../../socket.js';
+import { isAbstract, isPath, socketName } from '../../unix-name.js';
+import { call, show, tolerate } from '../calls.js';
+import { errnoNumber } from '../errno.js';
+import type { Cell, Op, Operand } from '../program.js';
+import type { Bench } from './bench.js';
+import { close } from './calls.js';
+import type { Tools } from './planner.js';
+
+type Socket = OpenFileOf<'unix'>;
+
+/** `SOCK_*` by type. */
+export const TYPES: Readonly<Record<Socket['type'], number>> = {
+  stream: Sock.STREAM,
+  datagram: Sock.DGRAM,
+  seqpacket: Sock.SEQPACKET,
+};
+const AT_SYMLINK_NOFOLLOW = 0x100;
+const STATX_TYPE = 1;
+/** Offset of `stx_mode` in `struct statx`. */
+const STX_MODE = 28n;
+const S_IFMT = 0o170000;
+const S_IFSOCK = 0o140000;
+const LOST = 'this path, or that of another socket, was taken meanwhile';
+const W_OK = 2;
+const X_OK = 1;
+
+/** A type of socket as strace prints it. */
+export function showType(type: Socket['type']): string {
+  const names = { stream: 'STREAM', datagram: 'DGRAM', seqpacket: 'SEQPACKET' };
+  return `SOCK_${names[type]}|SOCK_CLOEXEC`;
+}
+
+/** socket(2). */
+export function makeSocket(type: Socket['type'], result: Cell, label: string): Op {
+  return call('socket', [AF_UNIX, TYPES[type] | Sock.CLOEXEC, 0], {
+    label,
+    result,
+    text: `socket(AF_UNIX, ${showType(type)}, 0)`,
+  });
+}
+
+/** `struct sockaddr_un`: its address and length. A path ends with a NUL. */
+function addressOf({ arena }: Bench, name: Uint8Array): [bigint, number] {
+  const bytes = Buffer.alloc(2 + name.length + (isPath(name) ? 1 : 0));
+  bytes.writeUInt16LE(AF_UNIX, 0);
+  bytes.set(name, 2);
+  // A path of 108 bytes has no room for it, and needs none.
+  const length = Math.min(bytes.length, 110);
+  return [arena.bytes(bytes), length];
+}
+
+/** bind(2). @param owner name of the descriptor, for messages */
+export function bind(bench: Bench, fd: Operand, name: Uint8Array, owner: string): Op {
+  return call('bind', [fd, ...addressOf(bench, name)], {
+    label: `cannot bind ${socketName(name)} (${owner})`,
+    text: `bind(${show(fd)}, {AF_UNIX, ${JSON.stringify(socketName(name))}})`,
+  });
+}
+
+/** connect(2). */
+export function connect(bench: Bench, fd: Operand, name: Uint8Array, label: string): Op {
+  return call('connect', [fd, ...addressOf(bench, name)], {
+    label,
+    text: `connect(${show(fd)}, {AF_UNIX, ${JSON.stringify(socketName(name))}})`,
+  });
+}
+
+/** listen(2). */
+export function listen(fd: Operand, backlog: number, label: string): Op {
+  return call('listen', [fd, backlog], { label });
+}
+
+/** unlink(2) of what may be there. */
+export function unlink({ arena }: Bench, path: string): Op {
+  return call('unlink', [arena.string(path)], {
+    label: `cannot remove ${path}`,
+    check: tolerate('ENOENT'),
+    text: `unlink(${JSON.stringify(path)})`,
+  });
+}
+
+/** Binds a socket to its abstract name, and lets it listen. Nothing of that stays if the thaw fails. */
+export function bindAbstract(
+  { name, accepted, backlog }: Socket,
+  fd: number,
+  owner: string,
+  bench: Bench,
+): Op[] {
+  if (!isAbstract(name) || accepted) return [];
+  return [
+    bind(bench, fd, name, owner),
+    ...(backlog === null ? [] : [listen(fd, backlog, `cannot listen at ${socketName(name)} (${owner})`)]),
+  ];
+}
+
+/** A socket with a path of its own. */
+interface Named {
+  readonly file: Socket;
+  readonly at: number;
+  readonly owner: string;
+  readonly path: string;
+}
+
+function namedByPath({ table, places }: Bench): Named[] {
+  return places.flatMap(({ at, name }, index) => {
+    const file = table.files[index]!;
+    if (file.kind !== 'unix' || !isPath(file.name) || file.accepted) return [];
+    return [{ file, at, owner: name, path: socketName(file.name) }];
+  });
+}
+
+/**
+ * Tests, changing nothing, whether the paths can be bound: nothing is there, or the file of a socket
+ * on which nobody listens.
+ */
+export function testSocketNames(bench: Bench): Op[] {
+  const { table, places } = bench;
+  const seen = new Set<string>();
+  return places.flatMap(({ name: owner }, index) => {
+    const file = table.files[index]!;
+    if (file.kind !== 'unix' || !isPath(file.name)) return [];
+    const path = socketName(file.name);
+    if (seen.has(path)) return [];
+    seen.add(path);
+    return testPath(path, file.name, `cannot bind ${path} (${owner})`, bench);
+  });
+}
+
+/** A datagram socket asks: no listening socket takes its connection, but one that is there has another type. */
+function testPath(path: string, name: Uint8Array, label: string, bench: Bench): Op[] {
+  const { arena, scratch } = bench;
+  const [occupied, dead, end] = [bench.mark(), bench.mark(), bench.mark()];
+  const fd = arena.cell(-1n);
+  const folder = dirname(path);
+  const ask = (expected: string, otherwise: string): Op =>
+    ({
+      ...connect(bench, fd, name, label),
+      check: { kind: 'equal', expected: -errnoNumber(expected), jump: otherwise },
+    }) as Op;
+  return [
+    call('faccessat', [AT_FDCWD, arena.string(folder), W_OK | X_OK], {
+      label,
+      text: `faccessat(AT_FDCWD, ${JSON.stringify(folder)}, W_OK|X_OK)`,
+    }),
+    makeSocket('datagram', fd, label),
+    ask('ENOENT', dead),
+    { op: 'jump', to: end },
+    { op: 'mark', name: dead },
+    ask('ECONNREFUSED', occupied),
+    call('statx', [AT_FDCWD, arena.string(path), AT_SYMLINK_NOFOLLOW, STATX_TYPE, scratch], {
+      label,
+      text: `statx(AT_FDCWD, ${JSON.stringify(path)}, AT_SYMLINK_NOFOLLOW, STATX_TYPE)`,
+    }),
+    {
+      op: 'test',
+      address: scratch + STX_MODE,
+      width: 2,
+      mask: BigInt(S_IFMT),
+      check: { kind: 'equal', expected: S_IFSOCK },
+      label,
+      reason: 'something else than a socket is there',
+      text: `test statx.stx_mode & S_IFMT == 0${S_IFSOCK.toString(8)}`,
+    },
+    { op: 'jump', to: end },
+    { op: 'mark', name: occupied },
+    never(label, 'another socket is bound to it', bench),
+    { op: 'mark', name: end },
+    close(fd),
+  ];
+}
+
+/** Fails. */
+function never(label: string, reason: string, { scratch }: Bench): Op {
+  return {
+    op: 'test',
+    address: scratch,
+    width: 1,
+    mask: 0n,
+    check: { kind: 'equal', expected: 1 },
+    label,
+    reason,
+    text: `fail: ${reason}`,
+  };
+}
+
+/**
+ * Binds sockets to their paths, gives the files their modes and owners, and connects what is connected
+ * by a name. If one cannot be bound, because somebody was faster, the others' files are removed.
+ */
+export function bindSockets({ bench }: Tools): Op[] {
+  const named = namedByPath(bench);
+  if (named.length === 0) return connectAll(bench);
+  const end = bench.mark();
+  const undos = named.map(() => ({ bound: bench.mark(), unbound: bench.mark() }));
+  return [
+    ...named.flatMap((socket, i) => bindOne(socket, undos[i]!, bench)),
+    { op: 'jump', to: end },
+    ...named.flatMap((socket, i) => undoOne(socket, undos[i]!, bench)).reverse(),
+    ...named.slice(0, 1).map(({ path, owner }) => never(`cannot bind ${path} (${owner})`, LOST, bench)),
+    { op: 'mark', name: end },
+    ...connectAll(bench),
+  ];
+}
+
+/** In reverse: whoever jumps to `unbound` leaves the file alone, which is somebody else's. */
+function undoOne({ file, path }: Named, { bound, unbound }: Undo, bench: Bench): Op[] {
+  return [
+    { op: 'mark', name: unbound },
+    ...(file.node ? [unlink(bench, path)] : []),
+    { op: 'mark', name: bound },
+  ];
+}
+
+/** Where the program goes on if the socket cannot listen, or cannot be bound. */
+interface Undo {
+  readonly bound: string;
+  readonly unbound: string;
+}
+
+function bindOne({ file, at, owner, path }: Named, undo: Undo, bench: Bench): Op[] {
+  const label = `cannot bind ${path} (${owner})`;
+  const { node, backlog } = file;
+  return [
+    ...(node ? [unlink(bench, path)] : []),
+    { ...bind(bench, at, file.name, owner), check: { kind: 'ok', jump: undo.unbound } } as Op,
+    ...(node ? restoreNode(node, path, label, bench) : [unlink(bench, path)]),
+    ...(backlog === null
+      ? []
+      : [{ ...listen(at, backlog, label), check: { kind: 'ok', jump: undo.bound } } as Op]),
+  ];
+}
+
+function restoreNode(
+  { mode, uid, gid }: NonNullable<Socket['node']>,
+  path: string,
+  label: string,
+  { arena }: Bench,
+): Op[] {
+  const shown = JSON.stringify(path);
+  return [
+    // As far as whoever starts the image may.
+    call('fchownat', [AT_FDCWD, arena.string(path), uid, gid, AT_SYMLINK_NOFOLLOW], {
+      label,
+      check: tolerate('EPERM'),
+      text: `fchownat(AT_FDCWD, ${shown}, ${uid}, ${gid}, AT_SYMLINK_NOFOLLOW)`,
+    }),
+    call('fchmodat', [AT_FDCWD, arena.string(path), mode], {
+      label,
+      text: `fchmodat(AT_FDCWD, ${shown}, 0${mode.toString(8)})`,
+    }),
+  ];
+}
+
+/** Datagram sockets that are connected to one that is not, or not to them. */
+function connectAll(bench: Bench): Op[] {
+  const { files } = bench.table;
+  return bench.places.flatMap(({ at, name }, index) => {
+    const file = files[index]!;
+    if (file.kind !== 'unix' || file.peer === null) return [];
+    const peer = files[file.peer] as Socket;
+    if (file.peer !== index && peer.peer === index) return [];
+    return [connect(bench, at, peer.name, `cannot connect to ${socketName(peer.name)} (${name})`)];
+  });
+}

@@ -1,0 +1,240 @@
+/** Unix domain sockets: made first, so that their ends can be placed; filled last, when nothing waits on them yet. */
+import type { OpenFileOf } from '../../snapshot/descriptors.js';
+import { SO, SOL_SOCKET } from '../../socket.js';
+import { isAbstract } from '../../unix-name.js';
+import { call, show, tolerate } from '../calls.js';
+import type { Op, Operand } from '../program.js';
+import type { Bench } from './bench.js';
+import { close, duplicate, setFlags, settable } from './calls.js';
+import type { KindPlanner, SocketPlace, Tools } from './planner.js';
+import { bind, bindAbstract, makeSocket } from './unix-names.js';
+import { makeAccepted, makePair } from './unix-pair.js';
+
+type Socket = OpenFileOf<'unix'>;
+
+const MSG_DONTWAIT = 0x40;
+const MSG_NOSIGNAL = 0x4000;
+const INT = 4;
+
+/** Plans a socket that {@link makeSockets} has made. */
+export const unix: KindPlanner<Socket> = {
+  make: ({ flags }, place, { bench, sockets }) => {
+    const label = `cannot make a socket (${place.name})`;
+    bench.opened(place.at);
+    return [
+      duplicate(sockets.get(place.index)!.fd, place.at, place.closeOnExec, { label }),
+      ...(settable(flags) ? [setFlags(place.at, flags, { label })] : []),
+    ];
+  },
+  check: (socket, { name }, { bench }) => {
+    if (!isAbstract(socket.name) || socket.accepted) return [];
+    const fd = bench.arena.cell(-1n);
+    const label = `cannot make a socket (${name})`;
+    return [makeSocket(socket.type, fd, label), bind(bench, fd, socket.name, name), close(fd)];
+  },
+};
+
+/** The numbers at which sockets stand while they are made. */
+export function socketPlaces(bench: Bench): Map<number, SocketPlace> {
+  const places = new Map<number, SocketPlace>();
+  bench.table.files.forEach((file, index) => {
+    if (file.kind !== 'unix') return;
+    places.set(index, { fd: bench.temporary(), other: file.gone ? bench.temporary() : null });
+  });
+  return places;
+}
+
+/** Makes the sockets at temporary numbers, and connects those that are connected to each other. */
+export function makeSockets({ bench, sockets }: Tools): Op[] {
+  const { files } = bench.table;
+  return [...sockets].flatMap(([index, { fd, other }]): Op[] => {
+    const file = files[index] as Socket;
+    const { name } = bench.places[index]!;
+    const label = `cannot make a socket (${name})`;
+    if (other !== null) return connected(file, fd, null, other, name, bench);
+    const peer = mutualPeer(files, index);
+    if (peer === null) {
+      const cell = bench.arena.cell();
+      bench.opened(fd);
+      return [makeSocket(file.type, cell, label), duplicate(cell, fd, true, { label }), close(cell)];
+    }
+    if (peer < index) return [];
+    return connected(file, fd, files[peer] as Socket, sockets.get(peer)!.fd, name, bench);
+  });
+}
+
+/** The socket at the other end, if that is connected to this one, too. */
+function mutualPeer(files: Bench['table']['files'], index: number): number | null {
+  const { peer } = files[index] as Socket;
+  if (peer === null || peer === index) return null;
+  return (files[peer] as Socket).peer === index ? peer : null;
+}
+
+function connected(
+  one: Socket,
+  fd: number,
+  two: Socket | null,
+  other: number,
+  name: string,
+  bench: Bench,
+): Op[] {
+  bench.opened(fd);
+  bench.opened(other);
+  if (one.accepted)
+    return makeAccepted(bench, { type: one.type, name: one.name, accepted: fd, client: other }, name);
+  if (two?.accepted)
+    return makeAccepted(bench, { type: two.type, name: two.name, accepted: other, client: fd }, name);
+  return makePair(bench, one.type, fd, other, name);
+}
+
+/** Sends what was in the sockets, closes ends that nobody has, sets options, and closes the temporary numbers. */
+export function fillSockets(tools: Tools): Op[] {
+  const { bench, sockets } = tools;
+  const each = (plan: (file: Socket, place: SocketPlace, name: string, index: number) => Op[]): Op[] =>
+    [...sockets].flatMap(([index, place]) =>
+      plan(bench.table.files[index] as Socket, place, bench.places[index]!.name, index),
+    );
+  return [
+    ...each((file, { fd, other }, name) => fill(file, fd, other ?? senderOf(file, tools), name, bench)),
+    ...each((file, { fd, other }, name) => (other === null ? [] : leave(file, fd, other, name, bench))),
+    ...each((file, { fd }, name) => bindAbstract(file, fd, name, bench)),
+    ...each((file, { fd }, name) => [...shut(file, fd, name), ...setOptions(file, fd, name, bench)]),
+    ...each((_, { fd }) => {
+      bench.closed(fd);
+      return [close(fd)];
+    }),
+  ];
+}
+
+function senderOf({ peer }: Socket, { sockets }: Tools): number | null {
+  return peer === null ? null : sockets.get(peer)!.fd;
+}
+
+function fill(
+  { content, credentials }: Socket,
+  fd: number,
+  from: number | null,
+  name: string,
+  bench: Bench,
+): Op[] {
+  if (content.length === 0 || from === null) return [];
+  const label = `cannot fill a socket (${name})`;
+  const size = content.reduce((sum, part) => sum + part.length, 0);
+  return [
+    // The kernel takes it twice. What the socket had is set later.
+    ...enlarge(from, SO.SNDBUF, size, label, bench),
+    ...(credentials ? [setInt(fd, SO.PASSCRED, 1, label, bench)] : []),
+    ...content.map((bytes) =>
+      send(from, bytes, bench, {
+        label,
+        reason: `its ${bytes.length} bytes are more than this user may send (net.core.wmem_max)`,
+      }),
+    ),
+    ...(credentials ? [setInt(fd, SO.PASSCRED, 0, label, bench)] : []),
+  ];
+}
+
+function send(
+  from: number,
+  bytes: Uint8Array,
+  { arena }: Bench,
+  extra: { label: string; reason?: string },
+): Op {
+  return call('sendto', [from, arena.bytes(bytes), bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0], {
+    check: { kind: 'equal', expected: bytes.length },
+    text: `send(${from}, [${bytes.length} bytes], ${bytes.length}, MSG_DONTWAIT|MSG_NOSIGNAL)`,
+    ...extra,
+  });
+}
+
+/** Closes the other end; with a byte in it that nobody has read, where this end is to be told of that. */
+function leave({ gone }: Socket, fd: number, other: number, name: string, bench: Bench): Op[] {
+  bench.closed(other);
+  const label = `cannot make a socket (${name})`;
+  return [...(gone!.reset ? [send(fd, Uint8Array.of(0), bench, { label })] : []), close(other)];
+}
+
+function shut({ shutdown, gone, type }: Socket, fd: number, name: string): Op[] {
+  if (shutdown === 0 || (gone && type !== 'datagram')) return [];
+  const how = ['SHUT_RD', 'SHUT_WR', 'SHUT_RDWR'][shutdown - 1];
+  return [
+    call('shutdown', [fd, shutdown - 1], {
+      label: `cannot shut down a socket (${name})`,
+      // An unconnected one is shut down, and told so.
+      check: tolerate('ENOTCONN'),
+      text: `shutdown(${fd}, ${how})`,
+    }),
+  ];
+}
+
+function setOptions(
+  { sendBuffer, receiveBuffer, options }: Socket,
+  fd: number,
+  name: string,
+  bench: Bench,
+): Op[] {
+  const label = `cannot set the options of a socket (${name})`;
+  return [
+    ...setBuffer(fd, SO.SNDBUF, sendBuffer, label, bench),
+    ...setBuffer(fd, SO.RCVBUF, receiveBuffer, label, bench),
+    ...options.map(({ option, value }) => set(fd, option, bench.arena.bytes(value), value.length, { label })),
+  ];
+}
+
+/** Sets a buffer to what getsockopt(2) told, and makes sure that it is. */
+function setBuffer(fd: number, option: number, value: number, label: string, bench: Bench): Op[] {
+  const { arena, scratch } = bench;
+  const length = arena.bytes(Uint8Array.of(INT, 0, 0, 0));
+  const which = option === SO.SNDBUF ? 'wmem_max' : 'rmem_max';
+  return [
+    // The kernel doubles what it is given.
+    ...enlarge(fd, option, Math.floor(value / 2), label, bench),
+    call('getsockopt', [fd, SOL_SOCKET, option, scratch, length], {
+      label,
+      text: `getsockopt(${fd}, SOL_SOCKET, ${nameOf(option)})`,
+    }),
+    {
+      op: 'test',
+      address: scratch,
+      width: INT,
+      mask: 0xffff_ffffn,
+      check: { kind: 'equal', expected: value },
+      label,
+      reason: `a buffer of ${value} bytes is more than this user may have (net.core.${which})`,
+      text: `test ${nameOf(option)} == ${value}`,
+    },
+  ];
+}
+
+/** Sets a buffer: first within the limit, then beyond it, which takes a privilege. */
+function enlarge(fd: number, option: number, value: number, label: string, bench: Bench): Op[] {
+  const force = option === SO.SNDBUF ? SO.SNDBUFFORCE : SO.RCVBUFFORCE;
+  return [
+    setInt(fd, option, value, label, bench),
+    { ...setInt(fd, force, value, label, bench), check: tolerate('EPERM') } as Op,
+  ];
+}
+
+function setInt(fd: number, option: number, value: number, label: string, bench: Bench): Op {
+  const bytes = Buffer.alloc(INT);
+  bytes.writeInt32LE(value);
+  return set(fd, option, bench.arena.bytes(bytes), INT, { label, shown: `[${value}]` });
+}
+
+function set(
+  fd: Operand,
+  option: number,
+  address: bigint,
+  size: number,
+  { label, shown = '...' }: { label: string; shown?: string },
+): Op {
+  return call('setsockopt', [fd, SOL_SOCKET, option, address, size], {
+    label,
+    text: `setsockopt(${show(fd)}, SOL_SOCKET, ${nameOf(option)}, ${shown}, ${size})`,
+  });
+}
+
+function nameOf(option: number): string {
+  const name = Object.entries(SO).find(([, number]) => number === option)?.[0];
+  return name === undefined ? String(option) : `SO_${name}`;
+}

@@ -1,0 +1,20 @@
+/** Names of Unix domain sockets. */
+
+/**
+ * A name for messages: the path, or, as ss(8) and /proc/net/unix show it, `@name` for an abstract one.
+ * @param name `sun_path` without the NUL behind a path
+ */
+export function socketName(name: Uint8Array): string {
+  const text = Buffer.from(name).toString('utf8');
+  return isAbstract(name) ? text.replaceAll('\0', '@') : text;
+}
+
+/** Whether it is a name in the abstract namespace, where there are no files. */
+export function isAbstract(name: Uint8Array): boolean {
+  return name.length > 0 && name[0] === 0;
+}
+
+/** Whether it is a path in the file system. */
+export function isPath(name: Uint8Array): boolean {
+  return name.length > 0 && name[0] !== 0;
+}

@@ -1,0 +1,16 @@
+import { testWith } from './harness/needs.js';
+import { target } from './harness/paths.js';
+import { roundTrip } from './harness/round-trip.js';
+
+testWith([], 'Unix domain sockets come back', (t) =>
+  roundTrip(t, { command: target('unixsockets'), goesOn: false }),
+);
+
+testWith([], 'a Unix domain socket to another process is found closed', (t) =>
+  roundTrip(t, {
+    command: target('unixsockets'),
+    args: ['outside'],
+    freeze: ['--unix-peer', 'close'],
+    goesOn: false,
+  }),
+);

@@ -1,0 +1,193 @@
+import { existsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { parseChoices } from '../../../src/proc/descriptors/choices.js';
+import { capture, startTarget } from '../../proc/descriptors/support.js';
+import { refusal, restore, withContent } from './support.js';
+
+/** Captures what the code makes, makes it again in another process, and captures that. */
+async function roundTrip(t: ExecutionContext, code: string, choices = parseChoices([], [])) {
+  const target = await startTarget(t, code);
+  const before = capture(target, choices);
+  t.deepEqual(before.problems, []);
+  target.child.kill('SIGKILL');
+  const planned = withContent(before.table, before.objects);
+  const child = await restore(t, planned);
+  const after = capture({ pid: child.pid! });
+  t.deepEqual(after.problems, []);
+  return { target, before, planned, after };
+}
+
+test('pairs of all types, with what waits in them', async (t) => {
+  const { before, after } = await roundTrip(
+    t,
+    `
+n = 10
+for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET):
+    a, b = socket.socketpair(socket.AF_UNIX, kind)
+    a.setblocking(False)
+    a.send(b"to b"); b.send(b"to a" * 500)
+    a.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 30000)
+    b.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("qq", 3, 500000))
+    at(a.detach(), n); at(b.detach(), n + 1); os.dup2(n, n + 2, inheritable=False)
+    n += 10
+a, b = socket.socketpair()
+a.setblocking(False)
+try:
+    while True: a.send(b"full" * 1000)
+except BlockingIOError: pass
+at(a.detach(), 40); at(b.detach(), 41)
+a, b = socket.socketpair()
+os.dup2(a.detach(), 0); os.dup2(b.detach(), 1)
+os.write(0, b"on 1")
+`,
+  );
+  t.is(before.table.files.filter(({ kind }) => kind === 'unix').length, 10);
+  t.deepEqual(after.table, before.table);
+});
+
+test('ends that are shut down, or gone', async (t) => {
+  const { before, after } = await roundTrip(
+    t,
+    `
+a, b = socket.socketpair(); a.send(b"last"); a.shutdown(socket.SHUT_WR)
+at(a.detach(), 10); at(b.detach(), 11)
+a, b = socket.socketpair(); b.send(b"rest"); b.close(); at(a.detach(), 12)
+a, b = socket.socketpair(); a.send(b"unread"); b.close(); at(a.detach(), 13)
+a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM); b.close(); at(a.detach(), 14)
+a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM); a.shutdown(socket.SHUT_RD)
+at(a.detach(), 15); at(b.detach(), 16)
+a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET); b.send(b"rest"); b.close(); at(a.detach(), 17)
+`,
+  );
+  const states = before.table.files.flatMap((file) =>
+    file.kind === 'unix' ? [[file.gone?.reset ?? null, file.shutdown]] : [],
+  );
+  t.deepEqual(states, [
+    [null, 2],
+    [null, 1],
+    [false, 3],
+    [true, 3],
+    [false, 0],
+    [null, 1],
+    [null, 0],
+    [false, 3],
+  ]);
+  t.deepEqual(after.table, before.table);
+});
+
+test('names: abstract, by path, of listening sockets and those they accepted', async (t) => {
+  const { before, after, target } = await roundTrip(
+    t,
+    `
+def listen(name, n):
+    l = socket.socket(socket.AF_UNIX); l.bind(name); l.listen(7); name = l.getsockname()
+    c = socket.socket(socket.AF_UNIX); c.connect(name)
+    s, _ = l.accept()
+    c.send(b"hello"); s.send(b"welcome")
+    return [at(x.detach(), n + i) for i, x in enumerate((l, c, s))]
+folder = os.getcwd()
+listen("\\0abstract %d" % os.getpid(), 10)
+listen("", 15)
+listen(folder + "/path", 20)
+os.chmod("path", 0o640)
+listen(folder + "/gone", 30); os.close(30); os.unlink("gone")
+listen(folder + "/stale", 40); os.close(40)
+d = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); d.bind(folder + "/datagrams"); at(d.detach(), 50)
+e = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); e.connect(folder + "/datagrams"); at(e.detach(), 51)
+at(socket.socket(socket.AF_UNIX).detach(), 52)
+at(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).detach(), 53)
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.bind(folder + "/bound"); at(s.detach(), 54)
+c = socket.socket(socket.AF_UNIX); c.bind(folder + "/client"); c.connect(folder + "/path")
+l = socket.socket(fileno=os.dup(20)); s, _ = l.accept(); l.close()
+at(c.detach(), 55); at(s.detach(), 56)
+`,
+  );
+  t.deepEqual(after.table, before.table);
+  t.is(statSync(join(target.folder, 'path')).mode & 0o777, 0o640);
+  t.true(existsSync(join(target.folder, 'stale')));
+  t.false(existsSync(join(target.folder, 'gone')));
+});
+
+test('a path that is taken is refused, and left alone', async (t) => {
+  const target = await startTarget(
+    t,
+    `
+for i, name in enumerate(("first", "second")):
+    l = socket.socket(socket.AF_UNIX); l.bind(os.getcwd() + "/" + name); l.listen(); at(l.detach(), 10 + i)
+`,
+  );
+  const { table, objects } = capture(target);
+  const planned = withContent(table, objects);
+  const [first, second] = [join(target.folder, 'first'), join(target.folder, 'second')];
+  // The process that was captured still listens there.
+  for (const flags of [0, 2]) {
+    t.regex(await refusal(t, planned, flags), /first \(descriptor 10\): another socket is bound to it\n/);
+  }
+  target.child.kill('SIGKILL');
+  const listener = await startTarget(
+    t,
+    `
+os.unlink(${JSON.stringify(second)})
+open(${JSON.stringify(second)}, "w").write("a file")
+`,
+  );
+  t.truthy(listener.pid);
+  t.is(
+    await refusal(t, planned),
+    `cannot bind ${second} (descriptor 11): something else than a socket is there\n`,
+  );
+  t.true(statSync(first).isSocket());
+  t.true(statSync(second).isFile());
+});
+
+test('what cannot be carried is named', async (t) => {
+  const target = await startTarget(
+    t,
+    `
+a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM); a.send(b"one"); a.send(b"two")
+at(a.detach(), 10); at(b.detach(), 11)
+a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET); a.send(b"one"); a.send(b"")
+at(a.detach(), 12); at(b.detach(), 13)
+a, b = socket.socketpair(); socket.send_fds(a, [b"x"], [0])
+at(a.detach(), 14); at(b.detach(), 15)
+a, b = socket.socketpair(); a.send(b"x"); b.setsockopt(socket.SOL_SOCKET, 42, 0)
+at(a.detach(), 16); at(b.detach(), 17)
+a, b = socket.socketpair(); a.send(b"xyz", socket.MSG_OOB)
+at(a.detach(), 18); at(b.detach(), 19)
+`,
+  );
+  const refused = (numbers: number[]) => capture(target, parseChoices(numbers, [])).problems;
+  const others = [10, 12, 14, 16, 18].filter((number) => number !== 10);
+  t.deepEqual(refused([...others, ...others.map((number) => number + 1)]).length, 1);
+  const drop = (kept: number) => [10, 12, 14, 16, 18].filter((n) => n !== kept).flatMap((n) => [n, n + 1]);
+  const expected: [number, RegExp][] = [
+    [10, /^descriptor 11 \(socket, socket:\[\d+\]\) cannot be carried: more than one message waits/],
+    [12, /^descriptor 13 .*: more than one message waits/],
+    [14, /^descriptor 15 .*: descriptors are on their way in it \(SCM_RIGHTS\); use --drop-fd 15/],
+    [16, /^descriptor 17 .*SO_PEEK_OFF/],
+    [18, /^descriptor 19 .*MSG_OOB/],
+  ];
+  for (const [kept, message] of expected) {
+    const problems = refused(drop(kept));
+    t.is(problems.length, 1);
+    t.regex(problems[0]!, message);
+  }
+});
+
+test('sockets to other processes are refused, or found closed', async (t) => {
+  const code = `
+a, b = socket.socketpair(); b.send(b"had arrived")
+if os.fork() == 0:
+    a.close(); signal.pause()
+b.close(); at(a.detach(), 10)
+`;
+  const target = await startTarget(t, code);
+  t.regex(
+    capture(target).problems.join('\n'),
+    /^descriptor 10 .* is connected to another process.*--unix-peer close.*$/,
+  );
+  const { before, after } = await roundTrip(t, code, { ...parseChoices([], []), unixPeer: 'close' });
+  t.like(before.table.files.at(-1), { gone: { reset: false }, shutdown: 3 });
+  t.deepEqual(after.table, before.table);
+});
