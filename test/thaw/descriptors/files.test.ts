@@ -93,7 +93,7 @@ test('--files embed takes what is refused otherwise, but nothing that the kernel
     t,
     `${opened}
 os.rename("input", "moved"); open("input", "w").write("another")
-at(os.open("/proc/self/status", os.O_RDONLY), 15)
+at(os.open("/proc/1/status", os.O_RDONLY), 15)
 `,
   );
   const input = join(target.folder, 'input');
