@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -22,6 +23,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/select.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,7 +31,8 @@
 typedef struct timespec timespec;
 enum { SECOND = 1000000000, TIMEOUT = 6, READY_AFTER = 3 };
 
-static int quiet[2], fed[2], full[2], quiet_set, fed_set, counter;
+static int quiet[2], fed[2], full[2], quiet_set, fed_set, counter, listener, receiver;
+static struct sockaddr_in listener_name, receiver_name;
 static int futex_word, idle_word;
 static sem_t leave;
 static sigset_t only_usr2, without_usr1;
@@ -76,6 +79,9 @@ static fd_set set_of(int fd) {
 CALL(read_pipe, syscall(SYS_read, fed[0], bytes, 1))
 CALL(write_pipe, syscall(SYS_write, full[1], block, 4096))
 CALL(read_eventfd, syscall(SYS_read, counter, bytes, 8))
+/* Whoever is accepted is closed at once: the number would not be known before. */
+CALL(accept_one, syscall(SYS_close, syscall(SYS_accept, listener, NULL, NULL)))
+CALL(receive_one, syscall(SYS_recvfrom, receiver, bytes, 1, 0, NULL, NULL))
 CALL(poll_forever, syscall(SYS_poll, (struct pollfd[]){polled(fed[0])}, 1, -1))
 CALL(ppoll_masked, syscall(SYS_ppoll, (struct pollfd[]){polled(fed[0])}, 1, NULL, &only_usr2, 8))
 CALL(select_forever, syscall(SYS_select, fed[0] + 1, (fd_set[]){set_of(fed[0])}, NULL, NULL, NULL))
@@ -120,6 +126,8 @@ static struct row {
     {.name = "read of a pipe", .call = read_pipe, .end = FED, .result = 1},
     {.name = "write to a full pipe", .call = write_pipe, .end = FED, .result = 4096},
     {.name = "read of an eventfd", .call = read_eventfd, .end = FED, .result = 8},
+    {.name = "accept", .call = accept_one, .end = FED, .result = 0},
+    {.name = "recvfrom", .call = receive_one, .end = FED, .result = 1},
     {.name = "poll", .call = poll_forever, .end = FED, .result = 1},
     {.name = "ppoll with a mask", .call = ppoll_masked, .end = FED, .result = 1},
     {.name = "select", .call = select_forever, .end = FED, .result = 1},
@@ -208,6 +216,18 @@ static void check(struct row *row) {
           "%s of %d s took %.2f s of the time that the process ran", row->name, TIMEOUT, active);
 }
 
+/* A socket at 127.0.0.1, with a port of the kernel's choice. */
+static int bound(int type, struct sockaddr_in *name) {
+    int fd = (int)NEED(socket(AF_INET, type, 0));
+    *name = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    /* Where the frozen process works to its end first, its connection keeps the port for a minute.
+     */
+    NEED(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)));
+    NEED(bind(fd, (struct sockaddr *)name, sizeof *name));
+    NEED(getsockname(fd, (struct sockaddr *)name, &(socklen_t){sizeof *name}));
+    return fd;
+}
+
 int main(int argc, char **argv) {
     struct sigaction action = {.sa_handler = on_signal};
     NEED(sigaction(SIGUSR1, &action, NULL));
@@ -223,6 +243,9 @@ int main(int argc, char **argv) {
     }
     NEED(fcntl(full[1], F_SETFL, 0));
     counter = (int)NEED(eventfd(0, 0));
+    listener = bound(SOCK_STREAM, &listener_name);
+    NEED(listen(listener, 1));
+    receiver = bound(SOCK_DGRAM, &receiver_name);
     quiet_set = (int)NEED(epoll_create1(0));
     fed_set = (int)NEED(epoll_create1(0));
     event = (struct epoll_event){.events = EPOLLIN};
@@ -255,6 +278,9 @@ int main(int argc, char **argv) {
     NEED(write(fed[1], "xxxxxxxx", 8));
     NEED(write(counter, (uint64_t[]){1}, 8));
     NEED(read(full[0], block, sizeof block));
+    int client = (int)NEED(socket(AF_INET, SOCK_STREAM, 0));
+    NEED(connect(client, (struct sockaddr *)&listener_name, sizeof listener_name));
+    NEED(sendto(receiver, "x", 1, 0, (struct sockaddr *)&receiver_name, sizeof receiver_name));
     __atomic_store_n(&futex_word, 1, __ATOMIC_SEQ_CST);
     for (int i = 0; i < ROWS; i++) {
         if (rows[i].call == futex_forever)

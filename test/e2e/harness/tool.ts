@@ -15,6 +15,7 @@ export interface Report {
   readonly threads: number;
   /** Bytes on disk. */
   readonly bytes: number;
+  readonly warnings: readonly string[];
 }
 
 /** Runs a program to its end. */
