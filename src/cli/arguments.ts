@@ -19,9 +19,12 @@ export function choiceOptions<T>(yargs: Argv<T>) {
       coerce: oneValue('--tcp'),
     })
     .option('unix-peer', {
-      choices: ['close', 'refuse'] as const,
-      default: 'refuse' as const,
-      describe: 'close: Unix domain sockets to other processes are found closed at their other end',
+      type: 'string',
+      default: 'refuse',
+      requiresArg: true,
+      describe:
+        'Unix domain sockets to other processes: refuse; close: the resumed program finds them closed',
+      coerce: oneValue('--unix-peer'),
     })
     .option('drop-fd', {
       type: 'string',

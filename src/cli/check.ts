@@ -1,6 +1,6 @@
 /** What `proc2elf check [PID]` does. */
 import { checkMachine, checkProcess } from '../check.js';
-import { parseChoices, parseTcp, type UnixPeer } from '../proc/descriptors/choices.js';
+import { parseChoices, parseTcp, parseUnixPeer } from '../proc/descriptors/choices.js';
 import { parseFileChoices } from '../proc/file-choices.js';
 import { parsePid } from './arguments.js';
 import { escapeControls, jsonText } from './inspect/escape.js';
@@ -13,7 +13,7 @@ export interface CheckArguments {
   dropChildren: boolean;
   tcp: string;
   dropFd: string[];
-  unixPeer: UnixPeer;
+  unixPeer: string;
   fd: string[];
   external: string[];
   files: 'reopen' | 'embed';
@@ -44,7 +44,7 @@ function printProcess(pid: number, args: CheckArguments): void {
     descriptors: {
       ...parseChoices(args.dropFd, args.fd, undefined, args.external),
       tcp: parseTcp(args.tcp),
-      unixPeer: args.unixPeer,
+      unixPeer: parseUnixPeer(args.unixPeer),
     },
     files: parseFileChoices(args.files, args.file),
   });

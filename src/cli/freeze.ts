@@ -1,7 +1,7 @@
 /** What `proc2elf <pid>` does: freezes, shows progress, reports. */
 import { type FreezeOptions, type FreezeReport, freeze } from '../freeze.js';
 import { formatSize } from '../image/sizes.js';
-import { parseChoices, parseTcp, type UnixPeer } from '../proc/descriptors/choices.js';
+import { parseChoices, parseTcp, parseUnixPeer } from '../proc/descriptors/choices.js';
 import { parseFileChoices } from '../proc/file-choices.js';
 import { parsePid } from './arguments.js';
 import { escapeControls, jsonText } from './inspect/escape.js';
@@ -22,7 +22,7 @@ export interface FreezeArguments {
   dropChildren: boolean;
   tcp: string;
   dropFd: string[];
-  unixPeer: UnixPeer;
+  unixPeer: string;
   fd: string[];
   external: string[];
   files: 'reopen' | 'embed';
@@ -35,7 +35,7 @@ export async function runFreeze(args: FreezeArguments): Promise<void> {
   const descriptors = {
     ...parseChoices(args.dropFd, args.fd, undefined, args.external),
     tcp: parseTcp(args.tcp),
-    unixPeer: args.unixPeer,
+    unixPeer: parseUnixPeer(args.unixPeer),
   };
   const files = parseFileChoices(args.files, args.file);
   const bar = process.stderr.isTTY && !args.quiet && !args.json ? await progressBar() : null;

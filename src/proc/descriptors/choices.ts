@@ -93,6 +93,12 @@ export function parseTcp(text: string): TcpChoice {
   throw new UsageError(`--tcp ${text}: say --tcp close or --tcp keep`);
 }
 
+/** Reads the value of `--unix-peer`. @throws UsageError */
+export function parseUnixPeer(text: string): UnixPeer {
+  if (text === 'close' || text === 'refuse') return text;
+  throw new UsageError(`--unix-peer ${text}: say --unix-peer close or --unix-peer refuse`);
+}
+
 function parseNumber(text: string, option: string): number {
   if (!/^\d{1,9}$/.test(text))
     throw new UsageError(`${option} ${text}: ${JSON.stringify(text)} is no descriptor number`);

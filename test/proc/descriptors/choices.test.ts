@@ -1,6 +1,6 @@
 import test from 'ava';
 import { UsageError } from '../../../src/errors.js';
-import { parseChoices, parseTcp } from '../../../src/proc/descriptors/choices.js';
+import { parseChoices, parseTcp, parseUnixPeer } from '../../../src/proc/descriptors/choices.js';
 
 test('numbers and paths; relative ones start at the folder', (t) => {
   const { drop, replace } = parseChoices(['3', 4], ['5=out.log', '6=/dev/null', '7=a=b'], '/srv');
@@ -58,4 +58,11 @@ test('--tcp', (t) => {
   t.is(parseTcp('close'), 'close');
   t.is(parseTcp('keep'), 'keep');
   t.throws(() => parseTcp('drop'), { instanceOf: UsageError, message: /--tcp close/ });
+});
+
+test('what becomes of Unix domain sockets to other processes', (t) => {
+  t.is(parseUnixPeer('close'), 'close');
+  t.is(parseUnixPeer('refuse'), 'refuse');
+  const error = t.throws(() => parseUnixPeer('keep'), { instanceOf: UsageError });
+  t.is(error?.message, '--unix-peer keep: say --unix-peer close or --unix-peer refuse');
 });

@@ -175,6 +175,29 @@ at(a.detach(), 18); at(b.detach(), 19)
   }
 });
 
+test('connections that nobody has accepted', async (t) => {
+  const target = await startTarget(
+    t,
+    `
+l = socket.socket(socket.AF_UNIX); l.bind("\\0pending %d" % os.getpid()); l.listen()
+if os.fork() == 0:
+    c = socket.socket(socket.AF_UNIX); c.connect(l.getsockname()); l.close(); os.write(1, b"x"); signal.pause()
+os.read(0, 1)
+c = socket.socket(socket.AF_UNIX); c.connect(l.getsockname())
+at(l.detach(), 10); at(c.detach(), 11)
+`.replace(/^/, 'r, w = os.pipe(); os.dup2(r, 0); os.dup2(w, 1); os.close(r); os.close(w)\n'),
+  );
+  const refused = capture(target, parseChoices([0, 1], [])).problems;
+  t.is(refused.length, 1);
+  t.regex(refused[0]!, /^descriptor 11 .*: its connection has not been accepted yet; use --drop-fd 11/);
+  const { warnings, problems } = capture(target, parseChoices([0, 1, 11], []));
+  t.deepEqual(problems, []);
+  t.regex(
+    warnings.join(),
+    /^descriptor 10: 2 connections that wait to be accepted at @pending \d+ are not carried$/,
+  );
+});
+
 test('sockets to other processes are refused, or found closed', async (t) => {
   const code = `
 a, b = socket.socketpair(); b.send(b"had arrived")
