@@ -55,6 +55,11 @@ export function makeSocket(family: number, type: number, protocol: number): numb
   return Number(addon.syscall(NR.socket, family, type, protocol));
 }
 
+/** Used again and again: a process with many connections has very many options. */
+const room = new Uint8Array(LONGEST);
+const lengths = new Uint32Array(1);
+const lengthBytes = new Uint8Array(lengths.buffer);
+
 /**
  * getsockopt(2).
  * @param request how many bytes of value there may be, or what the kernel looks at and changes
@@ -66,11 +71,11 @@ export function getOption(
   option: number,
   request: number | Uint8Array = LONGEST,
 ): Uint8Array | null {
-  const value = typeof request === 'number' ? new Uint8Array(request) : request;
-  const length = Uint32Array.of(value.length);
+  const value = typeof request === 'number' ? room.subarray(0, request) : request;
+  lengths[0] = value.length;
   try {
-    addon.syscall(NR.getsockopt, fd, level, option, value, new Uint8Array(length.buffer));
-    return value.slice(0, length[0]!);
+    addon.syscall(NR.getsockopt, fd, level, option, value, lengthBytes);
+    return value.slice(0, lengths[0]!);
   } catch {
     return null;
   }

@@ -1,28 +1,79 @@
 /** Options of an IPv4 or IPv6 socket: those in which it differs from a new one. */
-import { optionName, SO, SOCKET_OPTIONS, SOL } from '../../inet.js';
-import { getOption, hasFilter } from '../../native/inet.js';
+import { closeSync } from 'node:fs';
+import {
+  AF,
+  IPPROTO,
+  optionName,
+  type Protocol,
+  SO,
+  SOCK,
+  SOCKET_OPTIONS,
+  SOL,
+  type SocketOption,
+} from '../../inet.js';
+import { getOption, hasFilter, makeSocket } from '../../native/inet.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { Refusal } from './refusal.js';
 
+type Inet = OpenFileOf<'inet'>;
+
+const SO_NETNS_COOKIE = 71;
 const SO_BUF_LOCK = 72;
 /** The bits of SO_BUF_LOCK: a size that the program has set, which the kernel no longer changes. */
 const LOCKS = { [SO.SNDBUF]: 1, [SO.RCVBUF]: 2 } as const;
+const SIZES = [SO.SNDBUF, SO.RCVBUF] as const;
+
+/** What a socket is in our network namespace before a program has set anything. */
+export interface Fresh {
+  /** SO_NETNS_COOKIE; `null` before Linux 5.14. */
+  readonly network: Uint8Array | null;
+  /** The options that such a socket knows. */
+  readonly options: readonly (SocketOption & { readonly value: Uint8Array })[];
+  readonly sizes: Readonly<Record<(typeof SIZES)[number], Uint8Array>>;
+}
+
+/** Makes a socket, and looks at it. */
+export function readFresh(family: Inet['family'], protocol: Protocol): Fresh {
+  const type = protocol === 'tcp' ? SOCK.STREAM : SOCK.DGRAM;
+  const fd = makeSocket(family === 'ipv4' ? AF.INET : AF.INET6, type | SOCK.CLOEXEC, IPPROTO[protocol]);
+  try {
+    return {
+      network: networkOf(fd),
+      options: SOCKET_OPTIONS.flatMap((row) => {
+        const value = getOption(fd, row.level, row.option);
+        return value ? [{ ...row, value }] : [];
+      }),
+      sizes: {
+        [SO.SNDBUF]: getOption(fd, SOL.SOCKET, SO.SNDBUF)!,
+        [SO.RCVBUF]: getOption(fd, SOL.SOCKET, SO.RCVBUF)!,
+      },
+    };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Whether a socket is of our network namespace; a process may have sockets of others than its own. */
+export function isHere(copy: number, { network }: Fresh): boolean {
+  return network === null || Buffer.compare(networkOf(copy)!, network) === 0;
+}
+
+function networkOf(fd: number): Uint8Array | null {
+  return getOption(fd, SOL.SOCKET, SO_NETNS_COOKIE, 8);
+}
 
 /**
  * Reads the options of a socket.
  * @param copy a duplicate of it
- * @param fresh a new socket of its family and protocol in its network namespace
  * @param idle it is not connected
  * @throws Refusal for an option that is not carried
  */
-export function captureOptions(copy: number, fresh: number, idle: boolean): OpenFileOf<'inet'>['options'] {
+export function captureOptions(copy: number, fresh: Fresh, idle: boolean): Inet['options'] {
   if (hasFilter(copy)) throw new Refusal('it has a filter (SO_ATTACH_FILTER), which is not carried');
-  const set = SOCKET_OPTIONS.flatMap(({ level, option, mode }) => {
+  const set = fresh.options.flatMap(({ level, option, mode, value: usual }) => {
     if (mode === 'idle' && !idle) return [];
     const value = getOption(copy, level, option);
-    if (!value) return [];
-    const usual = getOption(fresh, level, option);
-    if (usual && Buffer.compare(value, usual) === 0 && mode !== 'always') return [];
+    if (!value || (Buffer.compare(value, usual) === 0 && mode !== 'always')) return [];
     if (mode === 'refused') throw new Refusal(`its option ${optionName(level, option)} is not carried`);
     return [{ level, option, value }];
   });
@@ -30,13 +81,12 @@ export function captureOptions(copy: number, fresh: number, idle: boolean): Open
 }
 
 /** Sizes of buffers that the program has chosen. */
-function captureSizes(copy: number, fresh: number): OpenFileOf<'inet'>['options'] {
+function captureSizes(copy: number, { sizes }: Fresh): Inet['options'] {
   const locks = getOption(copy, SOL.SOCKET, SO_BUF_LOCK);
-  return [SO.SNDBUF, SO.RCVBUF].flatMap((option) => {
+  return SIZES.flatMap((option) => {
     const value = getOption(copy, SOL.SOCKET, option)!;
-    const usual = getOption(fresh, SOL.SOCKET, option)!;
-    // Before Linux 5.15 nothing tells whether the kernel chose the size.
-    const chosen = locks ? (locks[0]! & LOCKS[option]) !== 0 : Buffer.compare(value, usual) !== 0;
+    // Before Linux 5.14 nothing tells whether the kernel chose the size.
+    const chosen = locks ? (locks[0]! & LOCKS[option]) !== 0 : Buffer.compare(value, sizes[option]) !== 0;
     return chosen ? [{ level: SOL.SOCKET, option, value }] : [];
   });
 }

@@ -1,10 +1,9 @@
 /** IPv4 and IPv6 sockets: TCP, UDP and UDP-Lite. */
-import { closeSync, readlinkSync } from 'node:fs';
-import { AF, addressText, IPPROTO, isSet, type Protocol, SOCK, scopeOf } from '../../inet.js';
+import { readFileSync, readlinkSync } from 'node:fs';
+import { addressText, isSet, type Protocol, scopeOf } from '../../inet.js';
 import {
   getOption,
   interfaceName,
-  makeSocket,
   POLL,
   peekBytes,
   peerName,
@@ -16,14 +15,16 @@ import {
 import { fionread } from '../../native/syscalls.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import type { Entry } from './entries.js';
-import { captureOptions } from './inet-options.js';
+import { captureOptions, type Fresh, isHere, readFresh } from './inet-options.js';
 import type { DescriptorKind, KindContext } from './kind.js';
 import { multicastGroup } from './multicast.js';
 import { Refusal } from './refusal.js';
 
-const SO_NETNS_COOKIE = 71;
 /** `net/tcp_states.h` */
 const TCP = { SYN_SENT: 2, CLOSE: 7, LISTEN: 10 } as const;
+/** Columns of /proc/net/tcp. */
+const STATE = 3;
+const INODE = 9;
 const ELSEWHERE = 'it belongs to another network namespace, which is not carried';
 
 type Inet = OpenFileOf<'inet'>;
@@ -33,7 +34,12 @@ type Connection = Pick<Inet, 'ended' | 'input'>;
 export const inet: DescriptorKind = {
   matches: ({ protocol }) => protocolOf(protocol) !== null,
   describe: ({ protocol, link }) => `${protocol} socket, ${link}`,
-  problem: (_, { pid }) => (networkOf(String(pid)) === networkOf('self') ? null : ELSEWHERE),
+  problem: (entry, { pid, choices }) => {
+    if (networkOf(String(pid)) !== networkOf('self')) return ELSEWHERE;
+    return choices.tcp === 'keep' && isConnected(entry)
+      ? 'keeping connections (--tcp keep) is not carried yet, --tcp close is'
+      : null;
+  },
   capture: ({ entries: [entry] }, context) =>
     context.withCopy(entry!.fd, (copy) => captureSocket(entry!, copy, context)),
 };
@@ -55,54 +61,67 @@ function networkOf(pid: string): string {
   }
 }
 
-function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<Inet, 'locks'> {
-  const { family, protocol } = protocolOf(entry.protocol)!;
-  const fresh = makeSocket(
-    family === 'ipv4' ? AF.INET : AF.INET6,
-    (protocol === 'tcp' ? SOCK.STREAM : SOCK.DGRAM) | SOCK.CLOEXEC,
-    IPPROTO[protocol],
-  );
-  try {
-    requireSameNetwork(copy, fresh);
-    const name = socketName(copy);
-    const peer = peerName(copy);
-    const group = protocol === 'tcp' ? null : multicastGroup(copy);
-    if (group !== null)
-      throw new Refusal(`it is a member of the multicast group ${group}, which is not carried`);
-    const common = {
-      ...{ kind: 'inet' as const, flags: entry.info.flags, family, protocol },
-      local: isSet(name) ? name : null,
-      scope: scopeName(copy, name, peer),
-    };
-    if (protocol !== 'tcp') {
-      if (pollNow(copy) & POLL.RDHUP) throw new Refusal('it was shut down, which is not carried');
-      warnOfDatagrams(entry.fd, copy, context);
-      const options = captureOptions(copy, fresh, true);
-      return { ...common, peer, backlog: null, ended: null, input: new Uint8Array(0), options };
-    }
-    const { state, waiting, backlog } = tcpInfo(copy);
-    if (state === TCP.LISTEN && waiting > 0) {
-      context.warnings.push(
-        `descriptor ${entry.fd} (TCP socket, ${addressText(name)}) has ${waiting} connections that were not accepted yet: they are not carried`,
-      );
-    }
-    const connection = captureConnection(entry, copy, state, context);
-    return {
-      ...{ ...common, ...connection, peer: null },
-      local: connection.ended === null ? common.local : null,
-      scope: connection.ended === null ? common.scope : '',
-      backlog: state === TCP.LISTEN ? backlog : null,
-      options: captureOptions(copy, fresh, connection.ended === null),
-    };
-  } finally {
-    closeSync(fresh);
-  }
+/** Whether a TCP socket has a connection, or is about to: those and the listening ones have a line in these tables. */
+function isConnected({ protocol, stat }: Entry): boolean {
+  if (protocolOf(protocol)?.protocol !== 'tcp') return false;
+  const table = readFileSync(`/proc/self/net/${protocol === 'TCP' ? 'tcp' : 'tcp6'}`, 'latin1');
+  return table.split('\n').some((line) => {
+    const columns = line.trim().split(/\s+/);
+    return columns[INODE] === String(stat.ino) && Number.parseInt(columns[STATE]!, 16) !== TCP.LISTEN;
+  });
 }
 
-/** A process may have sockets of other namespaces than its own; kernels before 5.14 do not tell. */
-function requireSameNetwork(copy: number, fresh: number): void {
-  const [its, ours] = [copy, fresh].map((fd) => getOption(fd, 1, SO_NETNS_COOKIE, 8));
-  if (its && ours && Buffer.compare(its, ours) !== 0) throw new Refusal(ELSEWHERE);
+function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<Inet, 'locks'> {
+  const { family, protocol } = protocolOf(entry.protocol)!;
+  const fresh = freshOf(family, protocol, context);
+  if (!isHere(copy, fresh)) throw new Refusal(ELSEWHERE);
+  const name = socketName(copy);
+  const peer = peerName(copy);
+  const common = {
+    ...{ kind: 'inet' as const, flags: entry.info.flags, family, protocol },
+    local: isSet(name) ? name : null,
+    scope: scopeName(copy, name, peer),
+  };
+  if (protocol !== 'tcp') {
+    requireQuiet(copy);
+    warnOfDatagrams(entry.fd, copy, context);
+    const options = captureOptions(copy, fresh, true);
+    return { ...common, peer, backlog: null, ended: null, input: new Uint8Array(0), options };
+  }
+  const { state, waiting, backlog } = tcpInfo(copy);
+  if (state === TCP.LISTEN && waiting > 0) {
+    context.warnings.push(
+      `descriptor ${entry.fd} (TCP, ${entry.link}): ${waiting} connections to ${addressText(name)} that were not accepted yet are not carried`,
+    );
+  }
+  const connection = captureConnection(entry, copy, state, context);
+  return {
+    ...{ ...common, ...connection, peer: null },
+    ...(connection.ended === null ? {} : { local: null, scope: '' }),
+    backlog: state === TCP.LISTEN ? backlog : null,
+    options: captureOptions(copy, fresh, connection.ended === null),
+  };
+}
+
+/** New sockets that were looked at already, by family and protocol. */
+const looked = new WeakMap<KindContext, Map<string, Fresh>>();
+
+function freshOf(family: Inet['family'], protocol: Protocol, context: KindContext): Fresh {
+  const known = looked.get(context) ?? new Map<string, Fresh>();
+  looked.set(context, known);
+  const key = `${family} ${protocol}`;
+  const fresh = known.get(key) ?? readFresh(family, protocol);
+  known.set(key, fresh);
+  return fresh;
+}
+
+/** @throws Refusal for what a UDP socket may be besides bound and connected */
+function requireQuiet(copy: number): void {
+  const group = multicastGroup(copy);
+  if (group !== null) {
+    throw new Refusal(`it is a member of the multicast group ${group}, which is not carried`);
+  }
+  if (pollNow(copy) & POLL.RDHUP) throw new Refusal('it was shut down, which is not carried');
 }
 
 function scopeName(copy: number, name: Uint8Array, peer: Uint8Array | null): string {
@@ -125,7 +144,7 @@ function captureConnection(
   { fd, link }: Entry,
   copy: number,
   state: number,
-  { target, warnings }: KindContext,
+  { warnings }: KindContext,
 ): Connection {
   const none = new Uint8Array(0);
   if (state === TCP.LISTEN) return { ended: null, input: none };
@@ -136,9 +155,6 @@ function captureConnection(
     if (!hadPeer) return { ended: events & POLL.ERR ? 'refused' : 'failed', input: none };
     const input = unread(copy);
     return { ended: events & POLL.ERR && input.length === 0 ? 'reset' : 'closed', input };
-  }
-  if (target.choices.tcp === 'keep') {
-    throw new Refusal('keeping connections (--tcp keep) is not carried yet, --tcp close is');
   }
   const peer = peerName(copy);
   const between = `${addressText(socketName(copy))} to ${peer ? addressText(peer) : 'its peer'}`;
