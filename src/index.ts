@@ -23,5 +23,7 @@ export { type FreezeOptions, type FreezeReport, freeze } from './freeze.js';
 export { type Image, readImage } from './image/read.js';
 export type { DescriptorChoices } from './proc/descriptors/choices.js';
 export type { FileChoice, FileChoices } from './proc/file-choices.js';
+export type { ImageChanges } from './rewrite/changes.js';
+export { type RewriteReport, rewriteImage } from './rewrite/rewrite.js';
 export type { DescriptorTable, OpenFile } from './snapshot/descriptors.js';
 export type { Process, Region, Snapshot, Thread } from './snapshot/schema.js';

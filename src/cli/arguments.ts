@@ -4,7 +4,7 @@ import { UsageError } from '../errors.js';
 
 /** Options by which a user lets go of things, shared by `freeze` and `check`. */
 export function choiceOptions<T>(yargs: Argv<T>) {
-  return yargs
+  return descriptorOptions(yargs)
     .option('embed-shared', {
       type: 'boolean',
       default: false,
@@ -26,42 +26,38 @@ export function choiceOptions<T>(yargs: Argv<T>) {
         'Unix domain sockets to other processes: refuse; close: the resumed program finds them closed',
       coerce: oneValue('--unix-peer'),
     })
-    .option('drop-fd', {
-      type: 'string',
-      array: true,
-      nargs: 1,
-      default: [] as string[],
-      describe: 'leave descriptor N closed in the image',
-    })
-    .option('fd', {
-      type: 'string',
-      array: true,
-      nargs: 1,
-      default: [] as string[],
-      describe:
-        'N=PATH: open PATH as descriptor N when the image is run; N=null: the null device; ' +
-        "N=inherit: take over that of whoever runs it; N=drop: leave it closed; ./null is a file's name",
-    })
     .option('files', {
       choices: ['reopen', 'embed'] as const,
       default: 'reopen' as const,
       requiresArg: true,
       describe: 'open regular files by their paths when the image is run, or carry their contents in it',
     })
-    .option('file', {
-      type: 'string',
-      array: true,
-      nargs: 1,
-      default: [] as string[],
-      describe: 'PATH=reopen or PATH=embed: the same for one file; PATH=NEWPATH: open NEWPATH instead',
-    })
-    .option('external', {
-      type: 'string',
-      array: true,
-      nargs: 1,
-      default: [] as string[],
-      describe: 'descriptor N is passed in by whoever runs the image: the same as --fd N=inherit',
-    });
+    .option(
+      'file',
+      list('PATH=reopen or PATH=embed: the same for one file; PATH=NEWPATH: open NEWPATH instead'),
+    );
+}
+
+/** Options about single descriptors, shared by `freeze`, `check` and `rewrite`. */
+export function descriptorOptions<T>(yargs: Argv<T>) {
+  return yargs
+    .option('drop-fd', list('leave descriptor N closed in the image'))
+    .option(
+      'fd',
+      list(
+        'N=PATH: open PATH as descriptor N when the image is run; N=null: the null device; ' +
+          "N=inherit: take over that of whoever runs it; N=drop: leave it closed; ./null is a file's name",
+      ),
+    )
+    .option(
+      'external',
+      list('descriptor N is passed in by whoever runs the image: the same as --fd N=inherit'),
+    );
+}
+
+/** An option with one value that may be given several times. */
+export function list(describe: string) {
+  return { type: 'string', array: true, nargs: 1, default: [] as string[], describe } as const;
 }
 
 /** Refuses an option that was given twice, which yargs makes a list of, or is empty. */

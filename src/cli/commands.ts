@@ -3,10 +3,11 @@
  * usage errors come at once.
  */
 import type { Argv, CommandModule } from 'yargs';
-import { choiceOptions, oneValue } from './arguments.js';
+import { choiceOptions, descriptorOptions, list, oneValue } from './arguments.js';
 import type { CheckArguments } from './check.js';
 import type { FreezeArguments } from './freeze.js';
 import type { InspectArguments } from './inspect.js';
+import type { RewriteArguments } from './rewrite.js';
 
 // The arguments that a command needs are optional to yargs, which would otherwise complain that they are
 // missing where an unknown option has taken them: `proc2elf --nonsense 4242`.
@@ -56,6 +57,39 @@ export const inspectCommand: CommandModule<object, InspectArguments> = {
       .option('json', { type: 'boolean', default: false, describe: 'print JSON' })
       .option('program', { type: 'boolean', default: false, describe: 'list the thaw programs' }),
   handler: async (args) => (await import('./inspect.js')).runInspect(args),
+};
+
+/** `proc2elf rewrite FILE -o NEW`. */
+export const rewriteCommand: CommandModule<object, RewriteArguments> = {
+  command: 'rewrite [image]',
+  describe: 'Make another image of an image: other descriptors, paths, directory, environment',
+  builder: (yargs) =>
+    descriptorOptions(
+      yargs.positional('image', { type: 'string', describe: 'the image, which stays as it is' }),
+    )
+      .option('output', {
+        alias: 'o',
+        type: 'string',
+        describe: 'image to write, - for stdout',
+        requiresArg: true,
+        coerce: oneValue('-o'),
+      })
+      .option('file', list('PATH=NEWPATH: open NEWPATH where PATH was open'))
+      .option('path', list('OLD=NEW: every path that is opened again and begins with OLD begins with NEW'))
+      .option('cwd', {
+        type: 'string',
+        describe: 'the working directory',
+        requiresArg: true,
+        coerce: oneValue('--cwd'),
+      })
+      .option(
+        'env',
+        list(
+          'NAME=VALUE: a value in the environment block (/proc/PID/environ), no longer than the old one; ' +
+            'copies that the program has made are not changed',
+        ),
+      ) as unknown as Argv<RewriteArguments>,
+  handler: async (args) => (await import('./rewrite.js')).runRewrite(args),
 };
 
 /** `proc2elf check [PID]`. */

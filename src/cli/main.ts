@@ -4,7 +4,7 @@ import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { Proc2elfError, UnsupportedError, UsageError } from '../errors.js';
 import { VERSION } from '../version.js';
-import { checkCommand, freezeCommand, inspectCommand } from './commands.js';
+import { checkCommand, freezeCommand, inspectCommand, rewriteCommand } from './commands.js';
 import { escapeControls } from './inspect/escape.js';
 import { endBy, Interrupted } from './interrupted.js';
 
@@ -33,6 +33,7 @@ const parser = yargs(hideBin(process.argv))
   .usage('$0 <pid> -o FILE\n\nFreezes a running process into one executable file that resumes it.')
   .command(freezeCommand)
   .command(inspectCommand)
+  .command(rewriteCommand)
   .command(checkCommand)
   .version(VERSION)
   .strict()
@@ -40,6 +41,7 @@ const parser = yargs(hideBin(process.argv))
   .wrap(Math.min(100, process.stdout.columns ?? 100))
   .example('$0 4242 -o frozen.bin --kill', 'freeze process 4242, then end it; ./frozen.bin resumes it')
   .example('$0 inspect frozen.bin', 'what is in an image')
+  .example('$0 rewrite frozen.bin -o other.bin --path /home/a=/home/b', 'the same process, with other paths')
   .fail((message, error) => {
     // What yargs itself finds wrong comes as a message, or as an error of its own class.
     throw error && error.name !== 'YError' ? error : new UsageError(message ?? error.message);

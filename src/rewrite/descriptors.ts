@@ -1,0 +1,104 @@
+/** Other descriptors in place of those of an image, as `--fd`, `--drop-fd` and `--external` say. */
+import { UsageError } from '../errors.js';
+import { type DescriptorChoices, NULL_DEVICE, optionsOf } from '../proc/descriptors/choices.js';
+import type { DescriptorTable, OpenFile } from '../snapshot/descriptors.js';
+import type { Process } from '../snapshot/schema.js';
+
+type MutableTable = { -readonly [K in keyof DescriptorTable]: DescriptorTable[K] };
+
+/**
+ * Applies choices to the table. Indices stay as they are: what no descriptor means any more becomes the null
+ * device, which is closed again before the process starts.
+ * @throws UsageError for a descriptor that the image does not have
+ */
+export function rewriteDescriptors(
+  { descriptors: table, objects }: Pick<Process, 'descriptors' | 'objects'>,
+  choices: DescriptorChoices,
+): DescriptorTable {
+  const unknown = optionsOf(choices).find(({ fd }) => !table.descriptors.some((known) => known.fd === fd));
+  if (unknown) throw new UsageError(`${unknown.option}: the image has no descriptor ${unknown.fd}`);
+  const result: MutableTable = { ...table, files: [...table.files] };
+  const made = new Map<string, number>();
+  result.descriptors = table.descriptors
+    .filter(({ fd }) => !choices.drop.has(fd))
+    .map((descriptor) => {
+      const old = table.files[descriptor.file]!;
+      const file = replacement(old, descriptor.fd, choices, objects);
+      if (!file) return descriptor;
+      // Descriptors that shared an open file go on sharing where the same was chosen for them.
+      const path = choices.replace.get(descriptor.fd);
+      const key = `${descriptor.file} ${path ?? descriptor.fd}`;
+      const index = made.get(key) ?? result.files.push(file) - 1;
+      made.set(key, index);
+      return { ...descriptor, file: index };
+    });
+  const place = new Map(result.descriptors.map(({ fd, file }) => [fd, file]));
+  const alive = new Set(place.values());
+  const before = new Set(table.descriptors.map(({ file }) => file));
+  const gone = new Set([...before].filter((index) => !alive.has(index)));
+  result.files = result.files.map((file, index) => {
+    if (gone.has(index)) return nothing(file);
+    return file.kind === 'epoll' ? { ...file, members: membersOf(file, table, place) } : file;
+  });
+  const used = new Set(result.files.flatMap((file) => (file.kind === 'pipe' ? [file.pipe] : [])));
+  result.pipes = table.pipes.map((pipe, i) => (used.has(i) ? pipe : { ...pipe, content: [], path: '' }));
+  return result;
+}
+
+function replacement(
+  old: OpenFile,
+  fd: number,
+  choices: DescriptorChoices,
+  objects: Process['objects'],
+): OpenFile | null {
+  const { flags } = old;
+  if (choices.inherit.has(fd)) {
+    const was = describe(old, objects);
+    return fd <= 2
+      ? { kind: 'stream', flags, locks: [], stream: fd, was, reopen: 'shared' }
+      : { kind: 'external', flags, locks: [], was };
+  }
+  const path = choices.replace.get(fd);
+  if (path === undefined) return null;
+  const common = { kind: 'file', type: 'chosen', flags, path, modified: null, device: null } as const;
+  const locks = path === NULL_DEVICE ? [] : old.locks;
+  if (old.kind === 'object') {
+    return { ...common, locks, offset: old.offset, size: BigInt(objects[old.object]!.size) };
+  }
+  const positioned = old.kind === 'file' && (old.type === 'regular' || old.type === 'chosen');
+  return { ...common, locks, offset: positioned ? old.offset : 0n, size: positioned ? old.size : 0n };
+}
+
+function describe(file: OpenFile, objects: Process['objects']): string {
+  switch (file.kind) {
+    case 'stream':
+    case 'external':
+      return file.was;
+    case 'file':
+      return file.path;
+    case 'object':
+      return objects[file.object]!.name;
+    default:
+      return file.kind;
+  }
+}
+
+/** In place of a file that nobody has any more. */
+function nothing({ flags }: OpenFile): OpenFile {
+  const common = { flags, locks: [], offset: 0n, size: 0n, modified: null, device: null };
+  return { kind: 'file', type: 'chosen', path: NULL_DEVICE, ...common };
+}
+
+/** What a set watches is what the descriptor means now by which it did so; what is gone leaves the set. */
+function membersOf(
+  { members }: Extract<OpenFile, { kind: 'epoll' }>,
+  table: DescriptorTable,
+  place: ReadonlyMap<number, number>,
+) {
+  return members.flatMap((member) => {
+    const meaning = table.descriptors.filter(({ file }) => file === member.file);
+    const watched = meaning.find(({ fd }) => fd === member.fd) ?? meaning[0];
+    const file = watched ? place.get(watched.fd) : member.file;
+    return file === undefined ? [] : [{ ...member, file }];
+  });
+}

@@ -1,0 +1,74 @@
+/** Other paths wherever one is opened again: descriptors, shared mappings, the working directory. */
+import { UsageError } from '../errors.js';
+import type { OpenFile } from '../snapshot/descriptors.js';
+import type { Process } from '../snapshot/schema.js';
+import type { ImageChanges } from './changes.js';
+
+/** Changes paths. @throws UsageError for a change that changes nothing */
+export function rewritePaths(process: Process, { files, paths, cwd }: ImageChanges): Process {
+  const unused = new Set<string>([...files.keys(), ...paths.keys()]);
+  const moved = (path: string): string => {
+    const old = longestPrefix(path, paths);
+    if (old === null) return path;
+    unused.delete(old);
+    return join(paths.get(old)!, path.slice(old === '/' ? 0 : old.length));
+  };
+  const chosen = (path: string): string | null => {
+    const found = files.get(path);
+    if (found !== undefined) unused.delete(path);
+    return found ?? null;
+  };
+  const table = process.descriptors;
+  const rewritten: Process = {
+    ...process,
+    mappedFiles: process.mappedFiles.map((file) => ({
+      ...file,
+      path: chosen(file.path) ?? moved(file.path),
+    })),
+    workingDirectory: cwd ?? moved(process.workingDirectory),
+    descriptors: {
+      ...table,
+      files: table.files.map((file): OpenFile => {
+        const path = file.kind === 'file' ? chosen(file.path) : null;
+        if (file.kind !== 'file' || path === null) return mapPaths(file, moved);
+        return { ...file, type: 'chosen', path, modified: null, device: null };
+      }),
+      pipes: mapPaths(table.pipes, moved),
+    },
+  };
+  for (const path of unused) {
+    const option = files.has(path) ? '--file' : '--path';
+    throw new UsageError(
+      `${option} ${path}: the image opens nothing ${files.has(path) ? 'at' : 'below'} this path`,
+    );
+  }
+  return rewritten;
+}
+
+/** Whatever the kind of a descriptor: an absolute path by the name of `path` is one that is opened again. */
+function mapPaths<T>(value: T, map: (path: string) => string): T {
+  if (Array.isArray(value)) return value.map((member) => mapPaths(member, map)) as T;
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, member]) => [
+      key,
+      key === 'path' && typeof member === 'string' && member.startsWith('/')
+        ? map(member)
+        : mapPaths(member, map),
+    ]),
+  ) as T;
+}
+
+function longestPrefix(path: string, paths: ReadonlyMap<string, string>): string | null {
+  let longest: string | null = null;
+  for (const old of paths.keys()) {
+    const matches = path === old || path.startsWith(old === '/' ? old : `${old}/`);
+    if (matches && old.length > (longest?.length ?? 0)) longest = old;
+  }
+  return longest;
+}
+
+/** @param rest empty, or beginning with a slash */
+function join(start: string, rest: string): string {
+  return start === '/' && rest !== '' ? rest : start + rest;
+}
