@@ -38,7 +38,8 @@ export function rewriteDescriptors(
   const gone = new Set([...before].filter((index) => !alive.has(index)));
   result.files = result.files.map((file, index) => {
     if (gone.has(index)) return nothing(file);
-    return file.kind === 'epoll' ? { ...file, members: membersOf(file, table, place) } : file;
+    if (file.kind === 'epoll') return { ...file, members: membersOf(file, table, place) };
+    return file.kind === 'unix' && file.peer !== null && gone.has(file.peer) ? alone(file) : file;
   });
   const used = new Set(result.files.flatMap((file) => (file.kind === 'pipe' ? [file.pipe] : [])));
   result.pipes = table.pipes.map((pipe, i) => (used.has(i) ? pipe : { ...pipe, content: [], path: '' }));
@@ -87,6 +88,12 @@ function describe(file: OpenFile, objects: Process['objects']): string {
 function nothing({ flags }: OpenFile): OpenFile {
   const common = { flags, locks: [], offset: 0n, size: 0n, modified: null, device: null };
   return { kind: 'file', type: 'chosen', path: NULL_DEVICE, ...common };
+}
+
+/** A socket whose other end is let go of finds it closed. */
+function alone(socket: Extract<OpenFile, { kind: 'unix' }>): OpenFile {
+  const shutdown = socket.type === 'datagram' ? socket.shutdown : 3;
+  return { ...socket, peer: null, gone: { reset: false }, shutdown };
 }
 
 /** What a set watches is what the descriptor means now by which it did so; what is gone leaves the set. */

@@ -4,6 +4,10 @@ import type { OpenFile } from '../snapshot/descriptors.js';
 import type { Process } from '../snapshot/schema.js';
 import type { ImageChanges } from './changes.js';
 
+const SLASH = 0x2f;
+/** `sun_path` has 108 bytes. */
+const NAME_MAX = 107;
+
 /** Changes paths. @throws UsageError for a change that changes nothing */
 export function rewritePaths(process: Process, { files, paths, cwd }: ImageChanges): Process {
   const unused = new Set<string>([...files.keys(), ...paths.keys()]);
@@ -30,6 +34,7 @@ export function rewritePaths(process: Process, { files, paths, cwd }: ImageChang
       ...table,
       files: table.files.map((file): OpenFile => {
         const path = file.kind === 'file' ? chosen(file.path) : null;
+        if (file.kind === 'unix') return { ...file, name: moveName(file.name, moved) };
         if (file.kind !== 'file' || path === null) return mapPaths(file, moved);
         return { ...file, type: 'chosen', path, modified: null, device: null };
       }),
@@ -57,6 +62,19 @@ function mapPaths<T>(value: T, map: (path: string) => string): T {
         : mapPaths(member, map),
     ]),
   ) as T;
+}
+
+/** The name of a Unix domain socket, as `sun_path` of `bind(2)`. @throws UsageError for one that is too long */
+function moveName(name: Uint8Array, moved: (path: string) => string): Uint8Array {
+  if (name[0] !== SLASH) return name;
+  const path = Buffer.from(name).toString();
+  const to = moved(path);
+  if (to === path) return name;
+  const bytes = Buffer.from(to);
+  if (!Buffer.from(path).equals(name))
+    throw new UsageError(`--path: the name ${path} of a socket is not valid UTF-8`);
+  if (bytes.length > NAME_MAX) throw new UsageError(`--path: ${to} is too long for the name of a socket`);
+  return bytes;
 }
 
 function longestPrefix(path: string, paths: ReadonlyMap<string, string>): string | null {

@@ -8,7 +8,11 @@ import { scratch } from './harness/scratch.js';
 import { freeze, proc2elf, run } from './harness/tool.js';
 
 /** An image of the target, which makes these checks, in a folder `a` of an empty one. */
-async function frozen(t: ExecutionContext<unknown>, checks: (root: string) => readonly string[]) {
+async function frozen(
+  t: ExecutionContext<unknown>,
+  checks: (root: string) => readonly string[],
+  options: readonly string[] = ['--fd', '10=null', '--fd', '11=null'],
+) {
   const root = scratch(t);
   const cwd = join(root, 'a');
   mkdirSync(cwd);
@@ -17,7 +21,7 @@ async function frozen(t: ExecutionContext<unknown>, checks: (root: string) => re
   const original = start(t, target('choices'), checks(root), { cwd, env });
   await original.ready();
   const image = join(root, 'frozen.bin');
-  await freeze(original.pid, image, ['--kill', '--fd', '10=null', '--fd', '11=null'], { cwd });
+  await freeze(original.pid, image, ['--kill', ...options], { cwd });
   return { root, image, other: join(root, 'other.bin') };
 }
 
@@ -113,4 +117,13 @@ testWith([], 'what cannot be rewritten is refused by name, and nothing is writte
   t.is(itself.code, 2);
   t.regex(itself.stderr, /that is the image itself/);
   t.deepEqual(readdirSync(where.root).sort(), ['a', 'frozen.bin']);
+});
+
+testWith([], 'one end of a pair of sockets is let go of: the other finds it closed', async (t) => {
+  const where = await frozen(t, () => ['10 null', '11 reads ', '12 offset 5'], []);
+  await rewrite(t, where.root, ['--fd', '10=null']);
+  await start(t, where.other, [], { cwd: where.root }).goAndExpectOk();
+  const same = await frozen(t, () => ['10 null', '11 reads '], ['--fd', '10=null']);
+  await start(t, same.image, [], { cwd: same.root }).goAndExpectOk();
+  t.pass();
 });

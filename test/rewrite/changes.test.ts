@@ -126,3 +126,41 @@ test('descriptors by number, and the epoll sets that watch them', (t) => {
   t.is(table.pipes[0]?.path, '', 'the FIFO is not opened');
   for (const gone of [0, 2, 3]) t.like(table.files[gone], { kind: 'file', path: '/dev/null' });
 });
+
+const socket = (name: string | Uint8Array, peer: number | null): OpenFile => ({
+  ...{ kind: 'unix', flags: 2, locks: [], type: 'stream', accepted: false, node: null, backlog: null, peer },
+  ...{
+    gone: null,
+    shutdown: 0,
+    content: [],
+    credentials: false,
+    sendBuffer: 1,
+    receiveBuffer: 1,
+    options: [],
+  },
+  name: Buffer.from(name),
+});
+
+test('Unix domain sockets: their names are paths, and their other ends may go', (t) => {
+  const process = processWith(
+    [socket('/home/a/s', 1), socket('\0/home/a/s', 0)],
+    [
+      [3, 0],
+      [4, 1],
+    ],
+  );
+  const paths = parsePaths(['/home/a=/b']);
+  const { files } = rewritePaths(process, { ...NONE, paths }).descriptors;
+  t.deepEqual(
+    files.map((one) => one.kind === 'unix' && Buffer.from(one.name).toString()),
+    ['/b/s', '\0/home/a/s'],
+  );
+  for (const name of [Buffer.from('/home/a/\xff', 'latin1'), `/home/a/${'x'.repeat(99)}`]) {
+    const long = parsePaths(['/home/a=/home/other']);
+    t.throws(() => rewritePaths(processWith([socket(name, null)], [[3, 0]]), { ...NONE, paths: long }), {
+      instanceOf: UsageError,
+    });
+  }
+  const alone = rewriteDescriptors(process, parseChoices([4], []));
+  t.like(alone.files[0], { peer: null, gone: { reset: false }, shutdown: 3 });
+});
