@@ -51,6 +51,11 @@ testWith([], 'a Node.js HTTP server serves on', (t) =>
   serve(t, process.execPath, [script('scripts/serve.mjs')], HTTP),
 );
 
+/** A redis command in the form that has no limit. */
+function redis(...words: readonly string[]): string {
+  return `*${words.length}\r\n${words.map((word) => `$${word.length}\r\n${word}\r\n`).join('')}`;
+}
+
 testWith(['redis-server'], 'redis keeps every write that it has acknowledged', async (t) => {
   const cwd = scratch(t);
   const image = join(cwd, 'frozen.bin');
@@ -75,8 +80,8 @@ testWith(['redis-server'], 'redis keeps every write that it has acknowledged', a
 
   const thawed = start(t, image, [], { cwd });
   const client = await connectTo(t, port);
-  const keys = Array.from({ length: acknowledged }, (_, i) => `key:${i + 1}`).join(' ');
-  t.is(await client.ask(`EXISTS ${keys}\r\n`, /^:\d+\r\n/), `:${acknowledged}\r\n`);
+  const keys = Array.from({ length: acknowledged }, (_, i) => `key:${i + 1}`);
+  t.is(await client.ask(redis('EXISTS', ...keys), /^:\d+\r\n/), `:${acknowledged}\r\n`);
   await client.ask('SET after thaw\r\n', /^\+OK\r\n/);
   await client.ask('INFO clients\r\n', /connected_clients:1\r\n/);
   await client.ask('SHUTDOWN\r\n', /^/);
@@ -85,7 +90,7 @@ testWith(['redis-server'], 'redis keeps every write that it has acknowledged', a
   start(t, 'redis-server', options, { cwd });
   const reader = await connectTo(t, port);
   const exists = async (): Promise<string> =>
-    reader.ask(`EXISTS after ${keys}\r\n`, /^(:\d+|-LOADING.*)\r\n/);
+    reader.ask(redis('EXISTS', 'after', ...keys), /^(:\d+|-LOADING.*)\r\n/);
   let found = await exists();
   while (found.startsWith('-LOADING')) found = await exists();
   t.is(found, `:${acknowledged + 1}\r\n`, 'all of it is in the file');
