@@ -7,6 +7,7 @@ import type { ThreadState, Tracer } from '../native/tracer.js';
 import { decodeRegisters } from '../snapshot/registers.js';
 import type { Process, Snapshot, Thread } from '../snapshot/schema.js';
 import type { Blob } from '../thaw/plan.js';
+import { clockOffsets } from './clocks.js';
 import { closeAll } from './content.js';
 import { outOfCriticalSection } from './critical-section.js';
 import type { DescriptorChoices } from './descriptors/choices.js';
@@ -135,12 +136,13 @@ export function captureProcess(
     problems.push(...descriptors.problems, ...credentialProblems(pid, tids), ...calls.problems);
     if (problems.length > 0) throw new UnsupportedError(problems);
     const process = interrogate(pid, tracer, blob, mem, mappings, states, trampolines, calls, stray);
+    const ahead = clockOffsets(pid);
     const snapshot: Snapshot = {
       version: 1,
       taken: {
         realtime: clockGettime(Clock.REALTIME),
-        monotonic: clockGettime(Clock.MONOTONIC),
-        boottime: clockGettime(Clock.BOOTTIME),
+        monotonic: clockGettime(Clock.MONOTONIC) + ahead.monotonic,
+        boottime: clockGettime(Clock.BOOTTIME) + ahead.boottime,
       },
       tool: options.tool,
       host: {

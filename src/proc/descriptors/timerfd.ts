@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { timerfdDeadline, timerfdGettime } from '../../native/timerfd.js';
 import { TFD } from '../../timerfd.js';
+import { clockOffsets } from '../clocks.js';
 import { infoField } from './fdinfo.js';
 import type { DescriptorKind } from './kind.js';
 import { Refusal } from './refusal.js';
@@ -26,7 +27,7 @@ export const timerfd: DescriptorKind = {
   matches: ({ link }) => link === 'anon_inode:[timerfd]',
   describe: ({ link }) => `timerfd, ${link}`,
   problem: ({ info }) => cancellation(parseTimer(info.text)),
-  capture: ({ entries: [entry] }, { withCopy }) =>
+  capture: ({ entries: [entry] }, { pid, withCopy }) =>
     withCopy(entry!.fd, (copy) => {
       const { next, ...timer } = observe(copy, parseTimer(entry!.info.text));
       return {
@@ -35,11 +36,21 @@ export const timerfd: DescriptorKind = {
         clock: timer.clock,
         settimeFlags: timer.settimeFlags,
         ticks: timer.ticks,
-        next,
+        next:
+          timer.settimeFlags & TFD.TIMER_ABSTIME && next > 0n ? next + clockAhead(pid, timer.clock) : next,
         interval: timer.interval,
       };
     }),
 };
+
+const CLOCK_MONOTONIC = 1;
+const BOOTTIME_CLOCKS: readonly number[] = [7, 9]; // with its alarm clock
+
+/** How far the clock of a timer is ahead of the one that we see. */
+function clockAhead(pid: number, clock: number): bigint {
+  if (clock === CLOCK_MONOTONIC) return clockOffsets(pid).monotonic;
+  return BOOTTIME_CLOCKS.includes(clock) ? clockOffsets(pid).boottime : 0n;
+}
 
 /** The state of one moment; `next`: time left, or for an absolute timer the time at which it fires. */
 function observe(copy: number, before: TimerInfo): TimerInfo & { readonly next: bigint } {
