@@ -39,12 +39,13 @@ function ask(tracer: Tracer, pid: number, turn: number): void {
     const mappings = parseMaps(read(`/proc/${pid}/smaps`));
     const stray = findScratch(mem, mappings, blob.bytes);
     assertSettled(states, stray);
-    const { syscall, restorer } = findGadgets(mem, withoutLeftovers(mappings, stray));
+    const theirs = withoutLeftovers(mappings, stray);
+    const { syscall, restorer } = findGadgets(mem, theirs);
     const caller = tids[turn % tids.length]!;
     const stack = mappings.find(({ path }) => path === '[stack]')!;
     tracer.setNet(caller, restorer, stack, originalCall(mem, states, caller));
     for (const { start, end } of stray) tracer.syscall(caller, syscall, 11, [start, end - start]); // munmap
-    const infection = infect(tracer, caller, mem, syscall, blob, 65536, mappings);
+    const infection = infect(tracer, caller, mem, syscall, blob, 65536, theirs);
     infection.ask(states[0]!, (arena) => processQuery(arena, []));
     for (const state of states) infection.ask(state, threadQuery);
     tracer.release('run');
