@@ -4,8 +4,6 @@ import { ioctl } from './syscalls.js';
 
 /** Numbers of `asm/unistd_64.h`. */
 const NR = {
-  poll: 7,
-  socket: 41,
   recvfrom: 45,
   getsockname: 51,
   getpeername: 52,
@@ -19,9 +17,6 @@ const SIOCGIFNAME = 0x8910;
 const SIOCOUTQ = 0x5411;
 /** Longest value of an option that is asked for, in bytes. */
 const LONGEST = 256;
-
-/** Events of poll(2). */
-export const POLL = { IN: 1, PRI: 2, OUT: 4, ERR: 8, HUP: 0x10, RDHUP: 0x2000 } as const;
 
 /**
  * What the kernel calls the protocol of a socket: `TCP`, `UDPv6`, `UNIX-STREAM`, `NETLINK`.
@@ -48,11 +43,6 @@ export function socketProtocol(path: string): string | null {
 
 function cString(text: string): Uint8Array {
   return Buffer.from(`${text}\0`);
-}
-
-/** socket(2). */
-export function makeSocket(family: number, type: number, protocol: number): number {
-  return Number(addon.syscall(NR.socket, family, type, protocol));
 }
 
 /** Used again and again: a process with many connections has very many options. */
@@ -111,15 +101,6 @@ function nameBy(call: number, fd: number): Uint8Array {
   const length = Uint32Array.of(address.length);
   addon.syscall(call, fd, address, new Uint8Array(length.buffer));
   return address.slice(0, length[0]!);
-}
-
-/** poll(2) without waiting: the events that stand. */
-export function pollNow(fd: number): number {
-  const pollfd = new DataView(new ArrayBuffer(8));
-  pollfd.setInt32(0, fd, true);
-  pollfd.setInt16(4, POLL.IN | POLL.PRI | POLL.OUT | POLL.RDHUP, true);
-  addon.syscall(NR.poll, new Uint8Array(pollfd.buffer), 1, 0);
-  return pollfd.getUint16(6, true);
 }
 
 /** recv(2) with MSG_PEEK, of bytes that are known to be there: where there are none, an error would be consumed. */

@@ -15,11 +15,11 @@ const SCM_CREDENTIALS = 2;
 const CREDENTIALS_SPACE = 32;
 
 /** Events of poll(2). */
-export const Poll = { IN: 1, PRI: 2, OUT: 4, ERR: 8, HUP: 16 } as const;
+export const Poll = { IN: 1, PRI: 2, OUT: 4, ERR: 8, HUP: 0x10, RDHUP: 0x2000 } as const;
 
 /** socket(2), with close-on-exec. */
-export function makeSocket(family: number, type: number): number {
-  return Number(addon.syscall(NR.socket, family, type | Sock.CLOEXEC, 0));
+export function makeSocket(family: number, type: number, protocol = 0): number {
+  return Number(addon.syscall(NR.socket, family, type | Sock.CLOEXEC, protocol));
 }
 
 /** socketpair(2) of Unix domain sockets, with close-on-exec. */
@@ -58,7 +58,7 @@ export function hasFilter(fd: number): boolean {
 export function pollNow(fd: number): number {
   const pollfd = new DataView(new ArrayBuffer(8));
   pollfd.setInt32(0, fd, true);
-  pollfd.setInt16(4, Poll.IN | Poll.PRI | Poll.OUT, true);
+  pollfd.setInt16(4, Poll.IN | Poll.PRI | Poll.OUT | Poll.RDHUP, true);
   addon.syscall(NR.poll, new Uint8Array(pollfd.buffer), 1, 0);
   return pollfd.getUint16(6, true);
 }

@@ -11,7 +11,8 @@ import {
   SOL,
   type SocketOption,
 } from '../../inet.js';
-import { getOption, hasFilter, makeSocket } from '../../native/inet.js';
+import { getOption, hasFilter } from '../../native/inet.js';
+import { makeSocket } from '../../native/sockets.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { Refusal } from './refusal.js';
 
@@ -35,7 +36,7 @@ export interface Fresh {
 /** Makes a socket, and looks at it. */
 export function readFresh(family: Inet['family'], protocol: Protocol): Fresh {
   const type = protocol === 'tcp' ? SOCK.STREAM : SOCK.DGRAM;
-  const fd = makeSocket(family === 'ipv4' ? AF.INET : AF.INET6, type | SOCK.CLOEXEC, IPPROTO[protocol]);
+  const fd = makeSocket(family === 'ipv4' ? AF.INET : AF.INET6, type, IPPROTO[protocol]);
   try {
     return {
       network: networkOf(fd),

@@ -4,14 +4,13 @@ import { addressText, isSet, type Protocol, scopeOf } from '../../inet.js';
 import {
   getOption,
   interfaceName,
-  POLL,
   peekBytes,
   peerName,
-  pollNow,
   socketName,
   tcpInfo,
   unconfirmed,
 } from '../../native/inet.js';
+import { Poll, pollNow } from '../../native/sockets.js';
 import { fionread } from '../../native/syscalls.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import type { Entry } from './entries.js';
@@ -121,7 +120,7 @@ function requireQuiet(copy: number): void {
   if (group !== null) {
     throw new Refusal(`it is a member of the multicast group ${group}, which is not carried`);
   }
-  if (pollNow(copy) & POLL.RDHUP) throw new Refusal('it was shut down, which is not carried');
+  if (pollNow(copy) & Poll.RDHUP) throw new Refusal('it was shut down, which is not carried');
 }
 
 function scopeName(copy: number, name: Uint8Array, peer: Uint8Array | null): string {
@@ -133,7 +132,7 @@ function scopeName(copy: number, name: Uint8Array, peer: Uint8Array | null): str
 
 /** The queue cannot be read beyond its first datagram without taking that away. */
 function warnOfDatagrams(fd: number, copy: number, { warnings }: KindContext): void {
-  if (!(pollNow(copy) & POLL.IN)) return;
+  if (!(pollNow(copy) & Poll.IN)) return;
   warnings.push(
     `descriptor ${fd} (UDP socket) has datagrams that were not received yet: they are not carried`,
   );
@@ -150,11 +149,11 @@ function captureConnection(
   if (state === TCP.LISTEN) return { ended: null, input: none };
   const events = pollNow(copy);
   if (state === TCP.CLOSE) {
-    if (!(events & POLL.RDHUP)) return { ended: null, input: none };
+    if (!(events & Poll.RDHUP)) return { ended: null, input: none };
     const { hadPeer } = tcpInfo(copy);
-    if (!hadPeer) return { ended: events & POLL.ERR ? 'refused' : 'failed', input: none };
+    if (!hadPeer) return { ended: events & Poll.ERR ? 'refused' : 'failed', input: none };
     const input = unread(copy);
-    return { ended: events & POLL.ERR && input.length === 0 ? 'reset' : 'closed', input };
+    return { ended: events & Poll.ERR && input.length === 0 ? 'reset' : 'closed', input };
   }
   const peer = peerName(copy);
   const between = `${addressText(socketName(copy))} to ${peer ? addressText(peer) : 'its peer'}`;

@@ -1,22 +1,9 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import { parseChoices } from '../../../src/proc/descriptors/choices.js';
 import { capture, startTarget } from '../../proc/descriptors/support.js';
-import { refusal, restore, withContent } from './support.js';
-
-/** Captures what the code makes, makes it again in another process, and captures that. */
-async function roundTrip(t: ExecutionContext, code: string, choices = parseChoices([], [])) {
-  const target = await startTarget(t, code);
-  const before = capture(target, choices);
-  t.deepEqual(before.problems, []);
-  target.child.kill('SIGKILL');
-  const planned = withContent(before.table, before.objects);
-  const child = await restore(t, planned);
-  const after = capture({ pid: child.pid! });
-  t.deepEqual(after.problems, []);
-  return { target, before, planned, after };
-}
+import { refusal, roundTrip, withContent } from './support.js';
 
 test('pairs of all types, with what waits in them', async (t) => {
   const { before, after } = await roundTrip(
