@@ -3,6 +3,7 @@
 import { closeSync, readSync } from 'node:fs';
 import { O } from '../../fcntl.js';
 import { addon } from '../../native/addon.js';
+import { Poll, pollNow } from '../../native/sockets.js';
 import {
   fcntlGetPipeSize,
   fcntlSetPipeSize,
@@ -19,9 +20,6 @@ import { endOf, isFifo } from './pipe-ends.js';
 import { Refusal } from './refusal.js';
 
 const SYS_PIPE2 = 293;
-const SYS_POLL = 7;
-const POLLERR = 8;
-const POLLHUP = 16;
 const MOST = 0x7fff_0000;
 
 /** Pipes and FIFOs of which no other process has an end. */
@@ -126,10 +124,6 @@ function makePipe(): [number, number] {
  * @returns `null` for the read end of a FIFO that may never have had a writer
  */
 export function isOtherEndClosed({ link, info }: Entry, copy: number): boolean | null {
-  const pollfd = new DataView(new ArrayBuffer(8));
-  pollfd.setInt32(0, copy, true);
-  addon.syscall(SYS_POLL, new Uint8Array(pollfd.buffer), 1, 0);
-  const events = pollfd.getUint16(6, true);
-  if (events & (POLLERR | POLLHUP)) return true;
+  if (pollNow(copy) & (Poll.ERR | Poll.HUP)) return true;
   return isNamed(link) && endOf(info.flags) === 'read' ? null : false;
 }
