@@ -21,7 +21,7 @@ export interface Bench {
   remove(): void;
 }
 
-const HELPERS = ['target', 'read', 'launch'];
+const HELPERS = ['target', 'read', 'launch', 'warm'];
 const sources = fileURLToPath(new URL('../../bench/', import.meta.url));
 
 /** Makes the folders and builds the helpers. @throws Error if gcc is missing or fails */

@@ -41,7 +41,7 @@ run "$folder/count"
 until_counted 10
 
 say "\$ proc2elf $counter -o count.bin --kill"
-node dist/src/cli/main.js "$counter" -o "$folder/count.bin" --kill
+node dist/cli/main.js "$counter" -o "$folder/count.bin" --kill
 counter=
 wait "$pipeline" 2>/dev/null || true
 frozen_at=$(tail -n 1 "$folder/output")

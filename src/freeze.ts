@@ -110,9 +110,11 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
         keepDeadlines(tracer, capture); // in case that we do not live to say it again
         const placed = placeContents(capture.snapshot);
         const copies = copiesOf(placed.snapshot, capture);
-        if (sizeOf(copies) >= LONG_COPY) void loadDescribe().catch(() => {}); // told below
         // Planning takes no part of the process, which may run on meanwhile.
-        const assemble = async () => (await loadDescribe()).describeImage(capture.snapshot, blob(), copies);
+        const plan = async () => (await loadDescribe()).describeImage(capture.snapshot, blob(), copies);
+        const beside = sizeOf(copies) >= LONG_COPY ? plan() : undefined;
+        beside?.catch(() => {}); // told below
+        const assemble = () => beside ?? plan();
         const after = options.after ?? 'run';
         let heldMs = 0;
         const release = (): void => {
@@ -127,6 +129,7 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
         const written = await writeCopiesFirst(output, { copies, end: placed.end }, assemble, {
           onProgress: options.onProgress,
           signal,
+          memory: { pid, fd: capture.mem },
           // A process that runs on need not wait for the disk; one that is ended must.
           onCopied: after === 'run' ? release : undefined,
         });
@@ -156,10 +159,10 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
   }
 }
 
-/** Loaded before a stream, which begins with it; otherwise behind the contents, or beside them if there is time. */
+/** Loaded before a stream, which begins with what it makes; otherwise after the contents are copied, or beside. */
 const loadDescribe = () => import('./describe.js');
 
-/** Bytes that take longer to copy than {@link loadDescribe} takes, so that it prolongs no hold. */
+/** Bytes that take so much longer to copy than planning takes that this hardly prolongs the hold. */
 const LONG_COPY = 256 << 20;
 
 function sizeOf(copies: readonly ImageCopy[]): number {

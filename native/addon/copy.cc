@@ -3,7 +3,9 @@
 #include "verbs.h"
 
 #include <errno.h>
+#include <sys/syscall.h>
 #include <system_error>
+#include <unistd.h>
 
 class CopyWorker : public Napi::AsyncWorker {
   public:
@@ -17,6 +19,9 @@ class CopyWorker : public Napi::AsyncWorker {
 
   protected:
     void Execute() override {
+        Source &from = transfer_.from;
+        if (from.pid > 0)
+            from.pidfd = syscall(SYS_pidfd_open, from.pid, 0); // if not: the slower way does
         try {
             ::Execute(transfer_);
         } catch (const std::system_error &error) { // no thread to be had
@@ -26,6 +31,8 @@ class CopyWorker : public Napi::AsyncWorker {
             transfer_.error = ENOMEM;
             transfer_.failed = "malloc";
         }
+        if (from.pidfd >= 0)
+            close(from.pidfd);
     }
 
     void OnOK() override {
@@ -77,7 +84,7 @@ Napi::Value Copy(const Napi::CallbackInfo &info) {
         throw Napi::RangeError::New(env, "runs holds triples, progress two numbers");
 
     Transfer transfer;
-    transfer.from = info[0].ToNumber().Int32Value();
+    transfer.from = {info[0].ToNumber().Int32Value(), info[6].ToNumber().Int32Value(), -1};
     transfer.to = info[1].ToNumber().Int32Value();
     for (size_t i = 0; i < triples.ElementLength(); i += 3)
         transfer.runs.push_back({triples[i], triples[i + 1], triples[i + 2]});

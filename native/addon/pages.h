@@ -15,9 +15,20 @@ void AddExtent(Extents &extents, uint64_t offset, uint64_t size);
 
 bool IsZero(const uint8_t *bytes, size_t size);
 
-// Fills `bytes` from `offset` of `fd`. Pages that cannot be read become zeros and are added to
-// `unreadable`. Returns 0 or an errno: ESRCH where the process behind /proc/PID/mem is gone,
+// What is read from: a file, or /proc/PID/mem of a process that is held still.
+struct Source {
+    int fd;
+    // That process and a pidfd of it; 0 and -1 if unknown. The same bytes then come by
+    // process_vm_readv(2), which copies them once, and many pages at a time, where the file copies
+    // them twice, one by one.
+    int pid;
+    int pidfd;
+};
+
+// Fills `bytes` from `offset` of the source. Pages that cannot be read become zeros and are added
+// to `unreadable`. Returns 0 or an errno: ESRCH where the process behind /proc/PID/mem is gone,
 // ENODATA where a file ends early.
-int ReadPages(int fd, uint8_t *bytes, size_t size, uint64_t offset, Extents &unreadable);
+int ReadPages(const Source &from, uint8_t *bytes, size_t size, uint64_t offset,
+              Extents &unreadable);
 
 #endif

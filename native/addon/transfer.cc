@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <condition_variable>
 #include <errno.h>
-#include <fcntl.h>
 #include <map>
 #include <mutex>
 #include <new>
@@ -177,13 +176,8 @@ static int Write(int fd, const uint8_t *bytes, size_t size, uint64_t offset, boo
 static int WriteSegment(const Transfer &transfer, const Segment &segment) {
     static const uint8_t zeros[64 * 1024] = {};
     bool stream = !transfer.sparse;
-    if (segment.bytes) {
-        int error = Write(transfer.to, segment.bytes, segment.size, segment.destination, stream);
-        // The disk begins now, while we copy on: less is left for fsync(2) to wait for.
-        if (!error && !stream)
-            sync_file_range(transfer.to, segment.destination, segment.size, SYNC_FILE_RANGE_WRITE);
-        return error;
-    }
+    if (segment.bytes)
+        return Write(transfer.to, segment.bytes, segment.size, segment.destination, stream);
     for (uint64_t left = segment.size; left > 0;) {
         size_t size = std::min<uint64_t>(left, sizeof zeros);
         int error = Write(transfer.to, zeros, size, 0, stream);

@@ -12,7 +12,7 @@ struct Run {
 
 struct Transfer {
     // What to do.
-    int from;
+    Source from;
     int to;
     std::vector<Run> runs;
     bool sparse;

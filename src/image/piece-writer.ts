@@ -5,6 +5,7 @@ import { errnoOf } from '../errno.js';
 import { endOf, type Piece } from './contents.js';
 import type { Native } from './native.js';
 import type { Output } from './output.js';
+import type { ProcessMemory } from './write.js';
 
 const ZEROS = new Uint8Array(1 << 20);
 
@@ -23,12 +24,14 @@ export class PieceWriter {
   readonly counter = new BigUint64Array(2);
   readonly #native: Native;
   readonly #output: Output;
+  readonly #memory: ProcessMemory | undefined;
   /** Of a stream. */
   #position = 0;
 
-  constructor(native: Native, output: Output) {
+  constructor(native: Native, output: Output, memory?: ProcessMemory) {
     this.#native = native;
     this.#output = output;
+    this.#memory = memory;
   }
 
   /** Writes pieces, for a stream in ascending order. `signal` stops it. */
@@ -55,7 +58,8 @@ export class PieceWriter {
   async #copy(fd: number, runs: BigUint64Array): Promise<void> {
     const { stream } = this.#output;
     const position = BigInt(this.#position);
-    const result = await this.#native.copy(fd, this.#output.fd, runs, !stream, position, this.counter);
+    const pid = fd === this.#memory?.fd ? this.#memory.pid : 0;
+    const result = await this.#native.copy(fd, this.#output.fd, runs, !stream, position, this.counter, pid);
     this.written += result.written;
     this.zero += result.zero;
     for (const run of result.unreadable) this.unreadable.push(run);

@@ -1,4 +1,4 @@
-import { ftruncate } from 'node:fs';
+import { fdatasync, ftruncate } from 'node:fs';
 import { promisify } from 'node:util';
 import { errnoOf } from '../errno.js';
 import { TargetError } from '../errors.js';
@@ -19,8 +19,16 @@ export interface WriteOptions {
   readonly onProgress?: (done: number, total: number) => void;
   /** Stops the writing; the reason is thrown. */
   readonly signal?: AbortSignal;
+  /** The process, held still until `onCopied`, whose memory is copied, and its `/proc/PID/mem`. */
+  readonly memory?: ProcessMemory;
   /** The addon, if it is not the usual one. */
   readonly native?: Native;
+}
+
+/** The memory of a process, as a file. */
+export interface ProcessMemory {
+  readonly pid: number;
+  readonly fd: number;
 }
 
 /** What was written. */
@@ -72,7 +80,7 @@ export async function writeCopiesFirst(
   assemble: Assemble,
   options: WriteOptions = {},
 ): Promise<WriteReport> {
-  const writer = new PieceWriter(options.native ?? (await loadNative()), output);
+  const writer = new PieceWriter(options.native ?? (await loadNative()), output, options.memory);
   const total = contents.copies.reduce((sum, { size }) => sum + size, 0);
   const report = () => options.onProgress?.(Number(writer.counter[0]), total);
   const timer = setInterval(report, PROGRESS_INTERVAL);
@@ -133,7 +141,9 @@ async function writeFile(
   await promisify(ftruncate)(output.fd, contents.end);
   await writer.write(cutContents([], contents.copies, false), options.signal);
   options.onCopied?.();
-  const image = await assemble();
+  // The disk works while the rest is made: less is left to wait for. Not before, as it would slow down
+  // the copying, for which a process holds still.
+  const [image] = await Promise.all([assemble(), promisify(fdatasync)(output.fd)]);
   await promisify(ftruncate)(output.fd, image.size);
   // The copies are cut once more to see that no chunk overlaps one of them.
   const rest = cutContents(image.chunks, contents.copies, false).filter(({ kind }) => kind === 'bytes');

@@ -2,6 +2,8 @@
  * The native addon: raw verbs without policy. Everything above it is TypeScript.
  */
 import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { packageRoot } from '../package-root.js';
 
 /** An argument of a raw system call: a number, or memory that the kernel reads or writes. */
 export type SyscallArgument = number | bigint | Uint8Array;
@@ -35,7 +37,7 @@ export interface Addon {
    * size, destination offset. With `sparse`, pages of zeros are not written. Without it (`to` is
    * a pipe) runs must ascend in destination, gaps between them are filled with zeros, starting at
    * destination offset `position`. `progress[0]` counts the bytes looked at while it runs; to set
-   * `progress[1]` stops it.
+   * `progress[1]` stops it. `pid`: the process, held still, whose memory `from` is; 0 for a file.
    * @throws (rejects) Error with `code`: what read or write failed with; ESRCH where `from` is
    * /proc/PID/mem and the process is gone, ENODATA where a file ends within a run, EINVAL where runs of a
    * stream do not ascend, ECANCELED where it was stopped.
@@ -47,6 +49,7 @@ export interface Addon {
     sparse: boolean,
     position: bigint,
     progress: BigUint64Array,
+    pid: number,
   ): Promise<CopyResult>;
   /** CPUID leaf and subleaf: eax, ebx, ecx, edx. */
   cpuid(leaf: number, subleaf: number): [number, number, number, number];
@@ -58,10 +61,10 @@ export interface Addon {
   reap(pid: number): number;
 }
 
-const require = createRequire(import.meta.url);
+const builtPath = (name: string): string => fileURLToPath(new URL(`build/Release/${name}`, packageRoot));
 
 /** The addon as node-gyp built it. */
-export const addon: Addon = require('../../../build/Release/proc2elf.node');
+export const addon: Addon = createRequire(import.meta.url)(builtPath('proc2elf.node'));
 
 /** Path of the tracer program that node-gyp built beside the addon. */
-export const tracerPath: string = new URL('../../../build/Release/proc2elf-tracer', import.meta.url).pathname;
+export const tracerPath: string = builtPath('proc2elf-tracer');

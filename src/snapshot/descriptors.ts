@@ -1,5 +1,5 @@
 /** The descriptor table of a frozen process: open file descriptions, and the descriptors that share them. */
-import { z } from 'zod';
+import * as z from 'zod';
 
 const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'bytes');
 const int = z.int();

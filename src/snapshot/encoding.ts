@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { ImageError } from '../errors.js';
 import { checkConsistency } from './consistency.js';
 import { type Snapshot, snapshotSchema } from './schema.js';

@@ -4,7 +4,7 @@
  * Addresses, offsets in address spaces, inode numbers and nanoseconds are `bigint`; sizes that fit
  * are `number`, in bytes.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { descriptorTableSchema } from './descriptors.js';
 
 const address = z.bigint().min(0n).max(0xffff_ffff_ffff_ffffn);

@@ -18,7 +18,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
 import { leaveOut, testWith } from './harness/needs.js';
-import { target } from './harness/paths.js';
+import { cli, target } from './harness/paths.js';
 import { asUser } from './harness/round-trip.js';
 import { type Running, start } from './harness/running.js';
 import { scratch } from './harness/scratch.js';
@@ -100,8 +100,7 @@ testWith([], 'command lines that make no sense', async (t) => {
 
 testWith(['sh'], 'the tool does not freeze itself', async (t) => {
   const cwd = scratch(t);
-  const cliPath = new URL('../../src/cli/main.js', import.meta.url).pathname;
-  const outcome = await run('sh', ['-c', `exec "${process.execPath}" "${cliPath}" $$ -o frozen.bin`], {
+  const outcome = await run('sh', ['-c', `exec "${process.execPath}" "${cli}" $$ -o frozen.bin`], {
     cwd,
   });
   refused(t, outcome, 1, /^proc2elf: [^\n]+\n$/, 'own pid');

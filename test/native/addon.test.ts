@@ -48,7 +48,7 @@ test('copy leaves holes where pages are zero', async (t) => {
   const to = output('sparse');
   const done = progress();
   const runs = BigUint64Array.of(0n, 5n * 4096n, 1n << 20n, 4096n, 100n, 0n);
-  const result = await addon.copy(from.fd, to.fd, runs, true, 0n, done);
+  const result = await addon.copy(from.fd, to.fd, runs, true, 0n, done, 0);
   t.deepEqual(result, { written: 3 * 4096 + 100, zero: 2 * 4096, unreadable: [] });
   t.is(done[0], 5n * 4096n + 100n);
   const bytes = readFileSync(to.path);
@@ -62,14 +62,14 @@ test('copy writes a stream front to back', async (t) => {
   const from = pages('stream-in', 'x.y');
   const to = output('stream');
   const runs = BigUint64Array.of(0n, 8192n, 10_000n, 8192n, 4096n, 30_000n);
-  const result = await addon.copy(from.fd, to.fd, runs, false, 9_000n, progress());
+  const result = await addon.copy(from.fd, to.fd, runs, false, 9_000n, progress(), 0);
   t.deepEqual(result, { written: 25_096, zero: 4096, unreadable: [] });
   const bytes = readFileSync(to.path);
   t.is(bytes.length, 34_096 - 9_000);
   t.true(bytes.subarray(1_000, 5_096).equals(Buffer.alloc(4096, 'x')));
   t.true(bytes.subarray(5_096, 21_000).equals(Buffer.alloc(15_904)));
   t.true(bytes.subarray(21_000).equals(Buffer.alloc(4096, 'y')));
-  await t.throwsAsync(addon.copy(from.fd, to.fd, runs, false, 10_001n, progress()), { code: 'EINVAL' });
+  await t.throwsAsync(addon.copy(from.fd, to.fd, runs, false, 10_001n, progress(), 0), { code: 'EINVAL' });
 });
 
 test('copy of many runs: each in its place, in a file and in a stream', async (t) => {
@@ -92,7 +92,7 @@ test('copy of many runs: each in its place, in a file and in a stream', async (t
   for (const sparse of [true, false]) {
     const to = output(`many-${sparse}`);
     const done = progress();
-    await addon.copy(from, to.fd, BigUint64Array.from(runs), sparse, 0n, done);
+    await addon.copy(from, to.fd, BigUint64Array.from(runs), sparse, 0n, done, 0);
     const copied = runs.filter((_, i) => i % 3 === 1).reduce((sum, size) => sum + size, 0n);
     t.is(done[0], copied);
     const bytes = readFileSync(to.path);
@@ -107,9 +107,9 @@ test('copy fails with the code of what failed', async (t) => {
   const page = BigUint64Array.of(0n, 4096n, 0n);
   const beyond = BigUint64Array.of(4096n, 4096n, 0n);
   const full = openSync('/dev/full', 'w');
-  await t.throwsAsync(addon.copy(from.fd, full, page, false, 0n, progress()), { code: 'ENOSPC' });
-  await t.throwsAsync(addon.copy(from.fd, from.fd, page, true, 0n, progress()), { code: 'EBADF' });
-  await t.throwsAsync(addon.copy(from.fd, to.fd, beyond, true, 0n, progress()), { code: 'ENODATA' });
+  await t.throwsAsync(addon.copy(from.fd, full, page, false, 0n, progress(), 0), { code: 'ENOSPC' });
+  await t.throwsAsync(addon.copy(from.fd, from.fd, page, true, 0n, progress(), 0), { code: 'EBADF' });
+  await t.throwsAsync(addon.copy(from.fd, to.fd, beyond, true, 0n, progress(), 0), { code: 'ENODATA' });
   closeSync(full);
 });
 
@@ -120,7 +120,7 @@ test('copy stops when it is told to', async (t) => {
   truncateSync(path, size);
   const done = progress();
   const runs = BigUint64Array.of(0n, BigInt(size), 0n);
-  const copy = addon.copy(openSync(path, 'r'), output('stop').fd, runs, true, 0n, done);
+  const copy = addon.copy(openSync(path, 'r'), output('stop').fd, runs, true, 0n, done, 0);
   done[1] = 1n;
   await t.throwsAsync(copy, { code: 'ECANCELED' });
   t.true(done[0]! < size);
@@ -132,7 +132,7 @@ test('copy to a pipe: a reader that is slow, a reader that is gone', async (t) =
   const ends = new Int32Array(2);
   addon.syscall(293, new Uint8Array(ends.buffer), 0o4000); // pipe2, O_NONBLOCK
   const [reader, writer] = ends as unknown as [number, number];
-  const copy = addon.copy(from.fd, writer, all, false, 0n, progress());
+  const copy = addon.copy(from.fd, writer, all, false, 0n, progress(), 0);
   let received = 0n;
   while (received < 409_600n) {
     try {
@@ -143,7 +143,7 @@ test('copy to a pipe: a reader that is slow, a reader that is gone', async (t) =
   }
   t.is((await copy).written, 409_600);
   closeSync(reader);
-  await t.throwsAsync(addon.copy(from.fd, writer, all, false, 0n, progress()), { code: 'EPIPE' });
+  await t.throwsAsync(addon.copy(from.fd, writer, all, false, 0n, progress(), 0), { code: 'EPIPE' });
   closeSync(writer);
 });
 
@@ -165,13 +165,16 @@ test('copy of memory: unreadable pages become zeros and are listed, an ended pro
     4096n,
     1n << 30n,
   );
-  const result = await addon.copy(memory, to.fd, runs, true, 0n, progress());
-  t.deepEqual(result.unreadable[0], [stackEnd, 2 * 4096]);
-  t.deepEqual(result.unreadable.at(-1), [4096n, 4096]);
-  t.true(result.written > 4096);
+  const copyBy = (pid: number) => addon.copy(memory, to.fd, runs, true, 0n, progress(), pid);
+  for (const pid of [0, target.pid]) {
+    const result = await copyBy(pid);
+    t.deepEqual(result.unreadable[0], [stackEnd, 2 * 4096]);
+    t.deepEqual(result.unreadable.at(-1), [4096n, 4096]);
+    t.true(result.written > 4096);
+  }
   target.process.kill('SIGKILL');
   await target.rest();
-  await t.throwsAsync(addon.copy(memory, to.fd, runs, true, 0n, progress()), { code: 'ESRCH' });
+  for (const pid of [0, target.pid]) await t.throwsAsync(copyBy(pid), { code: 'ESRCH' });
 });
 
 test('the processor and the interpreter', (t) => {

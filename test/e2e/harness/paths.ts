@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 export const repository: string = fileURLToPath(new URL('../../../../', import.meta.url));
 
 /** The command line as npm installs it. */
-export const cli: string = join(repository, 'dist/src/cli/main.js');
+export const cli: string = join(repository, 'dist/cli/main.js');
 
 /** A self-checking program that `test/targets/Makefile` built. */
 export function target(name: string): string {
