@@ -134,6 +134,7 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
           onCopied: after === 'run' ? release : undefined,
         });
         assertUnchanged(capture.objectSources);
+        if (after !== 'run') assertHeld(tracer, tids[0]!);
         const bytesOnDisk = await output.commit(signal);
         if (after !== 'run') release();
         return {
@@ -167,6 +168,16 @@ const LONG_COPY = 256 << 20;
 
 function sizeOf(copies: readonly ImageCopy[]): number {
   return copies.reduce((sum, { size }) => sum + size, 0);
+}
+
+/** A process whose tracer was killed has run on while its memory was copied. @throws TracerError */
+function assertHeld(tracer: Tracer, leader: number): void {
+  try {
+    tracer.sharedPending(leader);
+  } catch (error) {
+    // If the process was killed: what was copied is what it was.
+    if (error instanceof TracerError && error.code === 'EPIPE') throw error;
+  }
 }
 
 /** Waits of the process end when they would have ended without us. */

@@ -5,6 +5,7 @@ import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
+import { freeze as freezeHere } from '../../src/index.js';
 import { testWith } from './harness/needs.js';
 import { cli, target } from './harness/paths.js';
 import { childrenOf, start } from './harness/running.js';
@@ -83,6 +84,25 @@ testWith([], 'the process that traces is killed, too, and the target lives on', 
   // What the last one left behind, the next attach removes.
   await freeze(original.pid, image, [], { cwd });
   await t.notThrowsAsync(original.goAndExpectOk());
+});
+
+testWith([], 'no image is kept of a process that was let go before it was whole', async (t) => {
+  const cwd = scratch(t);
+  const guarded = start(t, target('guard'), [], { cwd });
+  await guarded.ready();
+  const isTracer = (pid: number) => readFileSync(`/proc/${pid}/comm`, 'utf8') === 'proc2elf-tracer\n';
+  const onProgress = (done: number, total: number): void => {
+    if (done === total) childrenOf(process.pid).filter(isTracer).forEach(killByPid);
+  };
+  const output = join(cwd, 'frozen.bin');
+  await t.throwsAsync(freezeHere(guarded.pid, { output, after: 'stop', onProgress }), {
+    message: /tracer/,
+  });
+  t.deepEqual(readdirSync(cwd), []);
+  await untilLeftAlone(guarded.pid);
+  // What a tracer leaves behind that is killed, the next attach removes.
+  await freezeHere(guarded.pid, { output });
+  await guarded.goAndExpectOk();
 });
 
 testWith(['mount', 'umount'], 'a full disk and a missing folder cost the target nothing', async (t) => {
