@@ -69,25 +69,30 @@ export async function runFreeze(args: FreezeArguments): Promise<void> {
 }
 
 function summary(report: FreezeReport, args: FreezeArguments): string {
-  const fate = args.kill ? 'ended' : args.stop ? 'left stopped' : 'runs on';
+  const fate = args.kill ? 'ended' : args.stop ? 'is left stopped' : 'runs on';
   const name = report.output === '-' ? 'stdout' : escapeControls(report.output);
   const lines = [
     `process ${report.pid} frozen into ${name} (${formatSize(report.bytesOnDisk || report.bytes)}); it ${fate}`,
   ];
   if (args.verbose) {
     lines.push(
-      `${report.threads} threads, ${report.regions} regions, ${report.pagesCopied} pages copied`,
+      `${count(report.threads, 'thread')}, ${count(report.regions, 'region')}, ${count(report.pagesCopied, 'page')} copied`,
       `held for ${report.heldMs.toFixed(1)} ms, ${report.totalMs.toFixed(1)} ms in all`,
     );
   }
   return `${lines.join('\n')}\n`;
 }
 
+function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? '' : 's'}`;
+}
+
 /** A bar on stderr that appears only when there is something to wait for. */
 async function progressBar(): Promise<{ update(done: number, total: number): void; stop(): void }> {
-  const { SingleBar } = await import('cli-progress');
-  const bar = new SingleBar({
-    format: 'copying memory {bar} {percentage}% | {eta} s left',
+  // CommonJS: bundled, it has no named exports.
+  const { default: cliProgress } = await import('cli-progress');
+  const bar = new cliProgress.SingleBar({
+    format: 'copying memory {bar} {percentage}%',
     stream: process.stderr,
     hideCursor: false,
     clearOnComplete: true,

@@ -1,6 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { testWith } from './harness/needs.js';
+import { cli, target } from './harness/paths.js';
+import { start } from './harness/running.js';
 import { scratch } from './harness/scratch.js';
 import { inTerminal } from './harness/terminal.js';
 import { freeze } from './harness/tool.js';
@@ -43,4 +45,20 @@ testWith(['python3', 'vim'], 'vim goes on editing a file and draws itself anew',
   after.screen.send(':wq\r');
   t.is((await after.screen.ending()).code, 0);
   t.is(readFileSync(join(cwd, 'text'), 'utf8'), 'first line\nsecond line, half and half\nthird\n');
+});
+
+testWith(['python3'], 'the tool itself runs in a terminal, and shows there how far it is', async (t) => {
+  const cwd = scratch(t);
+  const image = join(cwd, 'frozen.bin');
+  const original = start(t, target('answer'), [], { cwd });
+  await original.ready();
+  const tool = [process.execPath, cli, String(original.pid)];
+  const { screen } = await inTerminal(t, [...tool, '-o', image], { cwd });
+  await screen.seen(/copying memory #+ 100%[\s\S]*process \d+ frozen into .*; it runs on\r\n/);
+  t.is((await screen.ending()).code, 0);
+
+  const streamed = await inTerminal(t, [...tool, '-o', '-'], { cwd });
+  await streamed.screen.seen(/the image would go to the terminal/);
+  t.is((await streamed.screen.ending()).code, 2);
+  await original.goAndExpectOk();
 });
