@@ -1,5 +1,5 @@
 /** Freezing a process into an image: the whole of it, from the pid to a file safely on disk. */
-import { fstatSync, readdirSync, statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { PermissionError, TargetError, UnsupportedError } from './errors.js';
 import { relieveHeap } from './heap.js';
 import type { ImageCopy } from './image/layout.js';
@@ -13,6 +13,7 @@ import { type FileChoices, NO_FILE_CHOICES } from './proc/file-choices.js';
 import { whenSettled } from './proc/hold.js';
 import { commOf } from './proc/identity.js';
 import { parseMaps } from './proc/maps.js';
+import { assertUnchanged } from './proc/objects.js';
 import { assertFreezable, permissionAdvice, surveyProcess } from './proc/preflight.js';
 import { readProcText } from './proc/read.js';
 import { blankRseq } from './proc/rseq.js';
@@ -253,16 +254,6 @@ function copiesOf(snapshot: Snapshot, capture: Capture): ImageCopy[] {
     for (const { start, size, offset } of extents) ofMemory.push({ fd, source: base + start, size, offset });
   });
   return ofMemory;
-}
-
-/** Whoever else writes to a file that was copied must not have done so meanwhile. @throws TargetError */
-function assertUnchanged(sources: Capture['objectSources']): void {
-  for (const { fd, stamp } of sources) {
-    if (!stamp) continue;
-    const { size, mtimeNs } = fstatSync(fd, { bigint: true });
-    if (size !== stamp.size || mtimeNs !== stamp.modified)
-      throw new TargetError(`another process has written to ${stamp.path} while it was copied: try again`);
-  }
 }
 
 /** A command's name as part of a file name. */

@@ -74,7 +74,18 @@ export const rewriteCommand: CommandModule<object, RewriteArguments> = {
         requiresArg: true,
         coerce: oneValue('-o'),
       })
-      .option('file', list('PATH=NEWPATH: open NEWPATH where PATH was open'))
+      .option('files', {
+        choices: ['reopen', 'embed'] as const,
+        requiresArg: true,
+        describe:
+          'open regular files by their paths, or put their content of now into the image; default: as it is',
+      })
+      .option(
+        'file',
+        list(
+          'PATH=reopen or PATH=embed: the same for one file; PATH=NEWPATH: open NEWPATH where PATH was open',
+        ),
+      )
       .option('path', list('OLD=NEW: every path that is opened again and begins with OLD begins with NEW'))
       .option('cwd', {
         type: 'string',

@@ -3,7 +3,8 @@ import { resolve } from 'node:path';
 import { UsageError } from '../errors.js';
 import { formatSize } from '../image/sizes.js';
 import { parseChoices } from '../proc/descriptors/choices.js';
-import { parseEnvironment, parseNewFiles, parsePaths } from '../rewrite/changes.js';
+import { parseFileChoices } from '../proc/file-choices.js';
+import { parseEnvironment, parsePaths } from '../rewrite/changes.js';
 import { rewriteImage } from '../rewrite/rewrite.js';
 import { escapeControls } from './inspect/escape.js';
 
@@ -14,6 +15,7 @@ export interface RewriteArguments {
   readonly dropFd: string[];
   readonly fd: string[];
   readonly external: string[];
+  readonly files: 'reopen' | 'embed' | undefined;
   readonly file: string[];
   readonly path: string[];
   readonly env: string[];
@@ -27,7 +29,7 @@ export async function runRewrite(args: RewriteArguments): Promise<void> {
   if (output === undefined) throw new UsageError('where to? Say proc2elf rewrite FILE -o NEW');
   const report = await rewriteImage(image, output, {
     descriptors: parseChoices(args.dropFd, args.fd, undefined, args.external),
-    files: parseNewFiles(args.file),
+    files: parseFileChoices(args.files ?? 'keep', args.file),
     paths: parsePaths(args.path),
     ...(args.cwd === undefined ? {} : { cwd: resolve(args.cwd) }),
     environment: parseEnvironment(args.env),

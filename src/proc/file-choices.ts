@@ -29,11 +29,11 @@ export const NO_FILE_CHOICES: FileChoices = { all: 'reopen', paths: new Map() };
  *   The last `=` counts: the path that a process has may hold some.
  * @throws UsageError for what is none of these, and for a path given twice
  */
-export function parseFileChoices(
-  all: 'reopen' | 'embed',
+export function parseFileChoices<All extends string>(
+  all: All,
   single: readonly string[],
   folder: string = process.cwd(),
-): FileChoices {
+): { readonly all: All; readonly paths: ReadonlyMap<string, FileChoice> } {
   const paths = new Map<string, FileChoice>();
   for (const value of single) {
     const equals = value.lastIndexOf('=');

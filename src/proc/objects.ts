@@ -1,4 +1,6 @@
 /** Memory that several mappings and descriptors may share: each such object is captured once. */
+import { fstatSync } from 'node:fs';
+import { TargetError } from '../errors.js';
 import type { MemoryObject } from '../snapshot/schema.js';
 
 /** Where the content of an object is copied from. */
@@ -68,4 +70,14 @@ export function deviceNumbers(device: bigint): { major: number; minor: number } 
     major: Number(((device >> 8n) & 0xfffn) | ((device >> 32n) & ~0xfffn)),
     minor: Number((device & 0xffn) | ((device >> 12n) & 0xffff_ff00n)),
   };
+}
+
+/** Whoever else writes to a file that was copied must not have done so meanwhile. @throws TargetError */
+export function assertUnchanged(sources: readonly ObjectSource[]): void {
+  for (const { fd, stamp } of sources) {
+    if (!stamp) continue;
+    const { size, mtimeNs } = fstatSync(fd, { bigint: true });
+    if (size !== stamp.size || mtimeNs !== stamp.modified)
+      throw new TargetError(`another process has written to ${stamp.path} while it was copied: try again`);
+  }
 }

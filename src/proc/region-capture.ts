@@ -74,10 +74,13 @@ type FoundObject = Extract<Classified, { kind: 'object' }>;
  * Regions that only show a file follow it where it turned out to be embedded for a descriptor: what is
  * written there has to be seen here.
  */
-export function followObjects(regions: readonly Region[], objects: ObjectTable): Region[] {
+export function followObjects(
+  regions: readonly Region[],
+  { objects }: Pick<ObjectTable, 'objects'>,
+): Region[] {
   return regions.map((region): Region => {
     if (region.backing.kind !== 'image-shared') return region;
-    const object = objects.objects.findIndex(
+    const object = objects.findIndex(
       ({ kind, device, inode, name }) =>
         kind === 'embedded-file' &&
         inode === region.inode &&

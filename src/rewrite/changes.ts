@@ -2,35 +2,24 @@
 import { resolve } from 'node:path';
 import { UsageError } from '../errors.js';
 import type { DescriptorChoices } from '../proc/descriptors/choices.js';
-import { parseFileChoices } from '../proc/file-choices.js';
+import type { FileChoice } from '../proc/file-choices.js';
+
+/** What becomes of regular files: all of them, but those named, as they are unless said otherwise. */
+export interface FileChanges {
+  readonly all: 'reopen' | 'embed' | 'keep';
+  readonly paths: ReadonlyMap<string, FileChoice>;
+}
 
 /** Changes to an image. All paths are absolute. */
 export interface ImageChanges {
   readonly descriptors: DescriptorChoices;
-  /** Files that are to be opened by another path. */
-  readonly files: ReadonlyMap<string, string>;
+  readonly files: FileChanges;
   /** Beginnings of paths, and what stands there instead. The longest that matches counts. */
   readonly paths: ReadonlyMap<string, string>;
   /** The working directory. */
   readonly cwd?: string;
   /** Values in the environment block. */
   readonly environment: ReadonlyMap<string, string>;
-}
-
-/**
- * Reads values of `--file PATH=NEWPATH`.
- * @throws UsageError for choices that need the process
- */
-export function parseNewFiles(values: readonly string[], folder?: string): Map<string, string> {
-  const files = new Map<string, string>();
-  for (const [path, choice] of parseFileChoices('reopen', values, folder).paths) {
-    if (choice.kind !== 'open')
-      throw new UsageError(
-        `--file ${path}=${choice.kind}: that is decided at the freeze; say --file PATH=NEWPATH`,
-      );
-    files.set(path, choice.path);
-  }
-  return files;
 }
 
 /** Reads values of `--path OLD=NEW`; the last `=` counts. @throws UsageError */

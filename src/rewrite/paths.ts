@@ -3,37 +3,55 @@ import { UsageError } from '../errors.js';
 import type { OpenFile } from '../snapshot/descriptors.js';
 import type { Process } from '../snapshot/schema.js';
 import type { ImageChanges } from './changes.js';
+import type { Wish } from './embed.js';
 
 const SLASH = 0x2f;
 /** `sun_path` has 108 bytes. */
 const NAME_MAX = 107;
 
-/** Changes paths. @throws UsageError for a change that changes nothing */
-export function rewritePaths(process: Process, { files, paths, cwd }: ImageChanges): Process {
-  const unused = new Set<string>([...files.keys(), ...paths.keys()]);
+/** A process with other paths, and the files that are to be embedded, by their new paths. */
+export interface Moved {
+  readonly process: Process;
+  readonly embed: ReadonlyMap<string, Wish>;
+}
+
+/** Changes paths. @throws UsageError for a change that changes nothing, or cannot be */
+export function rewritePaths(
+  process: Process,
+  { files, paths, cwd }: Omit<ImageChanges, 'environment'>,
+): Moved {
+  const unused = new Set<string>([...files.paths.keys(), ...paths.keys()]);
+  const embed = new Map<string, Wish>();
   const moved = (path: string): string => {
     const old = longestPrefix(path, paths);
     if (old === null) return path;
     unused.delete(old);
     return join(paths.get(old)!, path.slice(old === '/' ? 0 : old.length));
   };
-  const chosen = (path: string): string | null => {
-    const found = files.get(path);
-    if (found !== undefined) unused.delete(path);
-    return found ?? null;
+  /** The path chosen by `--file`, or `null`; notes what is to be embedded. */
+  const chosen = (path: string, regular: boolean): string | null => {
+    const choice = files.paths.get(path);
+    unused.delete(path);
+    if (choice?.kind === 'open') return choice.path;
+    if (choice?.kind === 'embed' && !regular)
+      throw new UsageError(`--file ${path}=embed: it is not a regular file`);
+    if (choice?.kind === 'embed') embed.set(moved(path), 'this');
+    else if (choice === undefined && files.all === 'embed' && regular) embed.set(moved(path), 'any');
+    return null;
   };
+  for (const { kind, name } of process.objects) if (kind === 'embedded-file') unused.delete(name);
   const table = process.descriptors;
   const rewritten: Process = {
     ...process,
     mappedFiles: process.mappedFiles.map((file) => ({
       ...file,
-      path: chosen(file.path) ?? moved(file.path),
+      path: chosen(file.path, true) ?? moved(file.path),
     })),
     workingDirectory: cwd ?? moved(process.workingDirectory),
     descriptors: {
       ...table,
       files: table.files.map((file): OpenFile => {
-        const path = file.kind === 'file' ? chosen(file.path) : null;
+        const path = file.kind === 'file' ? chosen(file.path, file.type === 'regular') : null;
         if (file.kind === 'unix') return { ...file, name: moveName(file.name, moved) };
         if (file.kind !== 'file' || path === null) return mapPaths(file, moved);
         return { ...file, type: 'chosen', path, modified: null, device: null };
@@ -42,12 +60,10 @@ export function rewritePaths(process: Process, { files, paths, cwd }: ImageChang
     },
   };
   for (const path of unused) {
-    const option = files.has(path) ? '--file' : '--path';
-    throw new UsageError(
-      `${option} ${path}: the image opens nothing ${files.has(path) ? 'at' : 'below'} this path`,
-    );
+    const [option, where] = files.paths.has(path) ? ['--file', 'at'] : ['--path', 'below'];
+    throw new UsageError(`${option} ${path}: the image opens nothing ${where} this path`);
   }
-  return rewritten;
+  return { process: rewritten, embed };
 }
 
 /** Whatever the kind of a descriptor: an absolute path by the name of `path` is one that is opened again. */

@@ -8,12 +8,15 @@ import { prepareOutput } from '../image/output.js';
 import { type Image, readImage } from '../image/read.js';
 import { writeContents } from '../image/write.js';
 import { addon } from '../native/addon.js';
+import { assertUnchanged } from '../proc/objects.js';
 import type { Process, Snapshot } from '../snapshot/schema.js';
 import { planImage } from '../thaw/plan.js';
 import type { ImageChanges } from './changes.js';
 import { rewriteDescriptors } from './descriptors.js';
+import { type Embedding, embedFiles } from './embed.js';
 import { rewriteEnvironment } from './environment.js';
 import { rewritePaths } from './paths.js';
+import { reopenFiles } from './reopen.js';
 
 /** What was written, in bytes. */
 export interface RewriteReport {
@@ -40,18 +43,38 @@ export async function rewriteImage(
   const image = await readImage(path);
   assertOther(path, output);
   const [old, ...others] = image.snapshot.processes as [Process, ...Process[]];
+  const moved = rewritePaths(reopenFiles(old, changes.files), changes);
   // Choices by number come last: their paths are meant as they are said.
-  const moved = rewritePaths(old, changes);
-  const process = { ...moved, descriptors: rewriteDescriptors(moved, changes.descriptors) };
+  const descriptors = rewriteDescriptors(moved.process, changes.descriptors);
+  const embedding = embedFiles({ ...moved.process, descriptors }, moved.embed);
+  try {
+    const processes: [Process, ...Process[]] = [embedding.process, ...others];
+    return await writePlanned(image, { ...image.snapshot, processes }, embedding.sources, output, changes);
+  } finally {
+    embedding.close();
+  }
+}
+
+/** @param sources of the last objects, which are not in the image yet */
+async function writePlanned(
+  image: Image,
+  snapshot: Snapshot & { readonly processes: readonly [Process, ...Process[]] },
+  sources: Embedding['sources'],
+  output: string,
+  changes: ImageChanges,
+): Promise<RewriteReport> {
+  const { path } = image;
+  const [process] = snapshot.processes;
   const blob = { bytes: addon.interpreter(), entry: 0, headerAddress: 0x40 };
-  const plan = planImage({ ...image.snapshot, processes: [process, ...others] }, blob);
+  const plan = planImage(snapshot, blob);
   const patch = await patchEnvironment(image, plan.snapshot, changes.environment);
   const file = await openRegular(path);
   try {
     if ((await file.stat()).size !== image.size)
       throw new ImageError(`${path} has changed since it was read`);
-    const copies = copiesOf(file.fd, old, plan.snapshot.processes[0]!);
-    const place = await prepareOutput(output, { needed: statSync(path).blocks * 512 });
+    const copies = copiesOf(file.fd, process, sources, plan.snapshot.processes[0]!);
+    const embedded = sources.reduce((sum, { stamp }) => sum + Number(stamp.size), 0);
+    const place = await prepareOutput(output, { needed: statSync(path).blocks * 512 + embedded });
     try {
       const layout = {
         ...plan.layout,
@@ -59,6 +82,7 @@ export async function rewriteImage(
         copies: patch.reduce(without, copies),
       };
       const { bytes } = await writeContents(place, layout, plan.snapshot);
+      assertUnchanged(sources);
       return { output, bytes, bytesOnDisk: await place.commit() };
     } finally {
       await place.discard();
@@ -75,15 +99,17 @@ function assertOther(path: string, output: string): void {
     throw new UsageError(`-o ${output}: that is the image itself, which is left as it is: name another file`);
 }
 
-/** Every content, from its place in the old image to that in the new one. */
-function copiesOf(fd: number, old: Process, placed: Process): ImageCopy[] {
-  const holders = [...old.regions, ...old.objects];
+/** Every content, from its place in the old image, or from a file, to that in the new one. */
+function copiesOf(fd: number, process: Process, sources: Embedding['sources'], placed: Process): ImageCopy[] {
+  const holders = [...process.regions, ...process.objects];
   const places = [...placed.regions, ...placed.objects];
+  const firstNew = holders.length - sources.length;
   return holders.flatMap(({ extents }, i) =>
-    extents.map(({ offset, size }, j) => ({
-      ...{ fd, source: BigInt(offset), size },
-      offset: places[i]!.extents[j]!.offset,
-    })),
+    extents.map(({ start, offset: old, size }, j) => {
+      const { offset } = places[i]!.extents[j]!;
+      if (i < firstNew) return { fd, source: BigInt(old), size, offset };
+      return { fd: sources[i - firstNew]!.fd, source: start, size, offset };
+    }),
   );
 }
 

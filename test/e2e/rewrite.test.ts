@@ -97,13 +97,44 @@ testWith([], 'a rewritten image is rewritten again, and is the same without a ch
   await start(t, where.other, [], { cwd: where.root }).goAndExpectOk();
 });
 
+testWith([], 'files are put into an image as they are now, and taken out again', async (t) => {
+  const where = await frozen(t, () => [
+    '12 says 67',
+    '13 reads 3456789',
+    'mapped mapped',
+    'follows',
+    'shows',
+    '11 null',
+  ]);
+  await rewrite(t, where.root, ['--files', 'embed', '--cwd', '/']);
+  const folder = join(where.root, 'a');
+  renameSync(folder, join(where.root, 'b'));
+  for (let copy = 0; copy < 2; copy++) await start(t, where.other, [], { cwd: '/' }).goAndExpectOk();
+  t.is(readFileSync(join(where.root, 'b/log'), 'utf8'), '12345', 'each image has a copy of its own');
+  renameSync(where.other, where.image);
+  await rewrite(t, where.root, ['--files', 'reopen', '--path', 'a=b']);
+  await start(t, where.other, [], { cwd: '/' }).goAndExpectOk();
+  t.is(readFileSync(join(where.root, 'b/log'), 'utf8'), '1234567');
+});
+
+testWith([], 'a file that has changed since is not embedded', async (t) => {
+  const where = await frozen(t, () => []);
+  writeFileSync(join(where.root, 'a/input'), '012345678');
+  const args = ['rewrite', 'frozen.bin', '-o', 'other.bin', '--file', 'a/input=embed'];
+  const outcome = await proc2elf(args, { cwd: where.root });
+  t.is(outcome.code, 1);
+  t.regex(outcome.stderr, /^proc2elf: cannot embed .*\/a\/input: it has been modified since the freeze\n$/);
+  t.deepEqual(readdirSync(where.root).sort(), ['a', 'frozen.bin']);
+});
+
 testWith([], 'what cannot be rewritten is refused by name, and nothing is written', async (t) => {
   const where = await frozen(t, () => []);
   for (const [options, code, line] of [
     [['--env', 'COLOUR=ultramarines'], 1, /--env COLOUR: the new value does not fit/],
     [['--env', 'SHAPE=round'], 1, /--env SHAPE: the process has no SHAPE/],
     [['--fd', '99=null'], 2, /--fd 99=\/dev\/null: the image has no descriptor 99/],
-    [['--file', 'a/input=embed'], 2, /a\/input=embed: that is decided at the freeze/],
+    [['--file', 'err=embed'], 2, /err: the image opens nothing at this path/],
+    [['--path', 'a=b', '--file', 'a/input=embed'], 1, /cannot embed .*\/b\/input: ENOENT/],
     [['--file', 'missing=x'], 2, /missing: the image opens nothing at this path/],
     [['--path', 'missing=x'], 2, /missing: the image opens nothing below this path/],
     [['-o', 'frozen.bin'], 2, /given more than once/],

@@ -1,16 +1,20 @@
 import test from 'ava';
 import { UsageError } from '../../src/errors.js';
 import { parseChoices } from '../../src/proc/descriptors/choices.js';
-import { parseEnvironment, parseNewFiles, parsePaths } from '../../src/rewrite/changes.js';
+import { parseFileChoices } from '../../src/proc/file-choices.js';
+import { parseEnvironment, parsePaths } from '../../src/rewrite/changes.js';
 import { rewriteDescriptors } from '../../src/rewrite/descriptors.js';
-import { rewritePaths } from '../../src/rewrite/paths.js';
+import { rewritePaths as move } from '../../src/rewrite/paths.js';
+import { reopenFiles } from '../../src/rewrite/reopen.js';
 import type { OpenFile } from '../../src/snapshot/descriptors.js';
 import type { Process } from '../../src/snapshot/schema.js';
 import { makeProcess } from '../snapshot/fixture.js';
 
+const rewritePaths = (...args: Parameters<typeof move>): Process => move(...args).process;
+
 const NONE = {
   descriptors: parseChoices([], []),
-  files: new Map<string, string>(),
+  files: parseFileChoices('keep' as const, []),
   paths: new Map<string, string>(),
   environment: new Map<string, string>(),
 };
@@ -63,21 +67,69 @@ test('one file found elsewhere is taken as it is', (t) => {
   const process = processWith([file('/home/a/x'), file('/home/a/x'), file('/y')], [[3, 0]]);
   const changed = rewritePaths(process, {
     ...NONE,
-    files: parseNewFiles(['/home/a/x=/z', '/home/a/map=/m']),
+    files: parseFileChoices('keep', ['/home/a/x=/z', '/home/a/map=/m']),
   });
   t.deepEqual(pathsOf(changed).slice(0, 5), ['/z', '/z', '/y', '/home/a/fifo', '/m']);
   t.like(changed.descriptors.files[0], { type: 'chosen', modified: null, offset: 7n });
   t.like(changed.descriptors.files[2], { type: 'regular', modified: 1n });
 });
 
-test('what changes nothing, contradicts itself or needs the process is a usage error', (t) => {
+test('which files are to be embedded: those that are named, or all regular ones', (t) => {
+  const folder: OpenFile = { ...file('/d'), type: 'directory' } as OpenFile;
+  const process = processWith([file('/home/a/x'), file('/y'), folder], [[3, 0]]);
+  const embedded = (all: 'keep' | 'embed', values: string[]) =>
+    [...move(process, { ...NONE, files: parseFileChoices(all, values), paths }).embed].sort();
+  const paths = parsePaths(['/home=/srv']);
+  t.deepEqual(embedded('keep', ['/home/a/x=embed']), [['/srv/a/x', 'this']]);
+  t.deepEqual(embedded('embed', ['/y=reopen', '/home/a/map=embed']), [
+    ['/srv/a/map', 'this'],
+    ['/srv/a/x', 'any'],
+  ]);
+  t.throws(() => embedded('keep', ['/d=embed']), { instanceOf: UsageError, message: /regular file/ });
+});
+
+test('an embedded file is opened again; other objects keep their meaning', (t) => {
+  const object = (kind: 'memfd' | 'embedded-file', name: string) => ({
+    ...{ kind, name, device: '00:01', inode: 1n, size: 10, mode: 0o600, seals: 0, extents: [] },
+  });
+  const opened = (index: number): OpenFile => ({
+    kind: 'object',
+    flags: 2,
+    locks: [],
+    object: index,
+    offset: 4n,
+  });
+  const region = (index: number) => ({
+    ...makeProcess().regions[0]!,
+    ...{ start: 0x1000n, end: 0x3000n, offset: 0n, shared: true, extents: [] },
+    backing: { kind: 'object', object: index } as const,
+  });
+  const process: Process = {
+    ...processWith([opened(0), opened(1)], [[3, 0]]),
+    objects: [object('embedded-file', '/x'), object('memfd', '/x')],
+    regions: [region(0), region(1)],
+  };
+  const again = reopenFiles(process, parseFileChoices('keep', ['/x=reopen']));
+  t.deepEqual(again.objects, [process.objects[1]!]);
+  t.like(again.descriptors.files[0], { kind: 'file', path: '/x', offset: 4n, size: 10n, modified: null });
+  t.like(again.descriptors.files[1], { kind: 'object', object: 0 });
+  t.deepEqual(
+    again.regions.map(({ backing }) => backing),
+    [
+      { kind: 'file', file: 1 },
+      { kind: 'object', object: 0 },
+    ],
+  );
+  t.like(again.mappedFiles[1], { path: '/x', size: 10 });
+  t.deepEqual(reopenFiles(process, parseFileChoices('keep', [])), process);
+});
+
+test('what changes nothing, or contradicts itself is a usage error', (t) => {
   const process = processWith([file('/x')], [[3, 0]]);
   const usage = { instanceOf: UsageError };
-  t.throws(() => rewritePaths(process, { ...NONE, files: parseNewFiles(['/y=/z']) }), usage);
+  t.throws(() => rewritePaths(process, { ...NONE, files: parseFileChoices('keep', ['/y=/z']) }), usage);
   t.throws(() => rewritePaths(process, { ...NONE, paths: parsePaths(['/y=/z']) }), usage);
-  for (const values of [['/x=embed'], ['/x=reopen'], ['/x=/y', '/x=/z'], ['/x']]) {
-    t.throws(() => parseNewFiles(values), usage);
-  }
+  for (const values of [['/x=/y', '/x=/z'], ['/x']]) t.throws(() => parseFileChoices('keep', values), usage);
   for (const values of [['/x=/y', '/x=/z'], ['/x'], ['=/x'], ['/x=']])
     t.throws(() => parsePaths(values), usage);
   for (const values of [['A=1', 'A=2'], ['A'], ['=1']]) t.throws(() => parseEnvironment(values), usage);

@@ -30,5 +30,10 @@ export function fileSystemOf(pid: number, { fd }: Entry): number {
 
 /** Whether the kernel makes up what is in a file. */
 export function isOfKernel(pid: number, entry: Entry): boolean {
-  return OF_KERNEL.has(fileSystemOf(pid, entry));
+  return isMadeUp(fileSystemOf(pid, entry));
+}
+
+/** The same of all files of a file system, by its magic number. */
+export function isMadeUp(fileSystem: number): boolean {
+  return OF_KERNEL.has(fileSystem);
 }
