@@ -108,6 +108,28 @@ async function frozen(
   return { cwd, image, in: (name: string) => join(cwd, name) };
 }
 
+testWith([], 'a choice of a descriptor that the process does not have is a usage error', async (t) => {
+  const cwd = scratch(t);
+  writeFileSync(join(cwd, 'input'), '');
+  const original = start(t, command, ['13 offset 3'], { cwd });
+  await original.ready();
+  for (const option of ['--drop-fd 99', '--external 99', '--fd 99=/tmp/x', '--fd 99=/dev/null']) {
+    for (const verb of ['freeze', 'check']) {
+      const rest = verb === 'freeze' ? ['-o', 'x', '--kill'] : [];
+      const { code, stderr } = await proc2elf([verb, String(original.pid), ...rest, ...option.split(' ')], {
+        cwd,
+      });
+      t.is(code, 2, stderr);
+      t.true(
+        stderr.startsWith(`proc2elf: ${option}: process ${original.pid} has no descriptor 99 (`),
+        stderr,
+      );
+    }
+  }
+  t.deepEqual(readdirSync(cwd).includes('x'), false);
+  await original.goAndExpectOk();
+});
+
 testWith([], '--files embed: each image works on copies of its own', async (t) => {
   const checks = [
     '13 reads 3456789',

@@ -1,5 +1,6 @@
 /** Captures the descriptor table of a process, from outside. */
 import { closeSync } from 'node:fs';
+import { UsageError } from '../../errors.js';
 import { pidfdGetfd, pidfdOpen, tcgets2, tiocgwinsz } from '../../native/syscalls.js';
 import type { DescriptorTable, OpenFile } from '../../snapshot/descriptors.js';
 import { FileDecisions } from '../file-choices.js';
@@ -41,7 +42,7 @@ export interface CapturedDescriptors {
 /**
  * What cannot be carried, as far as `/proc` tells. The process is not touched and may run.
  * @returns a line for each: `descriptor 7 (socket, socket:[123]) cannot be carried: ...`
- * @throws TargetError, PermissionError
+ * @throws TargetError, PermissionError, UsageError for a choice of a descriptor that is not open
  */
 export function surveyDescriptors(
   pid: number,
@@ -49,10 +50,11 @@ export function surveyDescriptors(
   files: FileDecisions = new FileDecisions(),
 ): string[] {
   const target = readTarget(pid, choices, files);
-  return [...privateTables(pid), ...unknownChoices(target), ...problemsOf(target)];
+  assertChoicesKnown(target);
+  return [...privateTables(pid), ...problemsOf(target)];
 }
 
-/** Captures all descriptors. @throws TargetError, PermissionError */
+/** Captures all descriptors. @throws TargetError, PermissionError, UsageError as {@link surveyDescriptors} does */
 export function captureDescriptors(context: DescriptorCaptureContext): CapturedDescriptors {
   const { pid, choices } = context;
   const pidfd = pidfdOpen(pid);
@@ -69,7 +71,8 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
     const target = readTarget(pid, choices, context.files, (entry) =>
       withCopy(entry.fd, (copy) => isOtherEndClosed(entry, copy)),
     );
-    const problems = [...privateTables(pid), ...unknownChoices(target), ...problemsOf(target)];
+    assertChoicesKnown(target);
+    const problems = [...privateTables(pid), ...problemsOf(target)];
     const warnings: string[] = [];
     const table: DescriptorTable = { files: [], descriptors: [], pipes: [], terminal: null };
     if (problems.length > 0) return { table, warnings, problems };
@@ -132,11 +135,11 @@ function problemsOf(target: Target): string[] {
   });
 }
 
-function unknownChoices({ pid, entries, choices }: Target): string[] {
+/** A choice of what is not there is a slip of whoever made it. @throws UsageError */
+function assertChoicesKnown({ pid, entries, choices }: Target): void {
   const open = new Set(entries.map(({ fd }) => fd));
-  return optionsOf(choices)
-    .filter(({ fd }) => !open.has(fd))
-    .map(({ fd, option }) => `process ${pid} has no descriptor ${fd} open (${option})`);
+  const unknown = optionsOf(choices).find(({ fd }) => !open.has(fd));
+  if (unknown) throw new UsageError(`${unknown.option}: process ${pid} has no descriptor ${unknown.fd}`);
 }
 
 /**

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
+import { UsageError } from '../../../src/errors.js';
 import { parseChoices } from '../../../src/proc/descriptors/choices.js';
 import { surveyDescriptors } from '../../../src/proc/descriptors/index.js';
 import { capture, fileOf, startTarget } from './support.js';
@@ -245,9 +246,13 @@ at(os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY), 16)
     path: join(target.folder, 'copy'),
     offset: 5n,
   });
-  t.deepEqual(surveyDescriptors(target.pid, parseChoices([99], [], '/')).slice(0, 1), [
-    `process ${target.pid} has no descriptor 99 open (--drop-fd 99)`,
-  ]);
+  const unknown = parseChoices([99], [], '/');
+  const expectation = {
+    instanceOf: UsageError,
+    message: `--drop-fd 99: process ${target.pid} has no descriptor 99`,
+  };
+  t.throws(() => surveyDescriptors(target.pid, unknown), expectation);
+  t.throws(() => capture(target, unknown), expectation);
 });
 
 test('streams: 0, 1 and 2 on pipes and sockets to the outside, and what shares them', async (t) => {
