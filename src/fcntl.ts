@@ -6,6 +6,8 @@ export const O = {
   WRONLY: 0o1,
   RDWR: 0o2,
   ACCMODE: 0o3,
+  CREAT: 0o100,
+  EXCL: 0o200,
   NOCTTY: 0o400,
   APPEND: 0o2000,
   NONBLOCK: 0o4000,

@@ -14,6 +14,14 @@ static void remember_name(struct thaw_header *h, const char *path) {
     h->name[i] = 0;
 }
 
+static void complain(struct thaw_header *h, const char *what, const char *argument) {
+    struct line line;
+    line_start(&line, h);
+    line_text(&line, what);
+    line_text(&line, argument);
+    line_end(&line);
+}
+
 /* Finds the program to run; flags are set on the way. */
 static uint32_t parse(struct thaw_header *h, char **arguments) {
     const struct option *options = (const struct option *)h->options;
@@ -24,12 +32,15 @@ static uint32_t parse(struct thaw_header *h, char **arguments) {
             if (equal((const char *)options[i].name, *arguments))
                 option = &options[i];
         if (!option) {
-            struct line line;
-            line_start(&line, h);
-            line_text(&line, "unknown argument ");
-            line_text(&line, *arguments);
-            line_end(&line);
+            complain(h, "unknown argument ", *arguments);
             return h->usage_program;
+        }
+        if (option->value) {
+            if (!arguments[1]) {
+                complain(h, "nothing follows ", *arguments);
+                return h->usage_program;
+            }
+            *(uint64_t *)option->value = (uint64_t) * ++arguments;
         }
         h->flags = (h->flags & ~option->clear) | option->set;
         if (option->program)

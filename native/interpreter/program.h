@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define THAW_MAGIC 0x5741485446324550ull /* "PE2FTHAW" */
-#define THAW_VERSION 1
+#define THAW_VERSION 2
 
 /* Fixed offsets from the start of the blob. */
 #define BLOB_THAW_ENTRY 0x00     /* e_entry: rsp is the stack as execve(2) leaves it */
@@ -26,8 +26,9 @@ enum {
     FLAG_NEW_IDS = 1 << 5,      /* found out: process and threads run under new ids */
     FLAG_FOREIGN_VDSO = 1 << 6, /* found out: this kernel's vDSO differs from the frozen one */
     FLAG_TIME_NAMESPACE =
-        1 << 7,           /* found out: the monotonic clock was behind, a namespace fixes it */
-    FLAG_FAILED = 1 << 8, /* a step failed under --check */
+        1 << 7,            /* found out: the monotonic clock was behind, a namespace fixes it */
+    FLAG_FAILED = 1 << 8,  /* a step failed under --check */
+    FLAG_SCRATCH = 1 << 9, /* --scratch: files of the image are made in a folder */
 };
 
 enum {
@@ -107,6 +108,8 @@ struct option {
     uint32_t clear;
     uint32_t program; /* index plus 1 of a program to run instead of program 0; 0: none */
     uint32_t reserved;
+    uint64_t
+        value; /* address of a u64 that takes the address of the next argument; 0: takes none */
 };
 
 struct thaw_header {

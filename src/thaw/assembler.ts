@@ -18,13 +18,13 @@ export const OP_SIZE = 128;
 /** `sizeof (struct program)`. */
 export const PROGRAM_SIZE = 24;
 /** `sizeof (struct option)`. */
-export const OPTION_SIZE = 24;
+export const OPTION_SIZE = 32;
 /** `sizeof (struct thaw_header)`. */
 export const HEADER_SIZE = 176;
 /** `THAW_MAGIC`. */
 export const THAW_MAGIC = 0x5741_4854_4632_4550n;
 /** `THAW_VERSION`. */
-export const THAW_VERSION = 1;
+export const THAW_VERSION = 2;
 
 /** `OP_*`. */
 export const OpCode = {
@@ -88,12 +88,13 @@ export function assemble(
 
 function assembleOptions(arena: Arena, options: readonly ImageOption[]): bigint {
   const table = Buffer.alloc(options.length * OPTION_SIZE);
-  options.forEach(({ name, set = 0, clear = 0, program }, i) => {
+  options.forEach(({ name, set = 0, clear = 0, program, value }, i) => {
     const at = i * OPTION_SIZE;
     table.writeBigUInt64LE(arena.string(name), at);
     table.writeUInt32LE(set, at + 8);
     table.writeUInt32LE(clear, at + 12);
     table.writeUInt32LE(program === undefined ? 0 : program + 1, at + 16);
+    table.writeBigUInt64LE(value?.cell ?? 0n, at + 24);
   });
   return arena.bytes(table);
 }

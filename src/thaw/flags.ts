@@ -12,11 +12,15 @@ const STATUS = Object.fromEntries(
       'NONBLOCK',
       'DSYNC',
       'DIRECT',
+      // TMPFILE holds the bit of DIRECTORY.
+      'TMPFILE',
       'DIRECTORY',
       'NOFOLLOW',
       'NOATIME',
       'PATH',
       'NOCTTY',
+      'CREAT',
+      'EXCL',
       'CLOEXEC',
     ] as const
   ).map((name) => [`O_${name}`, O[name]]),

@@ -2,15 +2,18 @@
 import type { Snapshot } from '../snapshot/schema.js';
 import type { Arena } from './arena.js';
 import { call } from './calls.js';
-import { Flag, type ImageOption, type Op, type Program } from './program.js';
+import { type Cell, Flag, type ImageOption, type Op, type Program } from './program.js';
 
 /** Indices of programs that only print. Program 0 is the thaw itself, threads follow behind these. */
 export const HELP_PROGRAM = 1;
 export const INFO_PROGRAM = 2;
 export const USAGE_PROGRAM = 3;
 
-/** Options of an image. Those that choose between two ways clear the other's flag. */
-export const IMAGE_OPTIONS: readonly ImageOption[] = [
+/**
+ * Options of an image. Those that choose between two ways clear the other's flag.
+ * @param scratch takes the address of the folder's name, under `Flag.SCRATCH`
+ */
+export const imageOptions = (scratch: Cell): readonly ImageOption[] => [
   { name: '--help', program: HELP_PROGRAM },
   { name: '-h', program: HELP_PROGRAM },
   { name: '--info', program: INFO_PROGRAM },
@@ -22,10 +25,11 @@ export const IMAGE_OPTIONS: readonly ImageOption[] = [
   { name: '--pid=auto', clear: Flag.PID_SAME | Flag.PID_NEW },
   { name: '--pid=same', set: Flag.PID_SAME, clear: Flag.PID_NEW },
   { name: '--pid=new', set: Flag.PID_NEW, clear: Flag.PID_SAME },
+  { name: '--scratch', set: Flag.SCRATCH, value: scratch },
 ];
 
 const USAGE =
-  'usage: IMAGE [--help | --info | --check] [--verbose] [--lazy | --eager] [--pid=auto|same|new]\n';
+  'usage: IMAGE [--help | --info | --check] [--verbose] [--lazy | --eager] [--pid=auto|same|new] [--scratch DIR]\n';
 
 /** The programs of `--help`, `--info` and wrong usage, in the order of their indices. */
 export function printingPrograms(arena: Arena, snapshot: Snapshot): Program[] {
@@ -63,6 +67,7 @@ ${USAGE}
   --pid=auto  take the process's old ids if they are free and permitted (default)
   --pid=same  take the old ids, or refuse
   --pid=new   run under new ids
+  --scratch DIR  make files that the image holds in DIR, without a name, not in memory
 
 Exit status: the process's own; 125 if it cannot be thawed, 2 for an unknown option.
 `;

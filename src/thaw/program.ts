@@ -22,6 +22,7 @@ export const Flag = {
   FOREIGN_VDSO: 1 << 6,
   TIME_NAMESPACE: 1 << 7,
   FAILED: 1 << 8,
+  SCRATCH: 1 << 9,
 } as const;
 
 /** Names of the built-ins, in the order of their numbers from 1; see `BUILTIN_*` in `program.h`. */
@@ -131,4 +132,6 @@ export interface ImageOption {
   readonly clear?: number;
   /** Index of a program that runs instead of the main one. */
   readonly program?: number;
+  /** Takes, at run time, the address of the argument that follows. */
+  readonly value?: Cell;
 }

@@ -11,7 +11,7 @@ import { finishPlan, planFrames, planTrampoline } from './finish.js';
 import { closeOwn, keepMessages, lowestOwn, openImage, STDERR } from './image-descriptor.js';
 import { planLimits, planRaisedLimits } from './limits.js';
 import { type PlacedRegion, planGaps, planName, planRegion } from './memory.js';
-import { IMAGE_OPTIONS, printingPrograms, USAGE_PROGRAM } from './options.js';
+import { imageOptions, printingPrograms, USAGE_PROGRAM } from './options.js';
 import type { OwnMemory } from './own-memory.js';
 import {
   planEnvironment,
@@ -61,6 +61,7 @@ export function planPrograms(
   const gate = arena.reserve(8);
   const pid = arena.cell();
   const messages = arena.cell(STDERR);
+  const scratch = arena.cell();
   const printing = printingPrograms(arena, snapshot);
   const threadPrograms = others.map(
     (thread, i): Program => ({
@@ -82,7 +83,7 @@ export function planPrograms(
   const own = lowestOwn(process);
   const image = own;
   const descriptors = planDescriptors({
-    ...{ arena, process, imageFd: image, firstTemporary: own + 1 },
+    ...{ arena, process, imageFd: image, firstTemporary: own + 1, scratch },
     tidOf: (tid) => tidOf(tid)!,
   });
   const mappedFiles = process.mappedFiles.map(() => arena.cell());
@@ -177,12 +178,17 @@ export function planPrograms(
       },
     ];
   }
-  return assemble(arena, [{ name: 'main', ops: main() }, ...printing, ...threadPrograms], IMAGE_OPTIONS, {
-    flags: snapshot.lazy ? Flag.LAZY : 0,
-    usageProgram: USAGE_PROGRAM,
-    messages,
-    stackTop: memory.stackTop,
-  });
+  return assemble(
+    arena,
+    [{ name: 'main', ops: main() }, ...printing, ...threadPrograms],
+    imageOptions(scratch),
+    {
+      flags: snapshot.lazy ? Flag.LAZY : 0,
+      usageProgram: USAGE_PROGRAM,
+      messages,
+      stackTop: memory.stackTop,
+    },
+  );
 }
 
 const FIRST_THREAD_PROGRAM = 4;

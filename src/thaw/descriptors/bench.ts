@@ -110,6 +110,17 @@ export class Bench {
     return [withDefaults(make(true), { kind: 'ok' }, cell), duplicate(cell, at, closeOnExec), close(cell)];
   }
 
+  /**
+   * The same at a temporary number, with close-on-exec, where one of several operations makes the descriptor.
+   * No such number is the lowest free one before anything stands at those for 0, 1 and 2.
+   * @param make operations one of which leaves it in a cell
+   */
+  createByOneOf(make: (made: Cell) => Op[], temporary: number): Op[] {
+    const cell = this.arena.cell();
+    this.opened(temporary);
+    return [...make(cell), duplicate(cell, temporary, true), close(cell)];
+  }
+
   /** The file that a number means while the table is made; `null` for none of the table. */
   fileAt(fd: number): number | null {
     const descriptor = this.#byNumber().get(fd);

@@ -1,7 +1,7 @@
 /** Plans the descriptor table: a pure function from the captured table to operations. */
 import type { Process } from '../../snapshot/schema.js';
 import type { Arena } from '../arena.js';
-import { Flag, type Op, type Operand } from '../program.js';
+import { type Cell, Flag, type Op, type Operand } from '../program.js';
 import { Bench, STANDARD } from './bench.js';
 import { closeRange, duplicate } from './calls.js';
 import { innerFirst } from './epoll.js';
@@ -11,6 +11,7 @@ import { planLocks } from './locks.js';
 import { planObjects } from './objects.js';
 import { fillPipes, makePipes, pipePlaces } from './pipe.js';
 import type { Tools } from './planner.js';
+import { testScratch } from './scratch.js';
 import { placeStandard, planStreamFlags, planStreams } from './stream.js';
 import { planTerminal } from './terminal.js';
 import { fillSockets, makeSockets, socketPlaces } from './unix.js';
@@ -24,6 +25,8 @@ export interface DescriptorPlanContext {
   readonly imageFd: number;
   /** From here on up, no number is used by anybody else; above `imageFd`. */
   readonly firstTemporary: number;
+  /** Holds, under `Flag.SCRATCH`, the address of the name of the folder for files of the image. */
+  readonly scratch: Cell;
   /** The id that a thread has now, by the one that it had; known when `finish` runs. */
   tidOf(tid: number): Operand;
 }
@@ -52,7 +55,7 @@ const LAST = 0xffff_ffff;
 export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan {
   const { arena, process, imageFd, firstTemporary } = context;
   const bench = new Bench(arena, process.descriptors, imageFd, firstTemporary);
-  const objects = planObjects(process.objects, bench);
+  const objects = planObjects(process.objects, bench, context.scratch);
   const tools: Tools = {
     ...{ bench, objects: objects.fds, pipes: pipePlaces(bench), sockets: socketPlaces(bench) },
     tidOf: context.tidOf,
@@ -87,6 +90,7 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
       ...planStreams(bench),
       ...planExternals(bench),
       ...testSocketNames(bench),
+      ...testScratch(context.scratch, bench),
       ...onlyCheck(checkAll(tools)),
       ...unlessCheck(open),
     ],

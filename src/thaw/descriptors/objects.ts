@@ -1,9 +1,10 @@
-/** Memory objects: memfds with the captured content. */
+/** Memory objects: memfds with the captured content, or under `--scratch` files without a name for what was files. */
 import type { MemoryObject } from '../../snapshot/schema.js';
-import { call, flagNames, show } from '../calls.js';
-import type { Op } from '../program.js';
+import { call, type Extra, flagNames, show } from '../calls.js';
+import { type Cell, Flag, type Op } from '../program.js';
 import type { Bench } from './bench.js';
 import { control, seek } from './calls.js';
+import { makeScratchFile, openScratch } from './scratch.js';
 
 const MFD_CLOEXEC = 1;
 const MFD_ALLOW_SEALING = 2;
@@ -31,14 +32,18 @@ export interface PlannedObjects {
   readonly seal: readonly Op[];
 }
 
-/** Makes the objects at temporary numbers. */
-export function planObjects(objects: readonly MemoryObject[], bench: Bench): PlannedObjects {
+/** Makes the objects at temporary numbers. `scratch`: holds the address of the folder's name for `--scratch`. */
+export function planObjects(objects: readonly MemoryObject[], bench: Bench, scratch: Cell): PlannedObjects {
+  const folder = objects.some(mayLieInFile) ? bench.temporary() : null;
   const fds = objects.map(({ kind }) => (kind === 'shared-anonymous' ? null : bench.temporary()));
   const each = (plan: (object: MemoryObject, fd: number) => Op[]): Op[] =>
     objects.flatMap((object, index) => (fds[index] === null ? [] : plan(object, fds[index]!)));
   return {
     fds,
-    ops: each((object, fd) => [...make(object, fd, bench), ...fill(object, fd, bench)]),
+    ops: [
+      ...(folder === null ? [] : openScratch(folder, scratch, bench)),
+      ...each((object, fd) => [...make(object, fd, bench, folder), ...fill(object, fd, bench)]),
+    ],
     seal: each(seal),
   };
 }
@@ -54,21 +59,48 @@ function labelOf({ kind, name }: MemoryObject): string {
   }
 }
 
-function make(object: MemoryObject, fd: number, bench: Bench): Op[] {
+function make(object: MemoryObject, fd: number, bench: Bench, folder: number | null): Op[] {
   const label = labelOf(object);
   const name = shorten(object.name);
   const flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  const inMemory = (extra: Extra) =>
+    call('memfd_create', [bench.arena.string(name), flags], {
+      label,
+      text: `memfd_create(${JSON.stringify(name)}, ${flagNames(flags, { MFD_CLOEXEC, MFD_ALLOW_SEALING }, '0')})`,
+      ...extra,
+    });
   return [
-    ...bench.create(
-      () =>
-        call('memfd_create', [bench.arena.string(name), flags], {
-          label,
-          text: `memfd_create(${JSON.stringify(name)}, ${flagNames(flags, { MFD_CLOEXEC, MFD_ALLOW_SEALING }, '0')})`,
-        }),
-      fd,
-      true,
+    ...(folder !== null && mayLieInFile(object)
+      ? bench.createByOneOf(
+          (made) => [
+            inMemory({ result: made, unless: Flag.SCRATCH }),
+            ...makeScratchFile(made, folder, object, scratchLabel(object), bench),
+          ],
+          fd,
+        )
+      : bench.create(() => inMemory({}), fd, true)),
+    ...eachWay(object, (label) => (object.size > 0 ? [call('ftruncate', [fd, object.size], { label })] : [])),
+  ];
+}
+
+/** What was a file may lie in one again. A seal (of a file on a tmpfs) is something that only memory can have. */
+function mayLieInFile({ kind, seals }: MemoryObject): boolean {
+  return (kind === 'embedded-file' || kind === 'deleted-file') && seals === 0;
+}
+
+function scratchLabel({ name }: MemoryObject): string {
+  return `cannot make a file for ${name} in the folder of --scratch`;
+}
+
+/** The same operations for memory and for a file, with the words for each. */
+function eachWay(object: MemoryObject, plan: (label: string, inFile: boolean) => Op[]): Op[] {
+  const inMemory = plan(labelOf(object), false);
+  if (!mayLieInFile(object)) return inMemory;
+  return [
+    ...inMemory.map((op): Op => (op.op === 'mark' ? op : { ...op, unless: Flag.SCRATCH })),
+    ...plan(scratchLabel(object), true).map(
+      (op): Op => (op.op === 'mark' ? op : { ...op, when: Flag.SCRATCH }),
     ),
-    ...(object.size > 0 ? [call('ftruncate', [fd, object.size], { label })] : []),
   ];
 }
 
@@ -86,19 +118,31 @@ function fill(object: MemoryObject, fd: number, bench: Bench): Op[] {
     const end = Math.min(Number(start) + size, object.size);
     for (let at = Number(start); at < end; at += CHUNK) {
       const from = offset + at - Number(start);
-      ops.push(seek(fd, BigInt(at)), ...copy(fd, from, Math.min(CHUNK, end - at), labelOf(object), bench));
+      ops.push(
+        seek(fd, BigInt(at)),
+        ...eachWay(object, (label, inFile) =>
+          copy(fd, from, Math.min(CHUNK, end - at), label, inFile ? 'folder' : 'memory', bench),
+        ),
+      );
     }
     return ops;
   });
 }
 
-function copy(fd: number, from: number, size: number, label: string, bench: Bench): Op[] {
+function copy(
+  fd: number,
+  from: number,
+  size: number,
+  label: string,
+  where: 'memory' | 'folder',
+  bench: Bench,
+): Op[] {
   const position = bench.arena.cell(BigInt(from));
   return [
     call('sendfile', [fd, bench.imageFd, position.cell, size], {
       label,
       check: { kind: 'equal', expected: size },
-      reason: 'there is not enough memory, or the image is cut short',
+      reason: `there is not enough ${where === 'memory' ? 'memory' : 'room'}, or the image is cut short`,
       text: `sendfile(${fd}, ${show(bench.imageFd)}, [${from}], ${size})`,
     }),
   ];
@@ -107,7 +151,7 @@ function copy(fd: number, from: number, size: number, label: string, bench: Benc
 function seal(object: MemoryObject, fd: number): Op[] {
   const label = labelOf(object);
   const ops: Op[] = [];
-  if (object.mode !== MODE) {
+  if (object.mode !== MODE || mayLieInFile(object)) {
     ops.push(
       call('fchmod', [fd, object.mode], { label, text: `fchmod(${fd}, 0${object.mode.toString(8)})` }),
     );

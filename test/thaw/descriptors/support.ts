@@ -60,7 +60,7 @@ export function plan({ table, objects }: Pick<Planned, 'table' | 'objects'>): {
   const imageFd = Math.max(100, ...table.descriptors.map(({ fd }) => fd + 1));
   const process = { descriptors: table, objects: [...objects] };
   const { open, finish } = planDescriptors({
-    ...{ arena, process, imageFd, firstTemporary: imageFd + 1 },
+    ...{ arena, process, imageFd, firstTemporary: imageFd + 1, scratch: arena.cell() },
     tidOf: () => THREAD,
   });
   return { ops: [...open, ...finish], arena, imageFd };
