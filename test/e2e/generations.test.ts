@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { testWith } from './harness/needs.js';
 import { target } from './harness/paths.js';
+import { roundTrip } from './harness/round-trip.js';
 import { childrenOf, type Running, start } from './harness/running.js';
 import { scratch } from './harness/scratch.js';
 import { freeze } from './harness/tool.js';
@@ -40,6 +41,15 @@ testWith([], 'a hundred generations, each frozen from the one before, do not gro
   t.true(Math.abs((sizes.at(-1)?.bytes ?? 0) - second.bytes) < 1024, JSON.stringify(sizes));
   t.true(second.regions <= (sizes[0]?.regions ?? 0) + 1, JSON.stringify(sizes.slice(0, 2)));
 });
+
+for (const name of [
+  ...['descriptors', 'records', 'unixsockets', 'inet', 'timerfds', 'watches', 'pidfds'],
+  ...['signals', 'timers', 'locks', 'memory'],
+]) {
+  testWith([], `what an image has made is frozen as well: ${name}`, (t) =>
+    roundTrip(t, { command: target(name), goesOn: false, generations: 3 }),
+  );
+}
 
 testWith([], 'one image is started ten times at once', async (t) => {
   const cwd = scratch(t);

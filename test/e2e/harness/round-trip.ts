@@ -1,9 +1,10 @@
 /** The main job as a test: start, freeze, end, thaw, and let the program judge. */
-import { chownSync, writeFileSync } from 'node:fs';
+import { chownSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
 import { leaveOut } from './needs.js';
-import { type Launch, type Running, start } from './running.js';
+import { childrenOf, type Launch, type Running, start } from './running.js';
 import { scratch } from './scratch.js';
 import { freeze } from './tool.js';
 
@@ -28,6 +29,8 @@ export interface RoundTrip {
   readonly uid?: number;
   /** The program looks for a file `go` instead of reading a line. */
   readonly goFile?: boolean;
+  /** How often it is frozen, each time as the image before has made it; by default once. */
+  readonly generations?: number;
   /** Lines that the image may write to standard error. */
   readonly stderr?: RegExp;
   /** What to do once the program is ready, before it is frozen. */
@@ -41,6 +44,15 @@ export function asUser(uid: number): readonly string[] {
 
 function startLine(t: ExecutionContext<unknown>, line: readonly string[], launch: Launch): Running {
   return start(t, line[0] as string, line.slice(1), launch);
+}
+
+/** Waits until a thawed program reads its standard input; returns its id, which is not that of the image. */
+async function untilWaiting(running: Running): Promise<number> {
+  for (;;) {
+    const pid = childrenOf(running.pid)[0] ?? running.pid;
+    if (/^0 0x0 /.test(readFileSync(`/proc/${pid}/syscall`, 'utf8'))) return pid;
+    await pause(5);
+  }
 }
 
 /** Runs a self-checking program through freeze, end and thaw. */
@@ -69,8 +81,14 @@ export async function roundTrip(t: ExecutionContext<unknown>, trip: RoundTrip): 
     await original.goAndExpectOk();
   }
 
+  const thaw = () => startLine(t, [...as, ...(trip.beforeImage ?? []), image, ...(trip.thaw ?? [])], launch);
+  let thawed = thaw();
+  for (let generation = 1; generation < (trip.generations ?? 1); generation++) {
+    await freeze(await untilWaiting(thawed), image, ['--kill', ...(trip.freeze ?? [])], launch, as);
+    await thawed.ending();
+    thawed = thaw();
+  }
   if (trip.goFile === true) writeFileSync(join(cwd, 'go'), '');
-  const thawed = startLine(t, [...as, ...(trip.beforeImage ?? []), image, ...(trip.thaw ?? [])], launch);
   await thawed.goAndExpectOk();
   t.regex(thawed.stderr, trip.stderr ?? /^$/, 'the image says nothing on standard error');
 }
