@@ -3,14 +3,41 @@
 /** Address families of socket(2). */
 export const AF = { INET: 2, INET6: 10 } as const;
 /** Types of socket(2), and the flags that go with them. */
-export const SOCK = { STREAM: 1, DGRAM: 2, NONBLOCK: 0o4000, CLOEXEC: 0o2000000 } as const;
+export const SOCK = { STREAM: 1, DGRAM: 2, RAW: 3, NONBLOCK: 0o4000, CLOEXEC: 0o2000000 } as const;
 /** Protocols of socket(2): `linux/in.h`. */
-export const IPPROTO = { tcp: 6, udp: 17, udplite: 136 } as const;
+export const IPPROTO = { tcp: 6, udp: 17, udplite: 136, icmp: 1, icmpv6: 58 } as const;
 /** Levels of setsockopt(2). */
-export const SOL = { SOCKET: 1, IP: 0, IPV6: 41, TCP: 6, UDP: 17, UDPLITE: 136 } as const;
+export const SOL = {
+  ...{ SOCKET: 1, IP: 0, IPV6: 41, TCP: 6, UDP: 17, UDPLITE: 136, RAW: 255, ICMPV6: 58 },
+} as const;
 
-/** A protocol that is carried. */
-export type Protocol = keyof typeof IPPROTO;
+/** A protocol that is carried. `ping`: echo requests of ICMP without privilege; `raw`: any protocol by number. */
+export type Protocol = 'tcp' | 'udp' | 'udplite' | 'ping' | 'raw';
+
+/** What makes a socket. */
+export interface Making {
+  readonly family: 'ipv4' | 'ipv6';
+  readonly protocol: Protocol;
+  /** Of a raw socket: the protocol above IP. */
+  readonly number: number;
+}
+
+/** Type and protocol for socket(2), each with its name. */
+export function typeOf(protocol: Protocol): 'STREAM' | 'DGRAM' | 'RAW' {
+  return protocol === 'tcp' ? 'STREAM' : protocol === 'raw' ? 'RAW' : 'DGRAM';
+}
+
+/** The protocol number that socket(2) takes. */
+export function protocolNumber({ family, protocol, number }: Making): number {
+  switch (protocol) {
+    case 'raw':
+      return number;
+    case 'ping':
+      return family === 'ipv4' ? IPPROTO.icmp : IPPROTO.icmpv6;
+    default:
+      return IPPROTO[protocol];
+  }
+}
 
 /** An option of setsockopt(2). */
 export interface SocketOption {
@@ -21,18 +48,19 @@ export interface SocketOption {
    * - `idle`: of a connected socket it tells what the connection came to, not what was set
    * - `always`: carried even if it has the value of a new socket, which other options change
    * - `refused`: a value other than that of a new socket is not carried
+   * - `interface`: the number of an interface, carried by its name; `swapped`: in the network's order of bytes
    */
-  readonly mode?: 'idle' | 'always' | 'refused';
+  readonly mode?: 'idle' | 'always' | 'refused' | 'interface' | 'swapped';
 }
 
 /** `name=number`, with a mark behind for the modes. */
 function rows(level: number, text: string): SocketOption[] {
-  const modes = { '?': 'idle', '+': 'always', '!': 'refused' } as const;
+  const modes = { '?': 'idle', '+': 'always', '!': 'refused', '@': 'interface', '%': 'swapped' } as const;
   return text
     .trim()
     .split(/\s+/)
     .map((row) => {
-      const [, name, option, mark] = /^(\w+)=(\d+)([?+!]?)$/.exec(row)!;
+      const [, name, option, mark] = /^(\w+)=(\d+)([?+!@%]?)$/.exec(row)!;
       const mode = modes[mark as keyof typeof modes];
       return { name: name!, level, option: Number(option), ...(mode ? { mode } : {}) };
     });
@@ -46,21 +74,21 @@ function rows(level: number, text: string): SocketOption[] {
 export const SOCKET_OPTIONS: readonly SocketOption[] = [
   ...rows(
     SOL.IP,
-    `IP_TOS=1 IP_TTL=2 IP_OPTIONS=4 IP_RECVOPTS=6 IP_RETOPTS=7 IP_PKTINFO=8 IP_MTU_DISCOVER=10 IP_RECVERR=11
+    `IP_TOS=1 IP_TTL=2 IP_HDRINCL=3 IP_OPTIONS=4 IP_RECVOPTS=6 IP_RETOPTS=7 IP_PKTINFO=8 IP_MTU_DISCOVER=10 IP_RECVERR=11
      IP_RECVTTL=12 IP_RECVTOS=13 IP_FREEBIND=15 IP_PASSSEC=18 IP_TRANSPARENT=19 IP_RECVORIGDSTADDR=20
-     IP_MINTTL=21 IP_CHECKSUM=23 IP_BIND_ADDRESS_NO_PORT=24 IP_RECVFRAGSIZE=25 IP_RECVERR_RFC4884=26
-     IP_MULTICAST_IF=32 IP_MULTICAST_TTL=33 IP_MULTICAST_LOOP=34 IP_MULTICAST_ALL=49 IP_UNICAST_IF=50!
+     IP_MINTTL=21 IP_NODEFRAG=22 IP_CHECKSUM=23 IP_BIND_ADDRESS_NO_PORT=24 IP_RECVFRAGSIZE=25 IP_RECVERR_RFC4884=26
+     IP_MULTICAST_IF=32 IP_MULTICAST_TTL=33 IP_MULTICAST_LOOP=34 IP_MULTICAST_ALL=49 IP_UNICAST_IF=50%
      IP_LOCAL_PORT_RANGE=51`,
   ),
   ...rows(
     SOL.IPV6,
-    `IPV6_2292PKTINFO=2 IPV6_2292HOPOPTS=3 IPV6_2292DSTOPTS=4 IPV6_2292RTHDR=5 IPV6_2292HOPLIMIT=8
-     IPV6_FLOWINFO=11 IPV6_UNICAST_HOPS=16 IPV6_MULTICAST_IF=17! IPV6_MULTICAST_HOPS=18 IPV6_MULTICAST_LOOP=19
+    `IPV6_2292PKTINFO=2 IPV6_2292HOPOPTS=3 IPV6_2292DSTOPTS=4 IPV6_2292RTHDR=5 IPV6_CHECKSUM=7 IPV6_2292HOPLIMIT=8
+     IPV6_FLOWINFO=11 IPV6_UNICAST_HOPS=16 IPV6_MULTICAST_IF=17@ IPV6_MULTICAST_HOPS=18 IPV6_MULTICAST_LOOP=19
      IPV6_MTU_DISCOVER=23 IPV6_RECVERR=25 IPV6_V6ONLY=26 IPV6_MULTICAST_ALL=29 IPV6_RECVERR_RFC4884=31
-     IPV6_FLOWINFO_SEND=33 IPV6_RECVPKTINFO=49 IPV6_RECVHOPLIMIT=51 IPV6_RECVHOPOPTS=53 IPV6_HOPOPTS=54
+     IPV6_FLOWINFO_SEND=33 IPV6_HDRINCL=36 IPV6_RECVPKTINFO=49 IPV6_RECVHOPLIMIT=51 IPV6_RECVHOPOPTS=53 IPV6_HOPOPTS=54
      IPV6_RTHDRDSTOPTS=55 IPV6_RECVRTHDR=56 IPV6_RTHDR=57 IPV6_RECVDSTOPTS=58 IPV6_DSTOPTS=59
      IPV6_RECVPATHMTU=60 IPV6_DONTFRAG=62 IPV6_RECVTCLASS=66 IPV6_TCLASS=67 IPV6_AUTOFLOWLABEL=70
-     IPV6_ADDR_PREFERENCES=72 IPV6_MINHOPCOUNT=73 IPV6_ORIGDSTADDR=74 IPV6_TRANSPARENT=75 IPV6_UNICAST_IF=76!
+     IPV6_ADDR_PREFERENCES=72 IPV6_MINHOPCOUNT=73 IPV6_ORIGDSTADDR=74 IPV6_TRANSPARENT=75 IPV6_UNICAST_IF=76%
      IPV6_RECVFRAGSIZE=77 IPV6_FREEBIND=78`,
   ),
   ...rows(
@@ -75,6 +103,8 @@ export const SOCKET_OPTIONS: readonly SocketOption[] = [
     SOL.UDP,
     'UDP_CORK=1 UDP_ENCAP=100! UDP_NO_CHECK6_TX=101 UDP_NO_CHECK6_RX=102 UDP_SEGMENT=103 UDP_GRO=104',
   ),
+  ...rows(SOL.RAW, 'ICMP_FILTER=1'),
+  ...rows(SOL.ICMPV6, 'ICMPV6_FILTER=1'),
   ...rows(SOL.UDPLITE, 'UDPLITE_SEND_CSCOV=10 UDPLITE_RECV_CSCOV=11'),
   // Behind IP_TOS, which changes SO_PRIORITY.
   ...rows(
@@ -82,9 +112,9 @@ export const SOCKET_OPTIONS: readonly SocketOption[] = [
     `SO_DEBUG=1 SO_REUSEADDR=2 SO_DONTROUTE=5 SO_BROADCAST=6 SO_KEEPALIVE=9 SO_OOBINLINE=10 SO_NO_CHECK=11
      SO_PRIORITY=12+ SO_LINGER=13 SO_REUSEPORT=15 SO_RCVLOWAT=18 SO_RCVTIMEO=20 SO_SNDTIMEO=21
      SO_BINDTODEVICE=25 SO_TIMESTAMP=29 SO_TIMESTAMPNS=35 SO_MARK=36 SO_TIMESTAMPING=37 SO_RXQ_OVFL=40
-     SO_WIFI_STATUS=41 SO_PEEK_OFF=42! SO_NOFCS=43 SO_LOCK_FILTER=44! SO_SELECT_ERR_QUEUE=45 SO_BUSY_POLL=46
+     SO_WIFI_STATUS=41 SO_PEEK_OFF=42! SO_NOFCS=43 SO_SELECT_ERR_QUEUE=45 SO_BUSY_POLL=46
      SO_MAX_PACING_RATE=47 SO_ZEROCOPY=60 SO_TXTIME=61 SO_PREFER_BUSY_POLL=69 SO_BUSY_POLL_BUDGET=70
-     SO_RESERVE_MEM=73 SO_TXREHASH=74 SO_RCVMARK=75`,
+     SO_RESERVE_MEM=73 SO_TXREHASH=74 SO_RCVMARK=75 SO_LOCK_FILTER=44`,
   ),
 ];
 
@@ -94,8 +124,11 @@ export const SO = {
   SNDBUF: 7,
   RCVBUF: 8,
   LINGER: 13,
+  REUSEPORT: 15,
   RCVTIMEO: 20,
   SNDTIMEO: 21,
+  ATTACH_FILTER: 26,
+  PROTOCOL: 38,
 } as const;
 /** As {@link SO}, without regard to net.core.rmem_max and wmem_max; needs CAP_NET_ADMIN. */
 export const SO_FORCE = { [SO.SNDBUF]: 32, [SO.RCVBUF]: 33 } as const;
@@ -131,10 +164,10 @@ export function scopeOf(address: Uint8Array): number {
   return takeApart(address).scope;
 }
 
-/** Whether bind(2) has given a `sockaddr` an address or a port. */
-export function isSet(address: Uint8Array): boolean {
+/** Whether bind(2) has given a `sockaddr` an address or a port; a raw socket has its protocol's number for a port. */
+export function isBound(address: Uint8Array, protocol: Protocol): boolean {
   const { port, host } = takeApart(address);
-  return port !== 0 || host.some((byte) => byte !== 0);
+  return (port !== 0 && protocol !== 'raw') || host.some((byte) => byte !== 0);
 }
 
 /** `127.0.0.1:80`, `[::1]:80`. */

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { addressText, isSet, optionName, SOCKET_OPTIONS, scopeOf } from '../src/inet.js';
+import { addressText, isBound, optionName, SOCKET_OPTIONS, scopeOf } from '../src/inet.js';
 
 function v6(words: number[], port: number, scope = 0): Uint8Array {
   const address = Buffer.alloc(28);
@@ -23,9 +23,10 @@ test('addresses as people write them', (t) => {
 });
 
 test('what an address tells', (t) => {
-  t.false(isSet(v6([0, 0, 0, 0, 0, 0, 0, 0], 0)));
-  t.true(isSet(v6([0, 0, 0, 0, 0, 0, 0, 0], 1)));
-  t.true(isSet(v6([0, 0, 0, 0, 0, 0, 0, 1], 0)));
+  t.false(isBound(v6([0, 0, 0, 0, 0, 0, 0, 0], 0), 'udp'));
+  t.true(isBound(v6([0, 0, 0, 0, 0, 0, 0, 0], 1), 'udp'));
+  t.false(isBound(v6([0, 0, 0, 0, 0, 0, 0, 0], 58), 'raw'));
+  t.true(isBound(v6([0, 0, 0, 0, 0, 0, 0, 1], 0), 'raw'));
   t.is(scopeOf(v6([0xfe80, 0, 0, 0, 0, 0, 0, 1], 9, 2)), 2);
 });
 

@@ -1,5 +1,6 @@
 /** System calls on IPv4 and IPv6 sockets that Node.js does not offer. None of them changes the socket. */
 import { addon } from './addon.js';
+import { getOption } from './sockets.js';
 import { ioctl } from './syscalls.js';
 
 /** Numbers of `asm/unistd_64.h`. */
@@ -7,7 +8,6 @@ const NR = {
   recvfrom: 45,
   getsockname: 51,
   getpeername: 52,
-  getsockopt: 55,
   getxattr: 191,
 };
 
@@ -15,8 +15,6 @@ const MSG_PEEK = 2;
 const MSG_DONTWAIT = 0x40;
 const SIOCGIFNAME = 0x8910;
 const SIOCOUTQ = 0x5411;
-/** Longest value of an option that is asked for, in bytes. */
-const LONGEST = 256;
 
 /**
  * What the kernel calls the protocol of a socket: `TCP`, `UDPv6`, `UNIX-STREAM`, `NETLINK`.
@@ -43,43 +41,6 @@ export function socketProtocol(path: string): string | null {
 
 function cString(text: string): Uint8Array {
   return Buffer.from(`${text}\0`);
-}
-
-/** Used again and again: a process with many connections has very many options. */
-const room = new Uint8Array(LONGEST);
-const lengths = new Uint32Array(1);
-const lengthBytes = new Uint8Array(lengths.buffer);
-
-/**
- * getsockopt(2).
- * @param request how many bytes of value there may be, or what the kernel looks at and changes
- * @returns the value; `null` where the socket does not know the option
- */
-export function getOption(
-  fd: number,
-  level: number,
-  option: number,
-  request: number | Uint8Array = LONGEST,
-): Uint8Array | null {
-  const value = typeof request === 'number' ? room.subarray(0, request) : request;
-  lengths[0] = value.length;
-  try {
-    addon.syscall(NR.getsockopt, fd, level, option, value, lengthBytes);
-    return value.slice(0, lengths[0]!);
-  } catch {
-    return null;
-  }
-}
-
-/** Whether SO_ATTACH_FILTER or SO_ATTACH_BPF gave a socket a filter. */
-export function hasFilter(fd: number): boolean {
-  const count = Uint32Array.of(0);
-  try {
-    addon.syscall(NR.getsockopt, fd, 1, 26, new Uint8Array(1), new Uint8Array(count.buffer)); // SO_GET_FILTER
-    return count[0]! > 0;
-  } catch {
-    return true; // one that is not classic BPF cannot be read
-  }
 }
 
 /** getsockname(2): `struct sockaddr_in` or `sockaddr_in6`. */

@@ -34,24 +34,58 @@ export function sendNow(fd: number, bytes: Uint8Array): void {
   addon.syscall(NR.sendto, fd, bytes, bytes.length, MSG_DONTWAIT, 0, 0);
 }
 
-/** getsockopt(2) at SOL_SOCKET: the value, of `size` bytes at most. */
-export function socketOption(fd: number, option: number, size = 4): Uint8Array {
-  const value = new Uint8Array(size);
-  const length = Uint32Array.of(size);
-  addon.syscall(NR.getsockopt, fd, SOL_SOCKET, option, value, new Uint8Array(length.buffer));
-  return value.subarray(0, length[0]!);
+/** Longest value of an option that is asked for, in bytes. */
+const LONGEST = 256;
+/** Used again and again: a process with many connections has very many options. */
+const room = new Uint8Array(LONGEST);
+const lengths = new Uint32Array(1);
+const lengthBytes = new Uint8Array(lengths.buffer);
+
+/**
+ * getsockopt(2).
+ * @param request how many bytes of value there may be, or what the kernel looks at and changes
+ * @returns the value; `null` where the socket does not know the option
+ */
+export function getOption(
+  fd: number,
+  level: number,
+  option: number,
+  request: number | Uint8Array = LONGEST,
+): Uint8Array | null {
+  const value = typeof request === 'number' ? room.subarray(0, request) : request;
+  lengths[0] = value.length;
+  try {
+    addon.syscall(NR.getsockopt, fd, level, option, value, lengthBytes);
+    return value.slice(0, lengths[0]!);
+  } catch {
+    return null;
+  }
 }
 
-/** An option that is an int. */
+/** An option at SOL_SOCKET that all sockets have, and that is an int. */
 export function integerOption(fd: number, option: number): number {
-  return Buffer.from(socketOption(fd, option)).readInt32LE(0);
+  return Buffer.from(getOption(fd, SOL_SOCKET, option, 4)!).readInt32LE(0);
 }
 
-/** SO_GET_FILTER: whether a program decides what the socket receives. @throws EACCES for one in eBPF */
-export function hasFilter(fd: number): boolean {
+/** Bytes of an instruction of a classic filter: `struct sock_filter`. */
+export const FILTER_INSTRUCTION = 8;
+
+/**
+ * SO_GET_FILTER: the program of SO_ATTACH_FILTER that decides what a socket receives.
+ * @returns its instructions; `null` where there is none
+ * @throws EACCES for one in eBPF (SO_ATTACH_BPF), which cannot be read
+ */
+export function socketFilter(fd: number): Uint8Array | null {
+  // The length is in instructions, both ways.
   const length = Uint32Array.of(0);
-  addon.syscall(NR.getsockopt, fd, SOL_SOCKET, SO.GET_FILTER, 0, new Uint8Array(length.buffer));
-  return length[0]! > 0;
+  const ask = (memory: Uint8Array | number): void => {
+    addon.syscall(NR.getsockopt, fd, SOL_SOCKET, SO.GET_FILTER, memory, new Uint8Array(length.buffer));
+  };
+  ask(0);
+  if (length[0] === 0) return null;
+  const program = new Uint8Array(length[0]! * FILTER_INSTRUCTION);
+  ask(program);
+  return program;
 }
 
 /** poll(2) without waiting: all events that stand. */

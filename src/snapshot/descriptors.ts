@@ -14,6 +14,16 @@ const socketAddress = bytes.refine(
   'no socket address',
 );
 
+/** A classic filter of SO_ATTACH_FILTER: `struct sock_filter` each, 4096 at most; `null` where there is none. */
+const socketFilter = bytes
+  .refine((value) => value.length > 0 && value.length % 8 === 0 && value.length <= 32768, 'no filter')
+  .nullable()
+  .default(null);
+/** Name of a network interface. */
+const interfaceName = text.max(15);
+/** An IPv4 or IPv6 address, in the network's order. */
+const hostAddress = bytes.refine((value) => value.length === 4 || value.length === 16, 'no address');
+
 /**
  * A lock on a file.
  * - `posix`: fcntl(2) F_SETLK, owned by the process
@@ -136,10 +146,12 @@ export const openFileSchema = z.discriminatedUnion('kind', [
     kind: z.literal('inet'),
     ...common,
     family: z.enum(['ipv4', 'ipv6']),
-    protocol: z.enum(['tcp', 'udp', 'udplite']),
+    protocol: z.enum(['tcp', 'udp', 'udplite', 'ping', 'raw']),
+    /** Of a raw socket: the protocol above IP. */
+    number: int.min(0).max(255).default(0),
     /** `struct sockaddr_in` or `sockaddr_in6`; `null` for a socket that is not bound. */
     local: socketAddress.nullable(),
-    /** To whom a UDP socket is connected. */
+    /** To whom a socket of datagrams is connected. */
     peer: socketAddress.nullable(),
     /** Name of the interface that both addresses mean by their `sin6_scope_id`; empty where there is none. */
     scope: text,
@@ -157,6 +169,25 @@ export const openFileSchema = z.discriminatedUnion('kind', [
     input: bytes,
     /** What setsockopt(2) takes; SO_RCVBUF and SO_SNDBUF as getsockopt(2) tells them. */
     options: z.array(z.object({ level: index, option: index, value: bytes })),
+    /** Options whose value is the number of an interface; `swapped`: in the network's order of bytes. */
+    interfaces: z
+      .array(z.object({ level: index, option: index, name: interfaceName, swapped: z.boolean() }))
+      .default([]),
+    filter: socketFilter,
+    /** Of a UDP socket. 1: nothing more is received; 2: nothing more is sent. */
+    shutdown: int.min(0).max(3).default(0),
+    /** Multicast groups. */
+    groups: z
+      .array(
+        z.object({
+          group: hostAddress,
+          interface: interfaceName,
+          /** From whom: from all but `sources`, or from `sources` only. */
+          mode: z.enum(['exclude', 'include']),
+          sources: z.array(hostAddress),
+        }),
+      )
+      .default([]),
   }),
   z.object({
     kind: z.literal('unix'),
@@ -188,6 +219,7 @@ export const openFileSchema = z.discriminatedUnion('kind', [
     receiveBuffer: index,
     /** Options of SOL_SOCKET that a new socket does not have. */
     options: z.array(z.object({ option: index, value: bytes })),
+    filter: socketFilter,
   }),
 ]);
 

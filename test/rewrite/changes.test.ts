@@ -189,6 +189,7 @@ const socket = (name: string | Uint8Array, peer: number | null): OpenFile => ({
     sendBuffer: 1,
     receiveBuffer: 1,
     options: [],
+    filter: null,
   },
   name: Buffer.from(name),
 });

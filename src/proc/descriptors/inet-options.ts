@@ -2,18 +2,20 @@
 import { closeSync } from 'node:fs';
 import {
   AF,
-  IPPROTO,
+  type Making,
   optionName,
-  type Protocol,
+  protocolNumber,
   SO,
   SOCK,
   SOCKET_OPTIONS,
   SOL,
   type SocketOption,
+  typeOf,
 } from '../../inet.js';
-import { getOption, hasFilter } from '../../native/inet.js';
-import { makeSocket } from '../../native/sockets.js';
+import { interfaceName } from '../../native/inet.js';
+import { getOption, makeSocket } from '../../native/sockets.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
+import { captureFilter } from './filter.js';
 import { Refusal } from './refusal.js';
 
 type Inet = OpenFileOf<'inet'>;
@@ -34,9 +36,9 @@ export interface Fresh {
 }
 
 /** Makes a socket, and looks at it. */
-export function readFresh(family: Inet['family'], protocol: Protocol): Fresh {
-  const type = protocol === 'tcp' ? SOCK.STREAM : SOCK.DGRAM;
-  const fd = makeSocket(family === 'ipv4' ? AF.INET : AF.INET6, type, IPPROTO[protocol]);
+export function readFresh(making: Making): Fresh {
+  const family = making.family === 'ipv4' ? AF.INET : AF.INET6;
+  const fd = makeSocket(family, SOCK[typeOf(making.protocol)], protocolNumber(making));
   try {
     return {
       network: networkOf(fd),
@@ -69,16 +71,26 @@ function networkOf(fd: number): Uint8Array | null {
  * @param idle it is not connected
  * @throws Refusal for an option that is not carried
  */
-export function captureOptions(copy: number, fresh: Fresh, idle: boolean): Inet['options'] {
-  if (hasFilter(copy)) throw new Refusal('it has a filter (SO_ATTACH_FILTER), which is not carried');
+export function captureOptions(
+  copy: number,
+  fresh: Fresh,
+  idle: boolean,
+): Pick<Inet, 'options' | 'interfaces' | 'filter'> {
+  const interfaces: Inet['interfaces'] = [];
   const set = fresh.options.flatMap(({ level, option, mode, value: usual }) => {
     if (mode === 'idle' && !idle) return [];
     const value = getOption(copy, level, option);
     if (!value || (Buffer.compare(value, usual) === 0 && mode !== 'always')) return [];
     if (mode === 'refused') throw new Refusal(`its option ${optionName(level, option)} is not carried`);
+    if (mode === 'interface' || mode === 'swapped') {
+      const swapped = mode === 'swapped';
+      const index = swapped ? Buffer.from(value).readInt32BE(0) : Buffer.from(value).readInt32LE(0);
+      interfaces.push({ level, option, name: interfaceName(copy, index), swapped });
+      return [];
+    }
     return [{ level, option, value }];
   });
-  return [...set, ...captureSizes(copy, fresh)];
+  return { options: [...set, ...captureSizes(copy, fresh)], interfaces, filter: captureFilter(copy) };
 }
 
 /** Sizes of buffers that the program has chosen. */

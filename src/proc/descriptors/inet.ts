@@ -1,35 +1,28 @@
-/** IPv4 and IPv6 sockets: TCP, UDP and UDP-Lite. */
-import { readFileSync, readlinkSync } from 'node:fs';
-import { addressText, isSet, type Protocol, scopeOf } from '../../inet.js';
-import {
-  getOption,
-  interfaceName,
-  peekBytes,
-  peerName,
-  socketName,
-  tcpInfo,
-  unconfirmed,
-} from '../../native/inet.js';
-import { Poll, pollNow } from '../../native/sockets.js';
+/** IPv4 and IPv6 sockets: TCP, UDP, UDP-Lite, raw, and those of ICMP's echo. */
+import { readlinkSync } from 'node:fs';
+import { addressText, isBound, type Making, type Protocol, SO, scopeOf } from '../../inet.js';
+import { interfaceName, peekBytes, peerName, socketName, tcpInfo, unconfirmed } from '../../native/inet.js';
+import { ANY_STATE, IDLE_STATES } from '../../native/inet-diag.js';
+import { getOption, integerOption, Poll, pollNow } from '../../native/sockets.js';
 import { fionread } from '../../native/syscalls.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
+import { errnoOf } from '../read.js';
 import type { Entry } from './entries.js';
 import { captureOptions, type Fresh, isHere, readFresh } from './inet-options.js';
+import { connectedTo, factsOf, findLine, once, stateOf } from './inet-tables.js';
+import { warnOfDistribution, warnOfInterface } from './inet-unseen.js';
 import type { DescriptorKind, KindContext } from './kind.js';
-import { multicastGroup } from './multicast.js';
+import { captureGroups, readGroups } from './multicast.js';
 import { Refusal } from './refusal.js';
 
 /** `net/tcp_states.h` */
 const TCP = { SYN_SENT: 2, CLOSE: 7, LISTEN: 10 } as const;
-/** Columns of /proc/net/tcp. */
-const STATE = 3;
-const INODE = 9;
 const ELSEWHERE = 'it belongs to another network namespace, which is not carried';
 
 type Inet = OpenFileOf<'inet'>;
 type Connection = Pick<Inet, 'ended' | 'input'>;
 
-/** TCP, UDP and UDP-Lite sockets. */
+/** IPv4 and IPv6 sockets. */
 export const inet: DescriptorKind = {
   matches: ({ protocol }) => protocolOf(protocol) !== null,
   describe: ({ protocol, link }) => `${protocol} socket, ${link}`,
@@ -44,8 +37,8 @@ export const inet: DescriptorKind = {
 };
 
 /** Family and protocol behind the kernel's name of the latter; `null` for others. */
-function protocolOf(name: string | null): Pick<Inet, 'family' | 'protocol'> | null {
-  const match = /^(TCP|UDP|UDPLITE|UDP-Lite)(v6)?$/.exec(name ?? '');
+function protocolOf(name: string | null): Pick<Making, 'family' | 'protocol'> | null {
+  const match = /^(TCP|UDP|UDPLITE|UDP-Lite|PING|RAW)(v6)?$/.exec(name ?? '');
   if (!match) return null;
   const protocol = match[1]!.toLowerCase().replace('-', '') as Protocol;
   return { family: match[2] ? 'ipv6' : 'ipv4', protocol };
@@ -63,29 +56,31 @@ function networkOf(pid: string): string {
 /** Whether a TCP socket has a connection, or is about to: those and the listening ones have a line in these tables. */
 function isConnected({ protocol, stat }: Entry): boolean {
   if (protocolOf(protocol)?.protocol !== 'tcp') return false;
-  const table = readFileSync(`/proc/self/net/${protocol === 'TCP' ? 'tcp' : 'tcp6'}`, 'latin1');
-  return table.split('\n').some((line) => {
-    const columns = line.trim().split(/\s+/);
-    return columns[INODE] === String(stat.ino) && Number.parseInt(columns[STATE]!, 16) !== TCP.LISTEN;
-  });
+  const line = findLine(protocol === 'TCP' ? 'tcp' : 'tcp6', stat.ino);
+  return line !== undefined && stateOf(line) !== TCP.LISTEN;
 }
 
 function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<Inet, 'locks'> {
   const { family, protocol } = protocolOf(entry.protocol)!;
-  const fresh = freshOf(family, protocol, context);
+  const number = protocol === 'raw' ? integerOption(copy, SO.PROTOCOL) : 0;
+  const making = { family, protocol, number };
+  const fresh = freshOf(making, context);
   if (!isHere(copy, fresh)) throw new Refusal(ELSEWHERE);
   const name = socketName(copy);
-  const peer = peerName(copy);
+  const peer = peerName(copy) ?? connectedTo(entry, making, copy);
   const common = {
-    ...{ kind: 'inet' as const, flags: entry.info.flags, family, protocol },
-    local: isSet(name) ? name : null,
+    ...{ kind: 'inet' as const, flags: entry.info.flags, ...making },
+    local: isBound(name, protocol) ? name : null,
     scope: scopeName(copy, name, peer),
   };
+  if (common.local) warnOfDistribution(entry, copy, common.local, context);
   if (protocol !== 'tcp') {
-    requireQuiet(copy);
-    warnOfDatagrams(entry.fd, copy, context);
+    warnOfDatagrams(entry, copy, context);
+    const groups = captureGroups(copy, once(context, 'groups', readGroups));
     const options = captureOptions(copy, fresh, true);
-    return { ...common, peer, backlog: null, ended: null, input: new Uint8Array(0), options };
+    warnOfInterface(entry, copy, { ...options, groups, family }, context);
+    const rest = { backlog: null, ended: null, input: new Uint8Array(0) };
+    return { ...common, ...rest, peer, ...options, groups, shutdown: shutdownOf(entry, making, context) };
   }
   const { state, waiting, backlog } = tcpInfo(copy);
   if (state === TCP.LISTEN && waiting > 0) {
@@ -94,33 +89,38 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
     );
   }
   const connection = captureConnection(entry, copy, state, context);
+  const facts = factsOf(entry, making, IDLE_STATES, context);
+  if (facts?.md5) throw new Refusal('it has keys for TCP_MD5SIG, which are not carried');
   return {
     ...{ ...common, ...connection, peer: null },
     ...(connection.ended === null ? {} : { local: null, scope: '' }),
     backlog: state === TCP.LISTEN ? backlog : null,
-    options: captureOptions(copy, fresh, connection.ended === null),
+    ...captureOptions(copy, fresh, connection.ended === null),
+    ...{ groups: [], shutdown: 0 },
   };
 }
 
-/** New sockets that were looked at already, by family and protocol. */
-const looked = new WeakMap<KindContext, Map<string, Fresh>>();
-
-function freshOf(family: Inet['family'], protocol: Protocol, context: KindContext): Fresh {
-  const known = looked.get(context) ?? new Map<string, Fresh>();
-  looked.set(context, known);
-  const key = `${family} ${protocol}`;
-  const fresh = known.get(key) ?? readFresh(family, protocol);
-  known.set(key, fresh);
-  return fresh;
+function freshOf(making: Making, context: KindContext): Fresh {
+  const { family, protocol, number } = making;
+  return once(context, `fresh ${family} ${protocol} ${number}`, () => {
+    try {
+      return readFresh(making);
+    } catch (error) {
+      throw new Refusal(
+        `its options are compared with those of a new one, which this user may not make (${errnoOf(error)})`,
+      );
+    }
+  });
 }
 
-/** @throws Refusal for what a UDP socket may be besides bound and connected */
-function requireQuiet(copy: number): void {
-  const group = multicastGroup(copy);
-  if (group !== null) {
-    throw new Refusal(`it is a member of the multicast group ${group}, which is not carried`);
+/** `net/sock.h`: what shutdown(2) has done. The kernel lists no others than those of UDP. */
+function shutdownOf(entry: Entry, making: Making, context: KindContext): number {
+  if (making.protocol === 'ping' || making.protocol === 'raw') {
+    const down = context.withCopy(entry.fd, pollNow) & Poll.RDHUP;
+    if (down) throw new Refusal('it was shut down, which is not carried');
+    return 0;
   }
-  if (pollNow(copy) & Poll.RDHUP) throw new Refusal('it was shut down, which is not carried');
+  return factsOf(entry, making, ANY_STATE, context)?.shutdown ?? 0;
 }
 
 function scopeName(copy: number, name: Uint8Array, peer: Uint8Array | null): string {
@@ -131,10 +131,12 @@ function scopeName(copy: number, name: Uint8Array, peer: Uint8Array | null): str
 }
 
 /** The queue cannot be read beyond its first datagram without taking that away. */
-function warnOfDatagrams(fd: number, copy: number, { warnings }: KindContext): void {
-  if (!(pollNow(copy) & Poll.IN)) return;
+function warnOfDatagrams({ fd, protocol }: Entry, copy: number, { warnings }: KindContext): void {
+  const events = pollNow(copy);
+  // What was shut down is always readable.
+  if (!(events & Poll.IN) || (events & Poll.RDHUP && fionread(copy) === 0)) return;
   warnings.push(
-    `descriptor ${fd} (UDP socket) has datagrams that were not received yet: they are not carried`,
+    `descriptor ${fd} (${protocol} socket) has datagrams that were not received yet: they are not carried`,
   );
 }
 

@@ -1,33 +1,44 @@
-/** Whether a socket is a member of a multicast group, which getsockopt(2) tells of one group at a time only. */
+/** The multicast groups of a socket, of which getsockopt(2) tells one at a time only. */
 import { readFileSync } from 'node:fs';
 import { AF, SOL } from '../../inet.js';
-import { getOption } from '../../native/inet.js';
+import { interfaceName } from '../../native/inet.js';
+import { getOption } from '../../native/sockets.js';
+import type { OpenFileOf } from '../../snapshot/descriptors.js';
 
 const MCAST_MSFILTER = 48;
-/** `struct group_filter` without sources; up to the group, and in all. */
+const MCAST_INCLUDE = 1;
+/** `struct group_filter`: where the group and the sources stand, and the size of an address (`sockaddr_storage`). */
 const HEADER = 8;
-const SIZE = 144;
+const SOURCES = 144;
+const STORAGE = 128;
 
 /** A group that some socket of this network namespace has joined. */
-interface Group {
+export interface Group {
   readonly device: number;
   /** Bytes of the address, in the network's order. */
   readonly address: Buffer;
 }
 
-/** The first group that a socket is found in, as the kernel writes it; `null` for none. */
-export function multicastGroup(fd: number): string | null {
-  for (const [path, parse, level] of TABLES) {
-    for (const { device, address } of parse(readTable(path))) {
-      if (isMember(fd, level, device, address)) return addressName(address);
-    }
-  }
-  return null;
+type Membership = OpenFileOf<'inet'>['groups'][number];
+
+/** The groups that a socket is a member of. */
+export function captureGroups(fd: number, groups: readonly Group[]): Membership[] {
+  return groups.flatMap((group) => {
+    const filter = sourceFilter(fd, group);
+    return filter ? [{ group: group.address, interface: interfaceName(fd, group.device), ...filter }] : [];
+  });
+}
+
+/** All groups that some socket of this network namespace has joined, in an order that does not change. */
+export function readGroups(): Group[] {
+  return TABLES.flatMap(([path, parse]) =>
+    parse(readTable(path)).sort((a, b) => a.device - b.device || Buffer.compare(a.address, b.address)),
+  );
 }
 
 const TABLES = [
-  ['/proc/self/net/igmp', parseIgmp, SOL.IP],
-  ['/proc/self/net/igmp6', parseIgmp6, SOL.IPV6],
+  ['/proc/self/net/igmp', parseIgmp],
+  ['/proc/self/net/igmp6', parseIgmp6],
 ] as const;
 
 /** A kernel without IPv6, or without multicast, has no such table. */
@@ -60,14 +71,24 @@ function parseIgmp6(text: string): Group[] {
   });
 }
 
-function isMember(fd: number, level: number, device: number, address: Buffer): boolean {
-  const filter = Buffer.alloc(SIZE);
-  filter.writeUInt32LE(device, 0);
-  filter.writeUInt16LE(address.length === 4 ? AF.INET : AF.INET6, HEADER);
-  address.copy(filter, HEADER + (address.length === 4 ? 4 : 8));
-  return getOption(fd, level, MCAST_MSFILTER, filter) !== null;
-}
-
-function addressName(address: Buffer): string {
-  return address.length === 4 ? address.join('.') : (address.toString('hex').match(/.{4}/g) ?? []).join(':');
+/** MCAST_MSFILTER: from whom the socket receives what is sent to a group; `null` if it is no member. */
+function sourceFilter(fd: number, { device, address }: Group): Pick<Membership, 'mode' | 'sources'> | null {
+  const family = address.length === 4 ? AF.INET : AF.INET6;
+  const host = address.length === 4 ? 4 : 8;
+  for (let room = 8; ; room = room * 4) {
+    const filter = Buffer.alloc(SOURCES + room * STORAGE); // struct group_filter
+    filter.writeUInt32LE(device, 0);
+    filter.writeUInt16LE(family, HEADER);
+    address.copy(filter, HEADER + host);
+    filter.writeUInt32LE(room, SOURCES - 4);
+    if (getOption(fd, family === AF.INET ? SOL.IP : SOL.IPV6, MCAST_MSFILTER, filter) === null) return null;
+    // How many there are, whether they had room or not.
+    const count = filter.readUInt32LE(SOURCES - 4);
+    if (count > room) continue;
+    const sources = Array.from({ length: count }, (_, i) => {
+      const start = SOURCES + i * STORAGE + host;
+      return Uint8Array.from(filter.subarray(start, start + address.length));
+    });
+    return { mode: filter.readUInt32LE(SOURCES - 8) === MCAST_INCLUDE ? 'include' : 'exclude', sources };
+  }
 }

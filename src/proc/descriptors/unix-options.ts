@@ -1,10 +1,9 @@
 /** Options of a Unix domain socket at SOL_SOCKET that differ from those of a new one. */
 import { closeSync } from 'node:fs';
-import { hasFilter, integerOption, makeSocket, socketOption } from '../../native/sockets.js';
+import { getOption, integerOption, makeSocket } from '../../native/sockets.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
-import { AF_UNIX, SO } from '../../socket.js';
-import { errnoOf } from '../read.js';
-import { Refusal } from './refusal.js';
+import { AF_UNIX, SO, SOL_SOCKET } from '../../socket.js';
+import { captureFilter } from './filter.js';
 
 /** Those that are compared, and what they are if not an int: `struct linger`, `struct timeval`. */
 const COMPARED: readonly { option: number; size: number }[] = [
@@ -20,44 +19,25 @@ function sizeOf(option: number): number {
   return option === SO.RCVTIMEO || option === SO.SNDTIMEO ? 16 : 4;
 }
 
-type Options = Pick<OpenFileOf<'unix'>, 'sendBuffer' | 'receiveBuffer' | 'options'>;
+type Options = Pick<OpenFileOf<'unix'>, 'sendBuffer' | 'receiveBuffer' | 'options' | 'filter'>;
 
-/** Reads the options. @param type `SOCK_*` @throws Refusal for a filter */
+/** Reads the options. @param type `SOCK_*` @throws Refusal for a filter in eBPF */
 export function captureOptions(copy: number, type: number): Options {
-  if (isFiltered(copy)) throw new Refusal('a program filters what it receives (SO_ATTACH_FILTER)');
+  const filter = captureFilter(copy);
   const fresh = makeSocket(AF_UNIX, type);
   try {
     const options = COMPARED.flatMap(({ option, size }) => {
-      const value = read(copy, option, size);
-      const usual = read(fresh, option, size);
+      const value = getOption(copy, SOL_SOCKET, option, size);
+      const usual = getOption(fresh, SOL_SOCKET, option, size);
       return value === null || usual === null || Buffer.from(value).equals(usual) ? [] : [{ option, value }];
     });
     return {
       sendBuffer: integerOption(copy, SO.SNDBUF),
       receiveBuffer: integerOption(copy, SO.RCVBUF),
       options,
+      filter,
     };
   } finally {
     closeSync(fresh);
-  }
-}
-
-function isFiltered(copy: number): boolean {
-  try {
-    return hasFilter(copy);
-  } catch (error) {
-    if (errnoOf(error) === 'EACCES') return true;
-    throw error;
-  }
-}
-
-/** The value; `null` where this kernel, or this type of socket, has no such option. */
-function read(fd: number, option: number, size: number): Uint8Array | null {
-  try {
-    return Uint8Array.from(socketOption(fd, option, size));
-  } catch (error) {
-    const code = errnoOf(error);
-    if (code === 'ENOPROTOOPT' || code === 'EOPNOTSUPP') return null;
-    throw error;
   }
 }

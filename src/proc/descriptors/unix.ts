@@ -1,8 +1,8 @@
 /** Unix domain sockets. */
 import { SocketState, type UnixSocket } from '../../native/sock-diag.js';
-import { Poll, pollNow, socketOption } from '../../native/sockets.js';
+import { getOption, Poll, pollNow } from '../../native/sockets.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
-import { SO, Sock } from '../../socket.js';
+import { SO, SOL_SOCKET, Sock } from '../../socket.js';
 import { isAbstract, isPath, socketName } from '../../unix-name.js';
 import type { Entry } from './entries.js';
 import { infoField } from './fdinfo.js';
@@ -117,7 +117,7 @@ function captureSocket(
 
 /** SO_PEERCRED is noted down when a connection is made, and will be by the thawed process. */
 function warnOfCredentials(fd: number, copy: number, { pid, warnings }: KindContext): void {
-  const [maker] = new Int32Array(Uint8Array.from(socketOption(copy, SO.PEERCRED, 12)).buffer);
+  const [maker] = new Int32Array(Uint8Array.from(getOption(copy, SOL_SOCKET, SO.PEERCRED, 12)!).buffer);
   if (maker === 0 || maker === pid) return;
   warnings.push(
     `descriptor ${fd}: SO_PEERCRED, which tells process ${maker} now, will tell the thawed process itself`,

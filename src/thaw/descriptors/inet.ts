@@ -1,18 +1,18 @@
 /** IPv4 and IPv6 sockets that have no connection: made, set up, bound; and listening, or with a fixed peer. */
 import { O } from '../../fcntl.js';
-import { addressText, scopeOf } from '../../inet.js';
+import { addressText, optionName, scopeOf } from '../../inet.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
-import { call, show } from '../calls.js';
+import { call, show, tolerate } from '../calls.js';
 import type { Op, Operand } from '../program.js';
-import type { Bench } from './bench.js';
+import type { Bench, Place } from './bench.js';
 import { close, setFlags, settable } from './calls.js';
 import { makeEnded } from './inet-ended.js';
+import { findInterface, storeIndex, testInterface } from './interfaces.js';
+import { joinGroups } from './multicast.js';
 import type { KindPlanner } from './planner.js';
 import { makeSocket, setOptions, toAddress } from './socket-calls.js';
 
 type Inet = OpenFileOf<'inet'>;
-
-const SIOCGIFINDEX = 0x8933;
 
 /** Plans a socket. */
 export const inet: KindPlanner<Inet> = {
@@ -40,6 +40,7 @@ export const inet: KindPlanner<Inet> = {
         }),
       );
     }
+    ops.push(...shut(file, place));
     if (settable(file.flags) & ~O.NONBLOCK) ops.push(setFlags(place.at, file.flags, { label }));
     return ops;
   },
@@ -55,34 +56,50 @@ export const inet: KindPlanner<Inet> = {
   },
 };
 
-/** Options and address. */
+/** Options, groups and address. */
 function setUp(fd: Operand, file: Inet, name: string, bench: Bench): Op[] {
   const { arena } = bench;
-  const ops = [...testScope(fd, file, name, bench), ...setOptions(fd, file, name, arena)];
+  const ops = [
+    ...testScope(fd, file, name, bench),
+    ...setOptions(fd, file, name, arena),
+    ...setInterfaces(fd, file, name, bench),
+    ...joinGroups(fd, file.groups, name, bench),
+  ];
   if (!file.local) return ops;
   const label = `cannot bind ${addressText(file.local)} (${name})`;
   return [...ops, toAddress('bind', fd, file.local, arena, { label })];
 }
 
 /** The interface that a link-local address belongs to must have the same number here. */
-function testScope(fd: Operand, { scope, local, peer }: Inet, name: string, { arena }: Bench): Op[] {
+function testScope(fd: Operand, { scope, local, peer }: Inet, name: string, bench: Bench): Op[] {
   if (scope === '') return [];
   const index = [local, peer].map((address) => (address ? scopeOf(address) : 0)).find((found) => found !== 0);
-  const request = Buffer.alloc(40); // struct ifreq
-  request.write(scope, 'latin1');
-  const address = arena.bytes(request);
-  const label = `cannot find network interface ${scope} (${name})`;
+  return testInterface(fd, scope, index!, name, bench);
+}
+
+/** Options that take the number of an interface. */
+function setInterfaces(fd: Operand, { interfaces }: Inet, owner: string, bench: Bench): Op[] {
+  return interfaces.flatMap(({ level, option, name, swapped }) => {
+    const found = findInterface(fd, name, owner, bench);
+    const value = bench.arena.reserve(4);
+    return [
+      ...found.ops,
+      ...storeIndex(found, value, swapped),
+      call('setsockopt', [fd, level, option, value, 4], {
+        label: `cannot set ${optionName(level, option)} (${owner})`,
+        text: `setsockopt(${show(fd)}, ${optionName(level, option)}, ${name})`,
+      }),
+    ];
+  });
+}
+
+/** What shutdown(2) did; a socket without a peer is shut down, and told that it has none. */
+function shut({ shutdown }: Inet, { at, name }: Place): Op[] {
+  if (shutdown === 0) return [];
   return [
-    call('ioctl', [fd, SIOCGIFINDEX, address], { label, text: `ioctl(${show(fd)}, SIOCGIFINDEX, ${scope})` }),
-    {
-      op: 'test',
-      address: address + 16n,
-      width: 4,
-      mask: 0xffff_ffffn,
-      check: { kind: 'equal', expected: index! },
-      label,
-      reason: `it has another number than ${index}`,
-      text: `test ifreq.ifr_ifindex == ${index}`,
-    },
+    call('shutdown', [at, shutdown - 1], {
+      label: `cannot shut down a socket (${name})`,
+      check: tolerate('ENOTCONN'),
+    }),
   ];
 }

@@ -1,6 +1,6 @@
 /** Calls on IPv4 and IPv6 sockets as operations. */
 import { O } from '../../fcntl.js';
-import { AF, addressText, IPPROTO, optionName, SO, SO_FORCE, SOCK, SOL } from '../../inet.js';
+import { AF, addressText, optionName, protocolNumber, SO, SO_FORCE, SOCK, SOL, typeOf } from '../../inet.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import type { Arena } from '../arena.js';
 import { call, type Extra, show, tolerate } from '../calls.js';
@@ -11,11 +11,13 @@ type Inet = OpenFileOf<'inet'>;
 const FAMILIES = { ipv4: AF.INET, ipv6: AF.INET6 } as const;
 
 /** socket(2) of the kind that a description is. */
-export function makeSocket({ family, protocol }: Inet, flags: number, extra: Extra): Op {
-  const type = protocol === 'tcp' ? 'STREAM' : 'DGRAM';
+export function makeSocket(file: Inet, flags: number, extra: Extra): Op {
+  const type = typeOf(file.protocol);
+  const number = protocolNumber(file);
+  const shown = file.protocol === 'raw' ? String(number) : `IPPROTO_${file.protocol.toUpperCase()}`;
   const bits = (flags & O.NONBLOCK ? '|SOCK_NONBLOCK' : '') + (flags & O.CLOEXEC ? '|SOCK_CLOEXEC' : '');
-  return call('socket', [FAMILIES[family], SOCK[type] | flags, IPPROTO[protocol]], {
-    text: `socket(${family === 'ipv4' ? 'AF_INET' : 'AF_INET6'}, SOCK_${type}${bits}, IPPROTO_${protocol.toUpperCase()})`,
+  return call('socket', [FAMILIES[file.family], SOCK[type] | flags, number], {
+    text: `socket(${file.family === 'ipv4' ? 'AF_INET' : 'AF_INET6'}, SOCK_${type}${bits}, ${shown})`,
     ...extra,
   });
 }
@@ -79,19 +81,44 @@ export function setSize(
   ];
 }
 
-/** Sets all options of a description. */
-export function setOptions(
+/** SO_ATTACH_FILTER. */
+export function attachFilter(
   fd: Operand,
-  { options }: Inet,
+  filter: Uint8Array | null,
   name: string,
   arena: Arena,
   extra: Extra = {},
 ): Op[] {
-  return options.flatMap(({ level, option, value }) => {
+  if (filter === null) return [];
+  const program = Buffer.alloc(16); // struct sock_fprog
+  const count = filter.length / 8;
+  program.writeUInt16LE(count, 0);
+  program.writeBigUInt64LE(arena.bytes(filter), 8);
+  return [
+    call('setsockopt', [fd, SOL.SOCKET, SO.ATTACH_FILTER, arena.bytes(program), program.length], {
+      label: `cannot set a filter (${name})`,
+      text: `setsockopt(${show(fd)}, SOL_SOCKET, SO_ATTACH_FILTER, [${count} instructions])`,
+      ...extra,
+    }),
+  ];
+}
+
+/** Sets all options of a description, and its filter. */
+export function setOptions(
+  fd: Operand,
+  { options, filter }: Inet,
+  name: string,
+  arena: Arena,
+  extra: Extra = {},
+): Op[] {
+  // SO_LOCK_FILTER, which forbids another filter, is among the options.
+  const first = attachFilter(fd, filter, name, arena, extra);
+  const others = options.flatMap(({ level, option, value }) => {
     const all = { label: `cannot set ${optionName(level, option)} (${name})`, ...extra };
     if (level === SOL.SOCKET && (option === SO.SNDBUF || option === SO.RCVBUF)) {
       return setSize(fd, option, Buffer.from(value).readInt32LE(0), arena, all);
     }
     return [setOption(fd, level, option, value, arena, all)];
   });
+  return [...first, ...others];
 }

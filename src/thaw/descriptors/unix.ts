@@ -7,6 +7,7 @@ import type { Op, Operand } from '../program.js';
 import type { Bench } from './bench.js';
 import { close, duplicate, setFlags, settable } from './calls.js';
 import type { KindPlanner, SocketPlace, Tools } from './planner.js';
+import { attachFilter } from './socket-calls.js';
 import { bind, bindAbstract, makeSocket } from './unix-names.js';
 import { makeAccepted, makePair } from './unix-pair.js';
 
@@ -168,7 +169,7 @@ function shut({ shutdown, gone, type }: Socket, fd: number, name: string): Op[] 
 }
 
 function setOptions(
-  { sendBuffer, receiveBuffer, options }: Socket,
+  { sendBuffer, receiveBuffer, options, filter }: Socket,
   fd: number,
   name: string,
   bench: Bench,
@@ -177,6 +178,8 @@ function setOptions(
   return [
     ...setBuffer(fd, SO.SNDBUF, sendBuffer, label, bench),
     ...setBuffer(fd, SO.RCVBUF, receiveBuffer, label, bench),
+    // SO_LOCK_FILTER, which forbids another filter, is among the options.
+    ...attachFilter(fd, filter, name, bench.arena),
     ...options.map(({ option, value }) => set(fd, option, bench.arena.bytes(value), value.length, { label })),
   ];
 }

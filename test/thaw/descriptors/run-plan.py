@@ -52,6 +52,10 @@ def execute(op):
     if op["op"] == "compare":
         left, right = (ctypes.string_at(operand(op[side]), op["size"]) for side in ("left", "right"))
         return int(left != right)
+    if op["op"] == "store":
+        value = operand(op["value"]) & (1 << 8 * op["width"]) - 1
+        ctypes.memmove(operand(op["address"]), value.to_bytes(op["width"], "little"), op["width"])
+        return 0
     raise ValueError(op)
 
 

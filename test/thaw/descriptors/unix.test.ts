@@ -24,12 +24,16 @@ try:
     while True: a.send(b"full" * 1000)
 except BlockingIOError: pass
 at(a.detach(), 40); at(b.detach(), 41)
+a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM); a.send(b"passes no more")
+none = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))
+b.setsockopt(socket.SOL_SOCKET, 26, struct.pack("HxxxxxxP", 1, ctypes.addressof(none))); b.setsockopt(socket.SOL_SOCKET, 44, 1)
+at(a.detach(), 42); at(b.detach(), 43)
 a, b = socket.socketpair()
 os.dup2(a.detach(), 0); os.dup2(b.detach(), 1)
 os.write(0, b"on 1")
 `,
   );
-  t.is(before.table.files.filter(({ kind }) => kind === 'unix').length, 10);
+  t.is(before.table.files.filter(({ kind }) => kind === 'unix').length, 12);
   t.deepEqual(after.table, before.table);
 });
 

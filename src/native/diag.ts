@@ -1,0 +1,83 @@
+/** Questions to sock_diag(7): one goes out, and everything that matches comes back. */
+import { closeSync } from 'node:fs';
+import { addon } from './addon.js';
+
+/** Numbers of `asm/unistd_64.h`. */
+const NR = { socket: 41, sendto: 44, recvfrom: 45 } as const;
+const AF_NETLINK = 16;
+const SOCK_RAW = 3;
+const SOCK_CLOEXEC = 0o2000000;
+const NETLINK_SOCK_DIAG = 4;
+/** `linux/netlink.h`, `linux/sock_diag.h` */
+const NLM_F_REQUEST = 1;
+const NLM_F_DUMP = 0x300;
+const NLMSG_ERROR = 2;
+const NLMSG_DONE = 3;
+const SOCK_DIAG_BY_FAMILY = 20;
+const NLMSGHDR = 16;
+const NLATTR = 4;
+/** The kernel fills at most 32 KiB at a time. */
+const REPLY_SIZE = 65536;
+
+/**
+ * Asks for sockets of the network namespace in which this process is.
+ * @param request what stands behind the header: `struct unix_diag_req` and the like
+ * @param parse turns a message, without its header, into what it tells
+ * @throws Error where the kernel has no such table
+ */
+export function dumpSockets<T>(request: Uint8Array, parse: (message: Buffer) => T): T[] {
+  const flags = SOCK_RAW | SOCK_CLOEXEC;
+  const fd = Number(addon.syscall(NR.socket, AF_NETLINK, flags, NETLINK_SOCK_DIAG));
+  try {
+    const whole = Buffer.concat([headerOf(request.length), request]);
+    addon.syscall(NR.sendto, fd, whole, whole.length, 0, 0, 0);
+    const found: T[] = [];
+    const buffer = Buffer.alloc(REPLY_SIZE);
+    for (;;) {
+      const length = Number(addon.syscall(NR.recvfrom, fd, buffer, buffer.length, 0, 0, 0));
+      if (parseReply(buffer.subarray(0, length), (message) => found.push(parse(message)))) return found;
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** `struct nlmsghdr` */
+function headerOf(length: number): Buffer {
+  const header = Buffer.alloc(NLMSGHDR);
+  header.writeUInt32LE(NLMSGHDR + length, 0);
+  header.writeUInt16LE(SOCK_DIAG_BY_FAMILY, 4);
+  header.writeUInt16LE(NLM_F_REQUEST | NLM_F_DUMP, 6);
+  return header;
+}
+
+/** Passes the messages of one datagram on. Returns whether it was the last. */
+function parseReply(reply: Buffer, pass: (message: Buffer) => void): boolean {
+  for (let at = 0; at + NLMSGHDR <= reply.length; ) {
+    const length = reply.readUInt32LE(at);
+    const type = reply.readUInt16LE(at + 4);
+    if (type === NLMSG_DONE) return true;
+    if (type === NLMSG_ERROR) {
+      const number = -reply.readInt32LE(at + NLMSGHDR);
+      throw new Error(`sock_diag failed with errno ${number} (is the kernel's module for it there?)`);
+    }
+    pass(reply.subarray(at + NLMSGHDR, at + length));
+    at += align(length);
+  }
+  return false;
+}
+
+/** The attributes behind the fixed part of a message, by type. */
+export function attributesOf(bytes: Buffer): Map<number, Buffer> {
+  const found = new Map<number, Buffer>();
+  for (let at = 0; at + NLATTR <= bytes.length; ) {
+    const length = bytes.readUInt16LE(at);
+    found.set(bytes.readUInt16LE(at + 2), bytes.subarray(at + NLATTR, at + length));
+    at += align(length);
+  }
+  return found;
+}
+
+function align(length: number): number {
+  return (length + 3) & ~3;
+}

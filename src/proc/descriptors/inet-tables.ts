@@ -1,0 +1,71 @@
+/** What the kernel's tables tell of IPv4 and IPv6 sockets: sock_diag(7) and /proc/net. */
+import { readFileSync } from 'node:fs';
+import { AF, type Making, protocolNumber } from '../../inet.js';
+import { type InetFacts, inetSockets } from '../../native/inet-diag.js';
+import { integerOption } from '../../native/sockets.js';
+import type { Entry } from './entries.js';
+import type { KindContext } from './kind.js';
+
+/** `net/tcp_states.h` */
+const ESTABLISHED = 1;
+const SO_BINDTOIFINDEX = 62;
+/** Columns of /proc/net/tcp, and of the tables like it. */
+const REMOTE = 2;
+const STATE = 3;
+const INODE = 9;
+
+/** What was looked up already, of the whole network namespace. */
+const looked = new WeakMap<KindContext, Map<string, unknown>>();
+
+export function once<T>(context: KindContext, key: string, look: () => T): T {
+  const known = looked.get(context) ?? new Map<string, unknown>();
+  looked.set(context, known);
+  if (!known.has(key)) known.set(key, look());
+  return known.get(key) as T;
+}
+
+/** What sock_diag(7) tells of a socket; `null` where it has nothing to tell. */
+export function factsOf(
+  { stat }: Entry,
+  making: Making,
+  states: number,
+  context: KindContext,
+): InetFacts | null {
+  const { family, protocol } = making;
+  const sockets = once(context, `facts ${family} ${protocol}`, () => {
+    const number = protocolNumber(making);
+    return inetSockets(family === 'ipv4' ? AF.INET : AF.INET6, number, states);
+  });
+  return sockets.get(stat.ino) ?? null;
+}
+
+/** The columns of a socket in a table of /proc/net. */
+export function findLine(table: string, inode: bigint): string[] | undefined {
+  const lines = readFileSync(`/proc/self/net/${table}`, 'latin1').split('\n');
+  return lines.map((line) => line.trim().split(/\s+/)).find((columns) => columns[INODE] === String(inode));
+}
+
+/** `net/tcp_states.h`, from such columns. */
+export function stateOf(columns: readonly string[]): number {
+  return Number.parseInt(columns[STATE]!, 16);
+}
+
+/**
+ * The peer of a raw or echo socket, which has no port for getpeername(2) to tell: from the tables in
+ * /proc/net, where addresses stand in words of this processor.
+ */
+export function connectedTo({ stat }: Entry, { family, protocol }: Making, copy: number): Uint8Array | null {
+  if (protocol !== 'raw' && protocol !== 'ping') return null;
+  const table = `${protocol === 'raw' ? 'raw' : 'icmp'}${family === 'ipv4' ? '' : '6'}`;
+  const line = findLine(table, stat.ino);
+  if (!line || stateOf(line) !== ESTABLISHED) return null;
+  const [host, port] = line[REMOTE]!.split(':') as [string, string];
+  const bytes = Buffer.concat((host.match(/.{8}/g) ?? []).map((word) => Buffer.from(word, 'hex').reverse()));
+  const address = Buffer.alloc(family === 'ipv4' ? 16 : 28);
+  address.writeUInt16LE(family === 'ipv4' ? AF.INET : AF.INET6, 0);
+  address.writeUInt16BE(Number.parseInt(port, 16), 2);
+  bytes.copy(address, family === 'ipv4' ? 4 : 8);
+  const isLinkLocal = family === 'ipv6' && bytes[0] === 0xfe && (bytes[1]! & 0xc0) === 0x80;
+  if (isLinkLocal) address.writeUInt32LE(integerOption(copy, SO_BINDTOIFINDEX), 24);
+  return address;
+}
