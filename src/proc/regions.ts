@@ -26,6 +26,8 @@ export type Classified =
 /** Regions above this are the kernel's own ([vsyscall]). */
 const USER_SPACE_END = 0x7fff_ffff_f000n;
 const DELETED = ' (deleted)';
+/** What fs/aio.c calls the memory of a context. */
+const AIO_RING = `/[aio]${DELETED}`;
 
 /** Decides what a mapping is. `root` is prefixed to paths of the target, for files seen through `/proc/PID/root`. */
 export function classify(mapping: Mapping, root: string, options: RegionOptions): Classified {
@@ -63,6 +65,11 @@ function classifyShared(mapping: Mapping, root: string, options: RegionOptions):
     return { kind: 'unsupported', why: 'is System V shared memory, which is not carried yet' };
   if (!path.startsWith('/'))
     return { kind: 'unsupported', why: 'is memory of a kernel object, not of a file' };
+  if (path === AIO_RING)
+    return {
+      kind: 'unsupported',
+      why: 'belongs to asynchronous input and output (io_setup), which is not carried',
+    };
   const file = fileAt(root + path, mapping.inode);
   if (file === 'special') return { kind: 'unsupported', why: 'is memory of a device' };
   if (file === null) {

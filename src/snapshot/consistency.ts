@@ -54,6 +54,10 @@ function checkDescriptors({ descriptors: table, objects, threads }: Process, whe
       if (numbers.length !== 1 || numbers[0]!.fd <= 2)
         fail(place, 'is not passed in under one number above 2');
     }
+    const owner = file.signals?.owner;
+    if (owner?.kind === 'thread' && owner.tid !== null && !threads.some(({ tid }) => tid === owner.tid)) {
+      fail(`${place}.signals.owner`, `there is no thread ${owner.tid}`);
+    }
     if (file.kind === 'object') requireIndex(file.object, objects, `${place}.object`);
     if (file.kind === 'pipe') requireIndex(file.pipe, table.pipes, `${place}.pipe`);
     if (file.kind === 'pidfd' && file.thread !== null && !threads.some(({ tid }) => tid === file.thread)) {

@@ -38,12 +38,31 @@ export const lockSchema = z.object({
   last: word.nullable(),
 });
 
+/**
+ * What is sent when input or output becomes possible (O_ASYNC, which is among the flags), or a lease is broken:
+ * fcntl(2) F_SETOWN_EX and F_SETSIG.
+ */
+export const fileSignalSchema = z.object({
+  /** To whom: nobody, the process, or a thread by its id; `null`: the first thread. */
+  owner: z.discriminatedUnion('kind', [
+    z.object({ kind: z.literal('nobody') }),
+    z.object({ kind: z.literal('process') }),
+    z.object({ kind: z.literal('thread'), tid: index.nullable() }),
+  ]),
+  /** 0: SIGIO, without more said of it. */
+  signal: int.min(0).max(64),
+});
+
 /** What every open file description has, whatever its kind. */
 const common = {
   /** `O_*` access mode and status flags from fdinfo, without O_CLOEXEC. */
   flags: int.min(0),
   /** POSIX locks of the process are listed with one of the descriptions through which they can be taken. */
   locks: z.array(lockSchema),
+  /** Left out where nobody was named. */
+  signals: fileSignalSchema.optional(),
+  /** A lease on the file: fcntl(2) F_SETLEASE. */
+  lease: z.enum(['read', 'write']).optional(),
 };
 
 /**
@@ -249,6 +268,8 @@ export const descriptorTableSchema = z.object({
     .nullable(),
 });
 
+/** See {@link fileSignalSchema}. */
+export type FileSignal = z.infer<typeof fileSignalSchema>;
 /** See {@link lockSchema}. */
 export type FileLock = z.infer<typeof lockSchema>;
 /** See {@link openFileSchema}. */

@@ -39,8 +39,12 @@ export const F = {
   SETFD: 2,
   SETFL: 4,
   SETLK: 6,
+  SETOWN: 8,
+  SETSIG: 10,
+  SETOWN_EX: 15,
   OFD_GETLK: 36,
   OFD_SETLK: 37,
+  SETLEASE: 1024,
   SETPIPE_SZ: 1031,
   ADD_SEALS: 1033,
 } as const;

@@ -20,6 +20,7 @@ const undisturbed: readonly (readonly string[])[] = [
   ['timers'],
   ['timers', 'ticking'],
   ['timerfds'],
+  ['filesignals'],
   ['pidfds'],
   ['watches'],
   ['identity', 'a', '', 'b'],

@@ -19,7 +19,9 @@ export function* descriptorLines(process: Process, style: Style): Generator<stri
       if (!file) return [String(fd)];
       const flags = `${openFlags(file.flags)}${closeOnExec ? ' close-on-exec' : ''}`;
       const locks = file.locks.length > 0 ? `, ${file.locks.length} locks` : '';
-      const what = `${describeFile(file, process.descriptors)}${locks}`;
+      const lease = file.lease === undefined ? '' : `, a ${file.lease} lease`;
+      const signals = file.signals === undefined ? '' : ', signals';
+      const what = `${describeFile(file, process.descriptors)}${locks}${lease}${signals}`;
       return [String(fd), file.kind, flags, `file ${index}`, what];
     }),
     [0],

@@ -1,6 +1,7 @@
 /** Regular files whose content travels in the image, as the user wishes. */
 import { isOfKernel } from './file-systems.js';
 import type { DescriptorKind } from './kind.js';
+import { leaseProblem } from './locks.js';
 import { captureObject } from './memory.js';
 import { isRegular } from './regular.js';
 
@@ -14,7 +15,9 @@ export const embedded: DescriptorKind = {
   },
   describe: ({ link }) => `file, ${link}`,
   problem: (entry, { pid }) =>
-    isOfKernel(pid, entry) ? 'its content is made up by the kernel, and cannot be embedded' : null,
+    isOfKernel(pid, entry)
+      ? 'its content is made up by the kernel, and cannot be embedded'
+      : leaseProblem(entry),
   capture: ({ entries: [entry] }, context) => ({
     kind: 'object',
     flags: entry!.info.flags,

@@ -62,7 +62,11 @@ export function parseEpollLines(text: string): EpollLine[] {
 }
 
 /** A lock, or what stands among the locks and is none that could be taken again. */
-export type LockLine = FileLock | { readonly type: 'lease' | 'unknown'; readonly line: string };
+export type LockLine =
+  | FileLock
+  /** `broken`: somebody waits for it to end. */
+  | { readonly type: 'lease'; readonly write: boolean; readonly broken: boolean }
+  | { readonly type: 'unknown'; readonly line: string };
 
 const LOCK_TYPES: Readonly<Record<string, FileLock['type']>> = {
   POSIX: 'posix',
@@ -78,12 +82,13 @@ export function parseLockLines(text: string): LockLine[] {
   if (!text.includes('\nlock:')) return [];
   return text.split('\n').flatMap((line): LockLine[] => {
     if (!line.startsWith('lock:')) return [];
-    const [, , type, , access, , , first, last] = line.split(/\s+/);
+    const [, , type, state, access, , , first, last] = line.split(/\s+/);
     const known = LOCK_TYPES[type ?? ''];
     if (known && (access === 'READ' || access === 'WRITE')) {
       const end = last === 'EOF' ? null : BigInt(last!);
       return [{ type: known, write: access === 'WRITE', first: BigInt(first!), last: end }];
     }
-    return [{ type: type === 'LEASE' ? 'lease' : 'unknown', line: line.slice('lock:'.length).trim() }];
+    if (type === 'LEASE') return [{ type: 'lease', write: access === 'WRITE', broken: state !== 'ACTIVE' }];
+    return [{ type: 'unknown', line: line.slice('lock:'.length).trim() }];
   });
 }

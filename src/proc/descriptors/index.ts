@@ -9,10 +9,11 @@ import { type DescriptorChoices, NO_CHOICES, optionsOf } from './choices.js';
 import type { Entry } from './entries.js';
 import type { Description, KindContext } from './kind.js';
 import { kindOf } from './kinds.js';
-import { generalProblem, locksOf } from './locks.js';
+import { lockProblem, locksOf } from './locks.js';
 import { isOtherEndClosed } from './pipe.js';
 import { Refusal, refusalOf } from './refusal.js';
 import { groupByDescription } from './sharing.js';
+import { signalsOf } from './signals.js';
 import { streamOf } from './stream.js';
 import { readTarget, type Target } from './target.js';
 import { terminalStream } from './terminal.js';
@@ -91,7 +92,7 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
     const locks = locksOf(descriptions, choices, warnings);
     descriptions.forEach((description, index) => {
       const file = captureOne(description, kindContext, problems);
-      if (file) table.files.push({ ...file, locks: locks[index]! } as OpenFile);
+      if (file) table.files.push({ ...file, ...locks[index]! } as OpenFile);
     });
     table.descriptors = descriptions
       .flatMap(({ entries }, file) =>
@@ -109,11 +110,13 @@ function captureOne(
   description: Description,
   context: KindContext,
   problems: string[],
-): ReturnType<ReturnType<typeof kindOf>['capture']> | null {
+): Omit<OpenFile, 'locks' | 'lease'> | null {
   const [first] = description.entries;
   const kind = kindOf(first!, context.target);
   try {
-    return kind.capture(description, context);
+    const file = kind.capture(description, context);
+    const signals = signalsOf(description, file, context);
+    return signals === undefined ? file : { ...file, signals };
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     problems.push(refusalOf(first!.fd, kind.describe(first!), error.message, kind.choices?.(first!)));
@@ -130,7 +133,7 @@ function problemsOf(target: Target): string[] {
     const { replace, inherit } = target.choices;
     if (replace.has(entry.fd) || inherit.has(entry.fd)) return [];
     const kind = kindOf(entry, target);
-    const why = generalProblem(entry) ?? kind.problem(entry, target);
+    const why = lockProblem(entry) ?? kind.problem(entry, target);
     return why === null ? [] : [refusalOf(entry.fd, kind.describe(entry), why, kind.choices?.(entry))];
   });
 }

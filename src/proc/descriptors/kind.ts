@@ -30,8 +30,11 @@ export interface DescriptorKind {
   capture(description: Description, context: KindContext): UnlockedFile;
 }
 
-/** A captured description; the locks are the same for all kinds and are added later. */
-export type UnlockedFile = OpenFile extends infer F ? (F extends OpenFile ? Omit<F, 'locks'> : never) : never;
+/** What is the same for all kinds, and is added later. */
+type Common = 'locks' | 'lease' | 'signals';
+
+/** A captured description, as its kind tells it. */
+export type UnlockedFile = OpenFile extends infer F ? (F extends OpenFile ? Omit<F, Common> : never) : never;
 
 /** What capturing needs. */
 export interface KindContext {

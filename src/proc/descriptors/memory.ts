@@ -10,6 +10,7 @@ import { errnoOf } from '../read.js';
 import type { Entry } from './entries.js';
 import { fileSystemOf, HUGETLBFS_MAGIC, SECRETMEM_MAGIC } from './file-systems.js';
 import type { DescriptorKind, KindContext } from './kind.js';
+import { leaseProblem } from './locks.js';
 import { Refusal } from './refusal.js';
 import { isRegular } from './regular.js';
 
@@ -24,6 +25,8 @@ export const memory: DescriptorKind = {
   problem: (entry, { pid }) => {
     const { link, garbled } = entry;
     if (garbled) return 'its name is not valid UTF-8';
+    const leased = leaseProblem(entry);
+    if (leased !== null) return leased;
     if (!link.startsWith('/')) return 'it is not a file of a file system';
     switch (fileSystemOf(pid, entry)) {
       case HUGETLBFS_MAGIC:

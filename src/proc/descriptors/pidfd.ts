@@ -1,13 +1,11 @@
 /** pidfd_open(2): the process itself, or one of its threads. Other processes stay behind. */
 import { existsSync } from 'node:fs';
 import { PIDFD_THREAD } from '../../pidfd.js';
-import { commOf } from '../identity.js';
-import { readProcText } from '../read.js';
-import { numbers, parseStatus } from '../status.js';
 import type { Entry } from './entries.js';
 import { infoField, parseEpollLines } from './fdinfo.js';
 import type { DescriptorKind } from './kind.js';
 import type { Target } from './target.js';
+import { nameOf, ownTid } from './threads.js';
 
 /** Descriptors that name a process or thread. */
 export const pidfd: DescriptorKind = {
@@ -17,15 +15,9 @@ export const pidfd: DescriptorKind = {
   capture: ({ entries: [entry] }, { pid }) => {
     const { info } = entry!;
     const of = Number(infoField(info.text, 'Pid'));
-    return { kind: 'pidfd', flags: info.flags, thread: of === pid ? null : ownId(pid, of) };
+    return { kind: 'pidfd', flags: info.flags, thread: of === pid ? null : ownTid(pid, of)! };
   },
 };
-
-/** The id of a thread in the innermost namespace of process ids, which is the one that it knows. */
-function ownId(pid: number, tid: number): number {
-  const status = parseStatus(readProcText(pid, `task/${tid}/status`));
-  return status.has('NSpid') ? numbers(status, 'NSpid').at(-1)! : tid;
-}
 
 function strangerProblem({ info }: Entry, pid: number): string | null {
   const of = Number(infoField(info.text, 'Pid') ?? 0);
@@ -33,15 +25,7 @@ function strangerProblem({ info }: Entry, pid: number): string | null {
   const what = info.flags & PIDFD_THREAD ? 'thread' : 'process';
   if (of < 0) return `it refers to a ${what} that has ended, and that nothing can name again`;
   if (of === 0) return `it refers to a ${what} in a namespace that cannot be seen from here`;
-  return `it refers to ${what} ${of}${nameOf(of)}, which is not frozen with this one`;
-}
-
-function nameOf(pid: number): string {
-  try {
-    return ` (${commOf(pid)})`;
-  } catch {
-    return '';
-  }
+  return `it refers to ${what} ${nameOf(of)}, which is not frozen with this one`;
 }
 
 /** Threads are made when the epoll sets are filled already. */

@@ -1,9 +1,14 @@
-/** Threads that do not share the descriptor table of their process (clone(2) without CLONE_FILES, unshare(2)). */
-import { readdirSync } from 'node:fs';
+/** Threads as descriptors mean them, and those that do not share the descriptor table of their process. */
+import { existsSync, readdirSync } from 'node:fs';
 import { Kcmp, kcmp } from '../../native/syscalls.js';
-import { procError } from '../read.js';
+import { commOf } from '../identity.js';
+import { procError, readProcText } from '../read.js';
+import { numbers, parseStatus } from '../status.js';
 
-/** A line for each such thread. Threads that end meanwhile, and kernels without kcmp, give none. */
+/**
+ * A line for each thread with a table of its own (clone(2) without CLONE_FILES, unshare(2)). Threads that end meanwhile, and
+ * kernels without kcmp, give none.
+ */
 export function privateTables(pid: number): string[] {
   return tidsOf(pid)
     .filter((tid) => tid !== pid && isPrivate(pid, tid))
@@ -24,5 +29,24 @@ function tidsOf(pid: number): number[] {
     return readdirSync(folder).map(Number);
   } catch (error) {
     throw procError(pid, folder, error);
+  }
+}
+
+/**
+ * The id of a thread in the innermost namespace of process ids, which is the one that it knows; `null` if it is
+ * none of the process.
+ */
+export function ownTid(pid: number, tid: number): number | null {
+  if (!existsSync(`/proc/${pid}/task/${tid}`)) return null;
+  const status = parseStatus(readProcText(pid, `task/${tid}/status`));
+  return status.has('NSpid') ? numbers(status, 'NSpid').at(-1)! : tid;
+}
+
+/** `4242 (name)`, or the number alone if it has ended. */
+export function nameOf(pid: number): string {
+  try {
+    return `${pid} (${commOf(pid)})`;
+  } catch {
+    return String(pid);
   }
 }

@@ -83,7 +83,11 @@ function labelOf({ path }: OpenFileOf<'file'>, { name }: Place): string {
 
 function openOf(file: OpenFileOf<'file'>, closeOnExec: boolean, bench: Bench, extra: Extra): Op {
   const chosen = O.ACCMODE | O.APPEND | O.DSYNC | O.SYNC | O.PATH;
-  const flags = file.type === 'chosen' ? (file.flags & chosen) | O.NONBLOCK : file.flags & REOPENED;
+  // Of a regular file, O_ASYNC is no more than a flag.
+  const flags =
+    file.type === 'chosen'
+      ? (file.flags & chosen) | O.NONBLOCK
+      : file.flags & (file.type === 'regular' ? REOPENED | O.ASYNC : REOPENED);
   return open(bench.arena, file.path, flags | O.NOCTTY | (closeOnExec ? O.CLOEXEC : 0), extra);
 }
 

@@ -12,6 +12,7 @@ import { planObjects } from './objects.js';
 import { fillPipes, makePipes, pipePlaces } from './pipe.js';
 import type { Tools } from './planner.js';
 import { testScratch } from './scratch.js';
+import { planSignals } from './signals.js';
 import { placeStandard, planStreamFlags, planStreams } from './stream.js';
 import { planTerminal } from './terminal.js';
 import { fillSockets, makeSockets, socketPlaces } from './unix.js';
@@ -82,6 +83,7 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
     ...planStreamFlags(bench),
     ...planTerminal(bench),
     ...startAll(tools),
+    ...planSignals(tools),
   ];
   return {
     count: bench.temporary(),

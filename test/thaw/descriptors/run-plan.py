@@ -49,6 +49,10 @@ def execute(op):
         return -ctypes.get_errno() if result == -1 else result
     if op["op"] == "test":
         return load(operand(op["address"]), op["width"]) & int(op["mask"])
+    if op["op"] == "store":
+        value = operand(op["value"]) & (1 << 8 * op["width"]) - 1
+        ctypes.memmove(operand(op["address"]), value.to_bytes(op["width"], "little"), op["width"])
+        return 0
     if op["op"] == "compare":
         left, right = (ctypes.string_at(operand(op[side]), op["size"]) for side in ("left", "right"))
         return int(left != right)

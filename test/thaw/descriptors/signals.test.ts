@@ -1,0 +1,83 @@
+import test from 'ava';
+import { parseChoices } from '../../../src/proc/descriptors/choices.js';
+import { capture, fileOf, startTarget } from '../../proc/descriptors/support.js';
+import { refusal, roundTrip, withContent } from './support.js';
+
+/** fcntl(2) F_SETOWN, F_SETSIG and F_SETLEASE, which Python does not name. */
+const SIGNALS = `
+SETOWN, SETSIG, SETOWN_EX, SETLEASE, ASYNC = 8, 10, 15, 1024, 0o20000
+def pair(number):
+    a, b = socket.socketpair()
+    return at(a.detach(), number), at(b.detach(), number + 1)
+`;
+
+test('owners, signals, O_ASYNC and leases', async (t) => {
+  const { before, after } = await roundTrip(
+    t,
+    `${SIGNALS}
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+pair(10); fcntl.fcntl(10, SETOWN, os.getpid()); fcntl.fcntl(10, SETSIG, 50); fcntl.fcntl(10, fcntl.F_SETFL, ASYNC | os.O_NONBLOCK)
+os.dup2(11, 12); fcntl.fcntl(12, SETOWN_EX, struct.pack("ii", 0, os.getpid()))
+at(os.eventfd(3), 13); fcntl.fcntl(13, SETSIG, 12); os.dup2(13, 14)
+f = at(os.open("read", os.O_RDONLY | os.O_CREAT), 15); fcntl.fcntl(f, SETLEASE, fcntl.F_RDLCK)
+f = at(os.open("write", os.O_RDWR | os.O_CREAT), 16); fcntl.fcntl(f, SETLEASE, fcntl.F_WRLCK)
+fcntl.fcntl(f, SETSIG, 51)
+`,
+  );
+  t.deepEqual(after.table, before.table);
+  const file = (fd: number) => fileOf({ ...before, warnings: [], problems: [] }, fd);
+  t.deepEqual(file(10).signals, { owner: { kind: 'process' }, signal: 50 });
+  t.deepEqual(file(11).signals, { owner: { kind: 'thread', tid: null }, signal: 0 });
+  t.deepEqual(file(13).signals, { owner: { kind: 'nobody' }, signal: 12 });
+  t.is(file(15).lease, 'read');
+  t.like(file(16), { lease: 'write', signals: { owner: { kind: 'process' }, signal: 51 } });
+  t.is(file(0).signals, undefined);
+});
+
+test('signals to others, and what the kernel does not tell of them, are refused', async (t) => {
+  const target = await startTarget(
+    t,
+    `${SIGNALS}
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+at(os.eventfd(0), 10); fcntl.fcntl(10, SETOWN, os.getppid())
+at(os.eventfd(0), 11); fcntl.fcntl(11, SETOWN, -os.getpgrp())
+at(os.open(".", os.O_RDONLY), 12); fcntl.fcntl(12, fcntl.F_NOTIFY, fcntl.DN_CREATE)
+pair(13); fcntl.fcntl(13, SETSIG, 50); fcntl.fcntl(13, fcntl.F_SETFL, ASYNC); os.dup2(13, 15)
+`,
+  );
+  const { problems } = capture(target);
+  t.is(problems.length, 4);
+  t.regex(problems[0]!, /^descriptor 10 \(eventfd.* sends signals \(F_SETOWN\) to process \d+ \(\w+\), /);
+  t.regex(problems[1]!, /^descriptor 11 .* to process group \d+, which is another where the image is run/);
+  t.regex(problems[2]!, /^descriptor 12 \(directory, .*\(F_NOTIFY\).*; use --drop-fd 12/);
+  t.regex(problems[3]!, /^descriptor 13 .* bear the number of one of its descriptors/);
+  const choices = parseChoices([11, 12, 13, 15], ['10=/dev/null'], '/');
+  const chosen = capture(target, choices);
+  t.deepEqual(chosen.problems, []);
+  t.deepEqual(chosen.warnings, ['that descriptor 10 sends signals (F_SETOWN, O_ASYNC) is let go of']);
+});
+
+test('a lease is not broken by reading the file, and cannot be had while others have it open', async (t) => {
+  const target = await startTarget(
+    t,
+    `${SIGNALS}
+f = at(os.open("gone", os.O_RDWR | os.O_CREAT), 10); os.unlink("gone"); fcntl.fcntl(f, SETLEASE, fcntl.F_WRLCK)
+f = at(os.open("kept", os.O_RDWR | os.O_CREAT), 11); fcntl.fcntl(f, SETLEASE, fcntl.F_WRLCK)
+`,
+    ['ignore', 'ignore', 'pipe'],
+  );
+  const { problems } = capture(target);
+  t.is(problems.length, 1);
+  t.regex(problems[0]!, /^descriptor 10 \(deleted file, .*\) cannot be carried: the process holds a lease/);
+  const { table, objects } = capture(target, parseChoices([10], [], '/'));
+  const planned = withContent(table, objects);
+  t.is(fileOf({ table, problems, warnings: [] }, 11).lease, 'write');
+  target.child.kill('SIGKILL');
+  await new Promise((resolve) => target.child.once('exit', resolve));
+  const holder = await startTarget(
+    t,
+    `at(os.open(${JSON.stringify(`${target.folder}/kept`)}, os.O_RDWR), 3)`,
+  );
+  t.truthy(holder.pid);
+  t.regex(await refusal(t, planned), /^cannot take the lease on .*kept \(descriptor 11\): /);
+});
