@@ -51,6 +51,9 @@ export function openMapped(pid: number, mapping: Mapping): number | null {
   }
 }
 
+/** Holes of files are kept as they are, however small, up to so many. */
+const MOST_RUNS = 4096;
+
 /** Runs of data in an open file, by SEEK_DATA and SEEK_HOLE. `start` is the offset in the file. */
 export function fileExtents(fd: number, size = fstatSync(fd).size): Extent[] {
   const ranges: { start: bigint; end: bigint }[] = [];
@@ -66,7 +69,7 @@ export function fileExtents(fd: number, size = fstatSync(fd).size): Extent[] {
     ranges.push({ start: data, end: hole });
     position = hole;
   }
-  return coalesce(ranges);
+  return ranges.length > MOST_RUNS ? coalesce(ranges) : ranges.map(({ start, end }) => extent(start, end));
 }
 
 /** Closes descriptors, whatever becomes of one of them. */

@@ -10,6 +10,8 @@ import { descriptorTableSchema } from './descriptors.js';
 const address = z.bigint().min(0n).max(0xffff_ffff_ffff_ffffn);
 const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'bytes');
 const int = z.int();
+/** Nanoseconds of a file's time, which may lie before 1970. */
+const time = z.bigint().min(-0x8000_0000_0000_0000n).max(0x7fff_ffff_ffff_ffffn);
 const id = z.int().min(0).max(0x7fff_ffff);
 
 /** A run of populated bytes of a region: where in memory, and where its content lies in the image. */
@@ -74,6 +76,9 @@ export const objectSchema = z.object({
   mode: int,
   /** `F_GET_SEALS`. */
   seals: int,
+  /** To whom it belongs, and when it was read and written, ns; left out where no descriptor told. */
+  owner: z.object({ uid: id, gid: id }).optional(),
+  times: z.object({ accessed: time, modified: time }).optional(),
   /** Runs of content; `start` is the offset in the object. */
   extents: z.array(extentSchema),
 });

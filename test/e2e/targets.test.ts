@@ -20,6 +20,7 @@ const undisturbed: readonly (readonly string[])[] = [
   ['timers'],
   ['timers', 'ticking'],
   ['timerfds'],
+  ['files'],
   ['filesignals'],
   ['pidfds'],
   ['watches'],

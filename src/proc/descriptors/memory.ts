@@ -78,6 +78,8 @@ function openObject(
     size: Number(stat.size),
     mode: Number(stat.mode) & 0o7777,
     seals: sealsOf(copy),
+    owner: { uid: Number(stat.uid), gid: Number(stat.gid) },
+    times: { accessed: stat.atimeNs, modified: stat.mtimeNs },
     extents,
   };
   // What a mapping may have told of it already is less exact.
@@ -95,7 +97,7 @@ function openForReading(
   { pid, duplicate }: KindContext,
 ): { copy: number; extents: Extent[] } {
   try {
-    const copy = openSync(`/proc/${pid}/fd/${fd}`, 'r');
+    const copy = openUnseen(`/proc/${pid}/fd/${fd}`);
     return { copy, extents: fileExtents(copy) };
   } catch (error) {
     if ((flags & O.ACCMODE) === O.WRONLY) throw new Refusal(`its content cannot be read: ${errnoOf(error)}`);
@@ -109,6 +111,16 @@ function openForReading(
   } catch (error) {
     closeSync(copy);
     throw new Refusal(`its content cannot be read: ${errnoOf(error)}`);
+  }
+}
+
+/** Opens a file without leaving a time of access behind, where that is permitted. */
+function openUnseen(path: string): number {
+  try {
+    return openSync(path, O.RDONLY | O.NOATIME | O.CLOEXEC);
+  } catch (error) {
+    if (errnoOf(error) !== 'EPERM') throw error;
+    return openSync(path, O.RDONLY | O.CLOEXEC);
   }
 }
 

@@ -1,8 +1,10 @@
 /** Whether a file can be opened again by the path that `/proc/PID/fd` shows. */
-import { type BigIntStats, statSync } from 'node:fs';
+import { type BigIntStats, constants, lstatSync, statSync } from 'node:fs';
 import { errnoOf } from '../read.js';
 import type { Entry } from './entries.js';
 import type { Target } from './target.js';
+
+const { S_IFMT, S_IFLNK } = constants;
 
 /** What stands at each path; a process may have one file open many times. */
 const lookups = new WeakMap<Target, Map<string, BigIntStats | string>>();
@@ -13,17 +15,19 @@ export function pathProblem(entry: Entry, target: Target): string | null {
   if (entry.garbled) return 'its path is not valid UTF-8';
   const known = lookups.get(target) ?? new Map<string, BigIntStats | string>();
   lookups.set(target, known);
-  const found = known.get(entry.link) ?? lookUp(target.root + entry.link);
-  known.set(entry.link, found);
+  const symlink = (Number(entry.stat.mode) & S_IFMT) === S_IFLNK;
+  const key = `${symlink} ${entry.link}`;
+  const found = known.get(key) ?? lookUp(target.root + entry.link, symlink ? lstatSync : statSync);
+  known.set(key, found);
   if (typeof found === 'string') return found;
   return found.dev === entry.stat.dev && found.ino === entry.stat.ino
     ? null
     : 'its path now leads to another file';
 }
 
-function lookUp(path: string): BigIntStats | string {
+function lookUp(path: string, stat: typeof lstatSync): BigIntStats | string {
   try {
-    return statSync(path, { bigint: true });
+    return stat(path, { bigint: true });
   } catch (error) {
     const code = errnoOf(error);
     const gone = code === 'ENOENT' || code === 'ENOTDIR';

@@ -49,7 +49,7 @@ export const regular: DescriptorKind = {
   },
   problem: (entry, target) => {
     if (isOfProcess(entry)) return 'it belongs to another process, or to a thread';
-    return symlinkProblem(entry) ?? pathProblem(entry, target);
+    return pathProblem(entry, target);
   },
   choices: (entry) =>
     isRegular(entry.stat) && !isOfProcess(entry) ? [`--file ${entry.link}=embed`, '--files embed'] : [],
@@ -77,11 +77,6 @@ function typeName(stat: BigIntStats): string {
 /** Whether it lies below `/proc/PID`. */
 export function isOfProcess({ link, stat }: Pick<Entry, 'link' | 'stat'>): boolean {
   return PROCESS_PATH.test(link) && stat.dev === statSync('/proc', { bigint: true }).dev;
-}
-
-/** stat follows what this descriptor does not. */
-function symlinkProblem({ stat }: Entry): string | null {
-  return (Number(stat.mode) & S_IFMT) === S_IFLNK ? 'a symbolic link opened itself is not carried' : null;
 }
 
 /** A description that is made by opening its path. */

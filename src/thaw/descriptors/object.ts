@@ -2,10 +2,10 @@
 
 import { O } from '../../fcntl.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
-import { open, seek } from './calls.js';
+import { tolerate } from '../calls.js';
+import { open, seek, setFlags } from './calls.js';
 import type { KindPlanner } from './planner.js';
 
-/** O_DIRECT means nothing to memory, and older kernels refuse it. */
 const REOPENED = O.ACCMODE | O.APPEND | O.NONBLOCK | O.DSYNC | O.SYNC | O.LARGEFILE | O.NOATIME | O.PATH;
 
 /** Plans another description of a memory object that has been made. */
@@ -17,6 +17,10 @@ export const object: KindPlanner<OpenFileOf<'object'>> = {
       open(bench.arena, path, (flags & REOPENED) | (closeOnExec ? O.CLOEXEC : 0), { label });
     return [
       ...bench.create(reopen, place.at, place.closeOnExec),
+      // It means nothing to memory, and kernels before 6.6 refuse it.
+      ...(flags & O.DIRECT && !(flags & O.PATH)
+        ? [setFlags(place.at, flags, { check: tolerate('EINVAL') })]
+        : []),
       ...(offset > 0n ? [seek(place.at, offset, { label })] : []),
     ];
   },

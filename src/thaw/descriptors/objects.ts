@@ -1,6 +1,6 @@
 /** Memory objects: memfds with the captured content, or under `--scratch` files without a name for what was files. */
 import type { MemoryObject } from '../../snapshot/schema.js';
-import { call, type Extra, flagNames, show } from '../calls.js';
+import { call, type Extra, flagNames, show, tolerate } from '../calls.js';
 import { type Cell, Flag, type Op } from '../program.js';
 import type { Bench } from './bench.js';
 import { control, seek } from './calls.js';
@@ -14,6 +14,7 @@ const NAME_MAX = 249;
 const CHUNK = 1 << 30;
 /** Mode of a fresh memfd. */
 const MODE = 0o777;
+const SECOND = 1_000_000_000n;
 const SEALS = {
   F_SEAL_SEAL: 1,
   F_SEAL_SHRINK: 2,
@@ -44,7 +45,7 @@ export function planObjects(objects: readonly MemoryObject[], bench: Bench, scra
       ...(folder === null ? [] : openScratch(folder, scratch, bench)),
       ...each((object, fd) => [...make(object, fd, bench, folder), ...fill(object, fd, bench)]),
     ],
-    seal: each(seal),
+    seal: each((object, fd) => seal(object, fd, bench)),
   };
 }
 
@@ -148,16 +149,34 @@ function copy(
   ];
 }
 
-function seal(object: MemoryObject, fd: number): Op[] {
+/** Owner, mode, times and seals, in an order in which none of them undoes or forbids another. */
+function seal(object: MemoryObject, fd: number, bench: Bench): Op[] {
   const label = labelOf(object);
+  const { owner, times, mode, seals } = object;
   const ops: Op[] = [];
-  if (object.mode !== MODE || mayLieInFile(object)) {
-    ops.push(
-      call('fchmod', [fd, object.mode], { label, text: `fchmod(${fd}, 0${object.mode.toString(8)})` }),
-    );
-  }
-  if (object.seals !== 0) {
-    ops.push(control(fd, 'ADD_SEALS', object.seals, flagNames(object.seals, SEALS, '0'), { label }));
-  }
+  // As far as whoever starts the image may.
+  if (owner) ops.push(call('fchown', [fd, owner.uid, owner.gid], { check: tolerate('EPERM', 'EINVAL') }));
+  if (mode !== MODE || owner || mayLieInFile(object))
+    ops.push(call('fchmod', [fd, mode], { label, text: `fchmod(${fd}, 0${mode.toString(8)})` }));
+  if (times) ops.push(setTimes(fd, times, label, bench));
+  if (seals !== 0) ops.push(control(fd, 'ADD_SEALS', seals, flagNames(seals, SEALS, '0'), { label }));
   return ops;
+}
+
+function setTimes(
+  fd: number,
+  { accessed, modified }: NonNullable<MemoryObject['times']>,
+  label: string,
+  bench: Bench,
+): Op {
+  const bytes = Buffer.alloc(32); // struct timespec[2]
+  [accessed, modified].forEach((time, i) => {
+    const nanoseconds = ((time % SECOND) + SECOND) % SECOND;
+    bytes.writeBigInt64LE((time - nanoseconds) / SECOND, i * 16);
+    bytes.writeBigInt64LE(nanoseconds, i * 16 + 8);
+  });
+  return call('utimensat', [fd, 0, bench.arena.bytes(bytes), 0], {
+    label,
+    text: `utimensat(${fd}, NULL, [${accessed}ns, ${modified}ns], 0)`,
+  });
 }
