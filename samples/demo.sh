@@ -11,15 +11,19 @@ say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 # Runs a command with its output on the terminal and in $folder/output; sets $counter and $pipeline.
 run() {
     : >"$folder/pid"
-    (
-        # Descriptors of whoever runs this are connections that no image can carry.
-        for descriptor in "/proc/$BASHPID/fd/"*; do
-            number=${descriptor##*/}
-            if [ "$number" -gt 2 ]; then eval "exec $number>&-"; fi
-        done
-        echo "$BASHPID" >"$folder/pid"
-        exec "$@"
-    ) | tee -a "$folder/output" &
+    # The outer shell keeps to itself that the counter was killed, which is no news here.
+    {
+        (
+            exec 2>&3
+            # Descriptors of whoever runs this are connections that no image can carry.
+            for descriptor in "/proc/$BASHPID/fd/"*; do
+                number=${descriptor##*/}
+                if [ "$number" -gt 2 ]; then eval "exec $number>&-"; fi
+            done
+            echo "$BASHPID" >"$folder/pid"
+            exec "$@"
+        ) || true
+    } 3>&2 2>/dev/null | tee -a "$folder/output" &
     pipeline=$!
     until counter=$(cat "$folder/pid") && [ -n "$counter" ]; do sleep 0.01; done
 }
