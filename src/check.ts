@@ -130,12 +130,16 @@ export function checkProcess(
   options: {
     embedShared?: boolean;
     dropChildren?: boolean;
+    workingDirectory?: string | undefined;
     descriptors?: DescriptorChoices;
     files?: FileChoices;
   } = {},
 ): CheckReport {
   assertFreezable(pid);
-  const problems = surveyProcess(pid, { dropChildren: options.dropChildren ?? false });
+  const problems = surveyProcess(pid, {
+    dropChildren: options.dropChildren ?? false,
+    workingDirectory: options.workingDirectory,
+  });
   const files = new FileDecisions(options.files);
   for (const mapping of parseMaps(readProcText(pid, 'smaps'))) {
     const found = classify(mapping, '', { embedShared: options.embedShared ?? false, files });

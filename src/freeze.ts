@@ -34,6 +34,8 @@ export interface FreezeOptions {
   readonly embedShared?: boolean;
   /** Child processes are left out. */
   readonly dropChildren?: boolean;
+  /** Working directory in the image, instead of the process's own. */
+  readonly workingDirectory?: string | undefined;
   /** What to do with descriptors by number. */
   readonly descriptors?: DescriptorChoices;
   /** What to do with regular files by path. */
@@ -80,7 +82,10 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
   const started = performance.now();
   const { signal } = options;
   assertFreezable(pid);
-  const concessions = { dropChildren: options.dropChildren ?? false };
+  const concessions = {
+    dropChildren: options.dropChildren ?? false,
+    workingDirectory: options.workingDirectory,
+  };
   const early = surveyProcess(pid, concessions);
   if (early.length > 0) throw new UnsupportedError(early);
   const path = options.output ?? `${fileName(commOf(pid))}.${pid}.bin`;

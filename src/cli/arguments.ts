@@ -11,6 +11,12 @@ export function choiceOptions<T>(yargs: Argv<T>) {
       describe: 'carry writable shared file mappings in the image instead of opening the files again',
     })
     .option('drop-children', { type: 'boolean', default: false, describe: 'leave child processes out' })
+    .option('cwd', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'the working directory in the image',
+      coerce: oneValue('--cwd'),
+    })
     .option('tcp', {
       type: 'string',
       default: 'close',

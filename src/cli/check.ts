@@ -1,4 +1,5 @@
 /** What `proc2elf check [PID]` does. */
+import { resolve } from 'node:path';
 import { checkMachine, checkProcess } from '../check.js';
 import { parseChoices, parseTcp, parseUnixPeer } from '../proc/descriptors/choices.js';
 import { parseFileChoices } from '../proc/file-choices.js';
@@ -11,6 +12,7 @@ export interface CheckArguments {
   json: boolean;
   embedShared: boolean;
   dropChildren: boolean;
+  cwd: string | undefined;
   tcp: string;
   dropFd: string[];
   unixPeer: string;
@@ -41,6 +43,7 @@ function printProcess(pid: number, args: CheckArguments): void {
   const report = checkProcess(pid, {
     embedShared: args.embedShared,
     dropChildren: args.dropChildren,
+    workingDirectory: args.cwd === undefined ? undefined : resolve(args.cwd),
     descriptors: {
       ...parseChoices(args.dropFd, args.fd, undefined, args.external),
       tcp: parseTcp(args.tcp),

@@ -1,4 +1,5 @@
 /** What `proc2elf <pid>` does: freezes, shows progress, reports. */
+import { resolve } from 'node:path';
 import { type FreezeOptions, type FreezeReport, freeze } from '../freeze.js';
 import { formatSize } from '../image/sizes.js';
 import { parseChoices, parseTcp, parseUnixPeer } from '../proc/descriptors/choices.js';
@@ -20,6 +21,7 @@ export interface FreezeArguments {
   verbose: boolean;
   embedShared: boolean;
   dropChildren: boolean;
+  cwd: string | undefined;
   tcp: string;
   dropFd: string[];
   unixPeer: string;
@@ -45,6 +47,7 @@ export async function runFreeze(args: FreezeArguments): Promise<void> {
     lazy: args.lazy,
     embedShared: args.embedShared,
     dropChildren: args.dropChildren,
+    workingDirectory: args.cwd === undefined ? undefined : resolve(args.cwd),
     descriptors,
     files,
     onProgress: bar ? (done, total) => bar.update(done, total) : undefined,

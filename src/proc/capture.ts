@@ -42,6 +42,7 @@ import { describeThread } from './thread.js';
 export interface CaptureOptions extends Omit<RegionOptions, 'files'> {
   readonly files: FileChoices;
   readonly dropChildren: boolean;
+  readonly workingDirectory?: string | undefined;
   readonly descriptors: DescriptorChoices;
   readonly lazy: boolean;
   readonly tool: string;
@@ -133,7 +134,7 @@ export function captureProcess(
       keep: (fd) => fds.add(fd),
     });
     files.assertUsed(pid);
-    problems.push(...descriptors.problems, ...credentialProblems(pid, tids), ...calls.problems);
+    problems.push(...descriptors.problems, ...calls.problems);
     if (problems.length > 0) throw new UnsupportedError(problems);
     const process = interrogate(pid, tracer, blob, mem, mappings, states, trampolines, calls, stray);
     const ahead = clockOffsets(pid);
@@ -156,6 +157,7 @@ export function captureProcess(
       processes: [
         {
           ...process,
+          workingDirectory: options.workingDirectory ?? process.workingDirectory,
           ...regions,
           regions: followObjects(regions.regions, objects),
           objects: [...objects.objects],
@@ -206,20 +208,6 @@ function holdStates(tracer: Tracer, tids: readonly number[], mappings: readonly 
     }
     return state;
   });
-}
-
-/** Threads that run under other ids than the leader: set by hand with raw system calls, by next to nobody. */
-function credentialProblems(pid: number, tids: readonly number[]): string[] {
-  const ids = (tid: number): string => {
-    const status = parseStatus(readFileSync(`/proc/${pid}/task/${tid}/status`, 'utf8'));
-    return ['Uid', 'Gid', 'Groups', 'CapPrm', 'CapEff', 'CapInh', 'NoNewPrivs']
-      .map((name) => status.get(name))
-      .join(';');
-  };
-  const leader = ids(pid);
-  return tids
-    .filter((tid) => ids(tid) !== leader)
-    .map((tid) => `thread ${tid} has user ids or capabilities of its own, which is not carried yet`);
 }
 
 type Interrogated = Omit<Process, 'regions' | 'objects' | 'mappedFiles' | 'descriptors'>;

@@ -4,6 +4,7 @@ import { PermissionError, TargetError } from '../errors.js';
 import { commOf } from './identity.js';
 import { errnoOf, readProcLink, readProcText } from './read.js';
 import { field, numbers, parseStat, parseStatus } from './status.js';
+import { surveyThreads } from './threads-apart.js';
 
 const PF_KTHREAD = 0x0020_0000;
 const ELFCLASS64 = 2;
@@ -142,6 +143,8 @@ function nameOf(pid: number): string | null {
 export interface Concessions {
   /** Child processes are left out: a wait for them ends with ECHILD. */
   dropChildren: boolean;
+  /** Working directory in the image. */
+  workingDirectory?: string | undefined;
 }
 
 /** Everything about the process as a whole that an image cannot carry, each with what to do. Reads `/proc` only. */
@@ -165,7 +168,15 @@ export function surveyProcess(pid: number, concessions: Concessions): string[] {
   if (root !== null && root !== '/') {
     problems.push(`process ${pid} has the root directory ${root} (chroot), which cannot be carried`);
   }
+  problems.push(...surveyFolder(pid, concessions), ...surveyThreads(pid));
   return problems;
+}
+
+/** A working directory that was deleted has a path no more. */
+function surveyFolder(pid: number, { workingDirectory }: Concessions): string[] {
+  const path = readProcLink(pid, 'cwd');
+  if (workingDirectory !== undefined || !path?.endsWith(' (deleted)') || existsSync(path)) return [];
+  return [`process ${pid} has a working directory that is gone, ${path}: --cwd DIR gives it another`];
 }
 
 /** Pids of the children of all threads, from `/proc/PID/task/TID/children`, else by a look at every process. */

@@ -26,8 +26,15 @@ export type Classified =
 /** Regions above this are the kernel's own ([vsyscall]). */
 const USER_SPACE_END = 0x7fff_ffff_f000n;
 const DELETED = ' (deleted)';
-/** What fs/aio.c calls the memory of a context. */
-const AIO_RING = `/[aio]${DELETED}`;
+/** VmFlags of memory whose missing, minor or write-protection faults a userfaultfd handles. */
+const USERFAULTFD = ['um', 'ui', 'uw'];
+/** Names that the kernel gives to shared memory of its own file systems. */
+const SPECIAL_MEMORY: readonly (readonly [name: string, why: string])[] = [
+  ['/SYSV', 'is System V shared memory, which is not carried yet'],
+  ['/secretmem', 'is secret memory (memfd_secret), which only the process itself can read'],
+  ['/[aio]', 'belongs to asynchronous input and output (io_setup), which is not carried'],
+  ['/dmabuf:', 'is memory of a device'],
+];
 
 /** Decides what a mapping is. `root` is prefixed to paths of the target, for files seen through `/proc/PID/root`. */
 export function classify(mapping: Mapping, root: string, options: RegionOptions): Classified {
@@ -42,6 +49,8 @@ export function classify(mapping: Mapping, root: string, options: RegionOptions)
   }
   if (flags.includes('ss'))
     return { kind: 'unsupported', why: 'is a shadow stack (CET), which is not carried yet' };
+  if (USERFAULTFD.some((flag) => flags.includes(flag)))
+    return { kind: 'unsupported', why: 'is watched by a userfaultfd, which cannot be carried' };
   if (!shared) return { kind: isAnonymous(mapping) ? 'anonymous' : 'image' };
   return classifyShared(mapping, root, options);
 }
@@ -61,15 +70,10 @@ function classifyShared(mapping: Mapping, root: string, options: RegionOptions):
   if (path.startsWith('/memfd:')) {
     return { kind: 'object', object: 'memfd', name: path.slice('/memfd:'.length).replace(DELETED, '') };
   }
-  if (path.startsWith('/SYSV'))
-    return { kind: 'unsupported', why: 'is System V shared memory, which is not carried yet' };
+  const special = SPECIAL_MEMORY.find(([name]) => path.startsWith(name));
+  if (special) return { kind: 'unsupported', why: special[1] };
   if (!path.startsWith('/'))
     return { kind: 'unsupported', why: 'is memory of a kernel object, not of a file' };
-  if (path === AIO_RING)
-    return {
-      kind: 'unsupported',
-      why: 'belongs to asynchronous input and output (io_setup), which is not carried',
-    };
   const file = fileAt(root + path, mapping.inode);
   if (file === 'special') return { kind: 'unsupported', why: 'is memory of a device' };
   if (file === null) {

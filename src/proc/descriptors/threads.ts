@@ -1,9 +1,10 @@
 /** Threads as descriptors mean them, and those that do not share the descriptor table of their process. */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { Kcmp, kcmp } from '../../native/syscalls.js';
 import { commOf } from '../identity.js';
-import { procError, readProcText } from '../read.js';
+import { readProcText } from '../read.js';
 import { numbers, parseStatus } from '../status.js';
+import { tidsOf } from '../threads-apart.js';
 
 /**
  * A line for each thread with a table of its own (clone(2) without CLONE_FILES, unshare(2)). Threads that end meanwhile, and
@@ -20,15 +21,6 @@ function isPrivate(pid: number, tid: number): boolean {
     return kcmp(pid, tid, Kcmp.FILES) !== 0;
   } catch {
     return false;
-  }
-}
-
-function tidsOf(pid: number): number[] {
-  const folder = `/proc/${pid}/task`;
-  try {
-    return readdirSync(folder).map(Number);
-  } catch (error) {
-    throw procError(pid, folder, error);
   }
 }
 

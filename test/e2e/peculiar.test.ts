@@ -1,0 +1,63 @@
+/** Rare things that no image can carry: refused by name, beforehand too, and never dropped in silence. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { testWith } from './harness/needs.js';
+import { target } from './harness/paths.js';
+import { start } from './harness/running.js';
+import { scratch } from './harness/scratch.js';
+import { freeze, proc2elf } from './harness/tool.js';
+
+const command = target('peculiar');
+
+const refusals: readonly (readonly [what: string, options: readonly string[], line: RegExp])[] = [
+  ['secret', [], /the memory at \S+ rw-s \/secretmem \(deleted\) is secret memory/],
+  ['watched', ['--drop-fd', '3'], /the memory at \S+ rw-p is watched by a userfaultfd/],
+  ['folder', [], /thread \d+ has a working directory and umask of its own/],
+  ['deadline', [], /thread \d+ is scheduled by deadlines/],
+  ['gone', [], /a working directory that is gone, \/\S+\/gone \(deleted\): --cwd DIR gives it another/],
+];
+
+for (const [what, options, line] of refusals) {
+  testWith([], `what cannot be carried is refused: ${what}`, async (t) => {
+    const cwd = scratch(t);
+    const original = start(t, command, [what], { cwd });
+    const first = await original.line();
+    if (first !== 'ready') {
+      t.log(`this kernel does not offer it: ${first}`);
+      t.pass();
+      return;
+    }
+    const checked = await proc2elf(['check', String(original.pid), ...options], { cwd });
+    t.is(checked.code, 1, checked.stderr);
+    t.regex(checked.stdout, line);
+    t.is(checked.stdout.split('\n').length, 2, checked.stdout);
+    const frozen = await proc2elf([String(original.pid), '-o', 'frozen.bin', ...options], { cwd });
+    t.is(frozen.code, 1, frozen.stderr);
+    t.regex(frozen.stderr, line);
+    t.regex(frozen.stderr, /^[^\n]+\n$/);
+    await original.goAndExpectOk();
+  });
+}
+
+testWith([], '--cwd gives the image another working directory', async (t) => {
+  const cwd = scratch(t);
+  const image = join(cwd, 'frozen.bin');
+  const other = join(cwd, 'other');
+  mkdirSync(other);
+  const original = start(t, command, ['gone', other], { cwd });
+  await original.ready();
+  const checked = await proc2elf(['check', String(original.pid), '--cwd', 'other'], { cwd });
+  t.is(checked.code, 0, checked.stdout);
+  await freeze(original.pid, image, ['--kill', '--cwd', 'other'], { cwd });
+  await start(t, image, [], { cwd }).goAndExpectOk();
+});
+
+testWith([], 'check lets go of children as the freeze does', async (t) => {
+  const cwd = scratch(t);
+  const parent = start(t, 'sh', ['-c', 'sleep 1000 & echo ready; read line; kill $!; echo ok'], { cwd });
+  await parent.ready();
+  const pid = String(parent.pid);
+  t.regex((await proc2elf(['check', pid], { cwd })).stdout, /has a child process/);
+  t.is((await proc2elf(['check', pid, '--drop-children'], { cwd })).code, 0);
+  await parent.goAndExpectOk();
+});

@@ -1,0 +1,111 @@
+/*
+ * Has one thing that no image can carry; argv[1] says which. Checks nothing but that it is left
+ * alone: whoever freezes it has to refuse. `gone` has lost its working directory, and is frozen
+ * with another.
+ */
+#define _GNU_SOURCE
+#include "support/check.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/userfaultfd.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { PAGE = 4096, SCHED_DEADLINE_ = 6 };
+
+/* linux/sched/types.h, which does not go together with sched.h. */
+struct attributes {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+};
+
+static sem_t apart, leave;
+
+static long offered(long result, const char *what) {
+    if (result < 0)
+        leave_out(what);
+    return result;
+}
+
+static void secret(void) {
+    int fd = (int)offered(syscall(SYS_memfd_secret, 0), "memfd_secret");
+    NEED(ftruncate(fd, PAGE));
+    NEED((intptr_t)mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+    close(fd);
+}
+
+static void watched(void) {
+    char *memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int fd = (int)offered(syscall(SYS_userfaultfd, UFFD_USER_MODE_ONLY), "userfaultfd");
+    struct uffdio_api api = {.api = UFFD_API};
+    NEED(ioctl(fd, UFFDIO_API, &api));
+    struct uffdio_register range = {.range = {(uintptr_t)memory, PAGE},
+                                    .mode = UFFDIO_REGISTER_MODE_MISSING};
+    NEED(ioctl(fd, UFFDIO_REGISTER, &range));
+}
+
+static void *stay(void *unused) {
+    NEED(unshare(CLONE_FS));
+    sem_post(&apart);
+    while (sem_wait(&leave) != 0) {
+    }
+    return unused;
+}
+
+static void folder(void) {
+    pthread_t thread;
+    NEED(-pthread_create(&thread, NULL, stay, NULL));
+    while (sem_wait(&apart) != 0) {
+    }
+}
+
+static void deadline(void) {
+    struct attributes attributes = {.size = sizeof attributes,
+                                    .policy = SCHED_DEADLINE_,
+                                    .runtime = 10000000,
+                                    .deadline = 30000000,
+                                    .period = 30000000};
+    offered(syscall(SYS_sched_setattr, 0, &attributes, 0), "SCHED_DEADLINE");
+}
+
+static void deleted(void) {
+    NEED(mkdir("gone", 0700));
+    NEED(chdir("gone"));
+    NEED(rmdir("../gone"));
+}
+
+static const struct {
+    const char *name;
+    void (*make)(void);
+} rows[] = {{"secret", secret},
+            {"watched", watched},
+            {"folder", folder},
+            {"deadline", deadline},
+            {"gone", deleted}};
+
+int main(int argc, char **argv) {
+    CHECK(argc > 1, "which?");
+    sem_init(&apart, 0, 0);
+    sem_init(&leave, 0, 0);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (strcmp(rows[i].name, argv[1]) == 0)
+            rows[i].make();
+    ready();
+    await_go();
+    char path[PATH_MAX];
+    if (argc > 2)
+        CHECK(getcwd(path, sizeof path) != NULL && strcmp(path, argv[2]) == 0, "it is in %s", path);
+    finish();
+}
