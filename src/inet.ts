@@ -48,7 +48,8 @@ export interface SocketOption {
    * - `idle`: of a connected socket it tells what the connection came to, not what was set
    * - `always`: carried even if it has the value of a new socket, which other options change
    * - `refused`: a value other than that of a new socket is not carried
-   * - `interface`: the number of an interface, carried by its name; `swapped`: in the network's order of bytes
+   * - `interface`: the number of an interface, carried by its name; of a connected socket it is the one by which
+   *   the connection came. `swapped`: in the network's order of bytes, and always what was set
    */
   readonly mode?: 'idle' | 'always' | 'refused' | 'interface' | 'swapped';
 }

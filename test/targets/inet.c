@@ -135,6 +135,8 @@ static void check_datagrams(void) {
     CHECK(recv(sender, bytes, 1, 0) == -1 && errno == EAGAIN, "sender: there is something");
 }
 
+/* `accepted`: by a listener of IPv6, from a client of each family. */
+static int accepted[2];
 static int closed[2], large[2], fired[2], reset, refused, set_of_closed, quiet_set;
 static char content[LARGE], back[LARGE];
 static int size;
@@ -154,6 +156,12 @@ static void make_connections(void) {
     NEED(write(closed[1], "the rest", 8));
     set_of_closed = (int)NEED(epoll_create1(0));
     watch(set_of_closed, closed[0], EPOLLIN | EPOLLRDHUP | EPOLLET);
+
+    for (int i = 0; i < 2; i++) {
+        int client = connect_to(dual, i == 0 ? AF_INET6 : AF_INET);
+        accepted[i] = (int)NEED(accept(dual, NULL, NULL));
+        NEED(write(client, "sent", 4));
+    }
 
     make_pair(with, large);
     bool root = geteuid() == 0;
@@ -204,6 +212,11 @@ static void check_connections(void) {
           "closed connection: the rest is %s", bytes);
     is_gone("closed connection", closed[0]);
     is_gone("its other end", closed[1]);
+    for (int i = 0; i < 2; i++) {
+        CHECK(read(accepted[i], bytes, sizeof bytes) == 4 && memcmp(bytes, "sent", 4) == 0,
+              "connection to IPv6: the rest");
+        is_gone("connection to IPv6", accepted[i]);
+    }
     CHECK(recv(large[0], back, (size_t)size, MSG_WAITALL) == size, "large input is short");
     verify("large input", back, (size_t)size, 3);
     is_gone("large input", large[0]);

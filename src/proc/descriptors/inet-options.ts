@@ -78,7 +78,7 @@ export function captureOptions(
 ): Pick<Inet, 'options' | 'interfaces' | 'filter'> {
   const interfaces: Inet['interfaces'] = [];
   const set = fresh.options.flatMap(({ level, option, mode, value: usual }) => {
-    if (mode === 'idle' && !idle) return [];
+    if ((mode === 'idle' || mode === 'interface') && !idle) return [];
     const value = getOption(copy, level, option);
     if (!value || (Buffer.compare(value, usual) === 0 && mode !== 'always')) return [];
     if (mode === 'refused') throw new Refusal(`its option ${optionName(level, option)} is not carried`);
