@@ -54,8 +54,8 @@ export class Client {
     }
   }
 
-  /** Sends a text and takes the answer up to the first match. @throws Error if the connection ends before */
-  async ask(text: string, answer: RegExp): Promise<string> {
+  /** Sends a text or bytes and takes the answer up to the first match. @throws Error if the connection ends before */
+  async ask(text: string | Uint8Array, answer: RegExp): Promise<string> {
     this.#socket.write(text);
     await this.#until(() => this.#over || answer.test(this.#received), `no answer ${answer}`);
     const match = answer.exec(this.#received);
