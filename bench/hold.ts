@@ -13,6 +13,7 @@ const SHAPES: readonly (readonly [string, TargetSize])[] = [
   ['10,000 regions', { regions: 10_000 }],
   ['1,000 threads', { threads: 1_000 }],
   ['5,000 descriptors', { descriptors: 5_000 }],
+  ['10,000 descriptors', { descriptors: 10_000 }],
 ];
 
 /** Freezes each, and thaws it again, `rounds` times. */

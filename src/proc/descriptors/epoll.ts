@@ -4,6 +4,7 @@ import { errnoOf } from '../read.js';
 import type { Entry } from './entries.js';
 import { type EpollLine, parseEpollLines } from './fdinfo.js';
 import type { DescriptorKind, KindContext } from './kind.js';
+import { isFifo } from './pipe-ends.js';
 import { Refusal } from './refusal.js';
 
 /** Sets made by epoll_create1(2), with their members. */
@@ -17,7 +18,7 @@ export const epoll: DescriptorKind = {
     const members = lines.flatMap((line) => {
       const nth = seen.get(line.fd) ?? 0;
       seen.set(line.fd, nth + 1);
-      const watched = findWatched(entry!.fd, line, nth, context);
+      const watched = findWatched(entry!.fd, line, nth, lines.length > LARGE, context);
       const file = context.fileOf(watched);
       // A descriptor that the user lets go of leaves the sets in which it was.
       return file === null ? [] : [{ fd: line.fd, file, events: line.events, data: line.data }];
@@ -27,12 +28,32 @@ export const epoll: DescriptorKind = {
 };
 
 /**
- * A descriptor of the file that a set watches: usually the number under which it was added. That
- * may mean another file by now, when the watched one lives on under another number.
+ * The kernel looks through the whole set for each member that it is asked about: in larger ones, pipes are known by
+ * their inode, too. That fails only where one end has taken the number of the other, which lives on elsewhere.
  */
-function findWatched(epoll: number, line: EpollLine, nth: number, { pid, target }: KindContext): number {
+const LARGE = 1000;
+
+function isInode({ stat }: Entry, { inode, device }: EpollLine): boolean {
+  return stat.ino === inode && stat.dev === device;
+}
+
+/**
+ * A descriptor of the file that a set watches: usually the number under which it was added. That
+ * may mean another file by now, when the watched one lives on under another number. A socket has one
+ * description, and its inode tells. For other files the kernel is asked.
+ */
+function findWatched(
+  epoll: number,
+  line: EpollLine,
+  nth: number,
+  large: boolean,
+  { pid, target }: KindContext,
+): number {
   const watches = ({ fd }: Entry): boolean => kcmpEpoll(pid, fd, pid, epoll, line.fd, nth) === 0;
-  const direct = target.entries.find(({ fd }) => fd === line.fd);
+  const direct = target.entry(line.fd);
+  if (direct && isInode(direct, line) && (direct.protocol !== null || (large && isFifo(direct.stat)))) {
+    return direct.fd;
+  }
   try {
     if (direct && watches(direct)) return direct.fd;
     const other = target.entries.find(

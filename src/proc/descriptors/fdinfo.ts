@@ -40,25 +40,35 @@ export interface EpollLine {
   readonly data: bigint;
   /** Inode of the watched file; `null` before Linux 4.13. */
   readonly inode: bigint | null;
+  /** Device of its file system, as stat(2) tells it. */
+  readonly device: bigint | null;
 }
 
-const EPOLL_LINE = /^tfd:\s*(\d+) events:\s*([0-9a-f]+) data:\s*([0-9a-f]+)(?:.* ino:\s*([0-9a-f]+))?/;
+const EPOLL_LINE =
+  /^tfd:\s*(\d+) events:\s*([0-9a-f]+) data:\s*([0-9a-f]+)(?:.* ino:\s*([0-9a-f]+) sdev:\s*([0-9a-f]+))?/;
 
 /** The `tfd:` lines of an epoll set, in the kernel's order. */
 export function parseEpollLines(text: string): EpollLine[] {
   return text.split('\n').flatMap((line) => {
     const match = EPOLL_LINE.exec(line);
     if (!match) return [];
-    const [, fd, events, data, inode] = match;
+    const [, fd, events, data, inode, device] = match;
     return [
       {
         fd: Number(fd),
         events: Number.parseInt(events!, 16),
         data: BigInt(`0x${data}`),
         inode: inode === undefined ? null : BigInt(`0x${inode}`),
+        device: device === undefined ? null : statDevice(BigInt(`0x${device}`)),
       },
     ];
   });
+}
+
+/** A device as the kernel has it, with 20 bits for the minor number, as stat(2) tells it: with 8, and the rest on top. */
+function statDevice(device: bigint): bigint {
+  const [major, minor] = [device >> 20n, device & 0xfffffn];
+  return (minor & 0xffn) | (major << 8n) | ((minor & ~0xffn) << 12n);
 }
 
 /** A lock, or what stands among the locks and is none that could be taken again. */

@@ -39,10 +39,20 @@ export function factsOf(
   return sockets.get(stat.ino) ?? null;
 }
 
+/** A table of /proc/net: the columns of each socket by its inode. */
+function readTable(table: string): Map<string, string[]> {
+  const lines = readFileSync(`/proc/self/net/${table}`, 'latin1').split('\n');
+  return new Map(
+    lines.map((line) => {
+      const columns = line.trim().split(/\s+/);
+      return [columns[INODE] ?? '', columns];
+    }),
+  );
+}
+
 /** The columns of a socket in a table of /proc/net. */
 export function findLine(table: string, inode: bigint): string[] | undefined {
-  const lines = readFileSync(`/proc/self/net/${table}`, 'latin1').split('\n');
-  return lines.map((line) => line.trim().split(/\s+/)).find((columns) => columns[INODE] === String(inode));
+  return readTable(table).get(String(inode));
 }
 
 /** `net/tcp_states.h`, from such columns. */
@@ -54,10 +64,15 @@ export function stateOf(columns: readonly string[]): number {
  * The peer of a raw or echo socket, which has no port for getpeername(2) to tell: from the tables in
  * /proc/net, where addresses stand in words of this processor.
  */
-export function connectedTo({ stat }: Entry, { family, protocol }: Making, copy: number): Uint8Array | null {
+export function connectedTo(
+  { stat }: Entry,
+  { family, protocol }: Making,
+  copy: number,
+  context: KindContext,
+): Uint8Array | null {
   if (protocol !== 'raw' && protocol !== 'ping') return null;
   const table = `${protocol === 'raw' ? 'raw' : 'icmp'}${family === 'ipv4' ? '' : '6'}`;
-  const line = findLine(table, stat.ino);
+  const line = once(context, `table ${table}`, () => readTable(table)).get(String(stat.ino));
   if (!line || stateOf(line) !== ESTABLISHED) return null;
   const [host, port] = line[REMOTE]!.split(':') as [string, string];
   const bytes = Buffer.concat((host.match(/.{8}/g) ?? []).map((word) => Buffer.from(word, 'hex').reverse()));

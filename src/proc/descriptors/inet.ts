@@ -67,7 +67,7 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
   const fresh = freshOf(making, context);
   if (!isHere(copy, fresh)) throw new Refusal(ELSEWHERE);
   const name = socketName(copy);
-  const peer = peerName(copy) ?? connectedTo(entry, making, copy);
+  const peer = peerName(copy) ?? connectedTo(entry, making, copy, context);
   const common = {
     ...{ kind: 'inet' as const, flags: entry.info.flags, ...making },
     local: isBound(name, protocol) ? name : null,

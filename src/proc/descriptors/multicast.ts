@@ -56,19 +56,29 @@ function parseIgmp(text: string): Group[] {
   return text.split('\n').flatMap((line): Group[] => {
     const index = /^(\d+)\s/.exec(line);
     if (index) device = Number(index[1]);
-    const group = /^\s+([0-9A-F]{8})\s/.exec(line);
+    const group = /^\s+([0-9A-F]{8})\s+(\d+)\s/.exec(line);
     if (!group) return [];
     // Written as a number of this processor.
-    return [{ device, address: Buffer.from(group[1]!, 'hex').reverse() }];
+    const address = Buffer.from(group[1]!, 'hex').reverse();
+    return isOfKernel(address, Number(group[2])) ? [] : [{ device, address }];
   });
 }
 
 /** `1 lo ff020000000000000000000000000001 1 0000000C 0` */
 function parseIgmp6(text: string): Group[] {
   return text.split('\n').flatMap((line): Group[] => {
-    const match = /^(\d+)\s+\S+\s+([0-9a-f]{32})\s/.exec(line);
-    return match ? [{ device: Number(match[1]), address: Buffer.from(match[2]!, 'hex') }] : [];
+    const match = /^(\d+)\s+\S+\s+([0-9a-f]{32})\s+(\d+)\s/.exec(line);
+    if (!match) return [];
+    const address = Buffer.from(match[2]!, 'hex');
+    return isOfKernel(address, Number(match[3])) ? [] : [{ device: Number(match[1]), address }];
   });
+}
+
+/** All hosts, of which the kernel itself is the one user: there is no need to ask thousands of sockets for them. */
+const ALL_HOSTS = ['e0000001', 'ff010000000000000000000000000001', 'ff020000000000000000000000000001'];
+
+function isOfKernel(address: Buffer, users: number): boolean {
+  return users === 1 && ALL_HOSTS.includes(address.toString('hex'));
 }
 
 /** MCAST_MSFILTER: from whom the socket receives what is sent to a group; `null` if it is no member. */

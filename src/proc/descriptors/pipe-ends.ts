@@ -6,10 +6,10 @@ import type { Entry } from './entries.js';
 
 const { S_IFMT, S_IFIFO } = constants;
 
-/** What the process has of a pipe. */
+/** What the process has of a pipe: the first descriptor of each end. */
 export interface PipeEnds {
-  read: boolean;
-  write: boolean;
+  reader: Entry | null;
+  writer: Entry | null;
 }
 
 /**
@@ -33,15 +33,16 @@ export function isFifo(stat: BigIntStats): boolean {
 /** Ends of all pipes and FIFOs, by `device inode`. */
 export function pipeEnds(entries: readonly Entry[]): Map<string, PipeEnds> {
   const pipes = new Map<string, PipeEnds>();
-  for (const { stat, info } of entries) {
+  for (const entry of entries) {
+    const { stat, info } = entry;
     if (!isFifo(stat)) continue;
     const key = `${stat.dev} ${stat.ino}`;
-    const ends = pipes.get(key) ?? { read: false, write: false };
+    const ends = pipes.get(key) ?? { reader: null, writer: null };
     pipes.set(key, ends);
     if (info.flags & O.PATH) continue;
     const end = endOf(info.flags);
-    ends.read ||= end !== 'write';
-    ends.write ||= end !== 'read';
+    if (end !== 'write') ends.reader ??= entry;
+    if (end !== 'read') ends.writer ??= entry;
   }
   return pipes;
 }

@@ -57,13 +57,7 @@ function internPipe(entry: Entry, context: KindContext): number {
 }
 
 function capturePipe(entry: Entry, { target, withCopy }: KindContext): DescriptorTable['pipes'][number] {
-  const readable = target.entries.find(
-    ({ stat, info }) =>
-      stat.ino === entry.stat.ino &&
-      stat.dev === entry.stat.dev &&
-      !(info.flags & O.PATH) &&
-      endOf(info.flags) !== 'write',
-  );
+  const readable = target.pipe(entry.stat).reader;
   return {
     capacity: withCopy(entry.fd, fcntlGetPipeSize),
     // What nobody can read any more is lost to the process, too.

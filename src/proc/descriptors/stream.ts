@@ -53,9 +53,8 @@ export function streamOf(entry: Entry, target: Target): number | null {
   if (entry.fd <= 2) return isStream(entry) ? entry.fd : null;
   if (!isConnection(entry)) return null;
   // The same end of the same pipe, or the same socket, as one of the streams.
-  const same = target.entries.filter(
+  const same = standard(target).filter(
     (other) =>
-      other.fd <= 2 &&
       other.stat.ino === entry.stat.ino &&
       other.stat.dev === entry.stat.dev &&
       (other.info.flags & O.ACCMODE) === (entry.info.flags & O.ACCMODE) &&
@@ -67,6 +66,11 @@ export function streamOf(entry: Entry, target: Target): number | null {
         same.map(({ fd }) => fd),
       )
     : null;
+}
+
+/** 0, 1 and 2, as far as they are open. Entries ascend, and there may be very many. */
+function standard({ entries }: Target): readonly Entry[] {
+  return entries.slice(0, 3).filter(({ fd }) => fd <= 2);
 }
 
 function isConnection({ stat }: Entry): boolean {

@@ -20,6 +20,8 @@ export interface Target {
   readonly terminal: TerminalView;
   /** Prefix by which the target's paths are seen from here. */
   readonly root: string;
+  /** The entry of a number. */
+  entry(fd: number): Entry | undefined;
   /** Ends of a pipe that the process has, by inode. */
   pipe(stat: BigIntStats): PipeEnds;
   /** Where the end lies that the process may lack. */
@@ -44,15 +46,16 @@ export function readTarget(
   for (const { stat, info } of entries) {
     if (!(info.flags & O.PATH) && (info.flags & O.ACCMODE) !== O.RDONLY) files.write(stat);
   }
+  const byNumber = new Map(entries.map((entry) => [entry.fd, entry]));
   const pipes = pipeEnds(entries);
   const links = new Set(entries.filter(({ stat }) => isFifo(stat)).map(({ link }) => link));
   const holders = findPipeHolders(pid, links);
   const known = new Map<string, OtherEnd>();
   const pipe = (stat: BigIntStats): PipeEnds => pipes.get(`${stat.dev} ${stat.ino}`)!;
   const otherEnd = (entry: Entry): OtherEnd => {
-    const { read, write } = pipe(entry.stat);
+    const { reader, writer } = pipe(entry.stat);
     if (holders.held.has(entry.link)) return 'outside';
-    if (read && write) return 'inside';
+    if (reader && writer) return 'inside';
     const closed = poll(entry);
     if (closed !== null) return closed ? 'closed' : 'outside';
     return holders.complete ? 'closed' : 'outside';
@@ -64,6 +67,7 @@ export function readTarget(
     files,
     terminal: findTerminal(readProcText(pid, 'stat'), entries),
     root: `/proc/${pid}/root`,
+    entry: (fd) => byNumber.get(fd),
     pipe,
     otherEnd: (entry) => {
       const key = `${entry.stat.dev} ${entry.stat.ino}`;

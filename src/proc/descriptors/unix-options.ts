@@ -23,20 +23,39 @@ type Options = Pick<OpenFileOf<'unix'>, 'sendBuffer' | 'receiveBuffer' | 'option
 
 /** Reads the options. @param type `SOCK_*` @throws Refusal for a filter in eBPF */
 export function captureOptions(copy: number, type: number): Options {
-  const filter = captureFilter(copy);
+  return {
+    sendBuffer: integerOption(copy, SO.SNDBUF),
+    receiveBuffer: integerOption(copy, SO.RCVBUF),
+    options: usualOptions(type).flatMap(({ option, size, usual }) => {
+      const value = getOption(copy, SOL_SOCKET, option, size)!;
+      return Buffer.from(value).equals(usual) ? [] : [{ option, value }];
+    }),
+    filter: captureFilter(copy),
+  };
+}
+
+interface Usual {
+  readonly option: number;
+  readonly size: number;
+  readonly usual: Uint8Array;
+}
+
+const usual = new Map<number, readonly Usual[]>();
+
+/** The options that a socket of a type has here, and their values in a new one; looked up once. */
+function usualOptions(type: number): readonly Usual[] {
+  const known = usual.get(type) ?? readUsual(type);
+  usual.set(type, known);
+  return known;
+}
+
+function readUsual(type: number): Usual[] {
   const fresh = makeSocket(AF_UNIX, type);
   try {
-    const options = COMPARED.flatMap(({ option, size }) => {
-      const value = getOption(copy, SOL_SOCKET, option, size);
-      const usual = getOption(fresh, SOL_SOCKET, option, size);
-      return value === null || usual === null || Buffer.from(value).equals(usual) ? [] : [{ option, value }];
+    return COMPARED.flatMap(({ option, size }) => {
+      const value = getOption(fresh, SOL_SOCKET, option, size);
+      return value ? [{ option, size, usual: value }] : [];
     });
-    return {
-      sendBuffer: integerOption(copy, SO.SNDBUF),
-      receiveBuffer: integerOption(copy, SO.RCVBUF),
-      options,
-      filter,
-    };
   } finally {
     closeSync(fresh);
   }

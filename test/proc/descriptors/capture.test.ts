@@ -157,6 +157,40 @@ os.dup2(10, 30)
   );
 });
 
+test('members of a large epoll set are known by their inode', async (t) => {
+  const target = await startTarget(
+    t,
+    `
+e = select.epoll(); os.dup2(e.fileno(), 2000); e.close(); e = select.epoll.fromfd(2000)
+for i in range(600):
+    r, w = os.pipe(); e.register(r, select.EPOLLIN); e.register(w, select.EPOLLOUT)
+a, b = socket.socketpair(); e.register(a); e.register(b); v = os.eventfd(0); e.register(v)
+x, y = os.dup(a.fileno()), os.dup(b.fileno()); os.dup2(y, a.fileno()); os.dup2(x, b.fileno()); os.close(x); os.close(y)
+at(a.detach(), 2001); at(b.detach(), 2002); at(v, 2003)
+for fd in range(3, 2000):
+    try: os.fstat(fd)
+    except OSError: continue
+    if fd % 3 == 0: os.dup2(fd, 3000 + fd); os.close(fd)
+`,
+  );
+  const { table, problems } = capture(target);
+  t.deepEqual(problems, []);
+  const set = fileOf({ table, problems, warnings: [] }, 2000);
+  if (set.kind !== 'epoll') throw new Error('no epoll set');
+  t.is(set.members.length, 1203);
+  const kinds = set.members.map(({ file, events }) => {
+    const watched = table.files[file]!;
+    return watched.kind === 'pipe' ? `${watched.end} ${events & 5}` : watched.kind;
+  });
+  const count = (what: string): number => kinds.filter((kind) => kind === what).length;
+  t.deepEqual([count('read 1'), count('write 4'), count('unix'), count('eventfd')], [600, 600, 2, 1]);
+  const pipes = set.members.flatMap(({ fd, file }) => {
+    const watched = table.files[file]!;
+    return watched.kind === 'pipe' ? [[fd, watched.pipe]] : [];
+  });
+  t.is(new Set(pipes.map(([, pipe]) => pipe)).size, 600);
+});
+
 test('an epoll member that no descriptor means is refused', async (t) => {
   const target = await startTarget(
     t,

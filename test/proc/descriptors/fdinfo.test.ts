@@ -19,8 +19,8 @@ test('members of an epoll set, from new and old kernels', (t) => {
   const lines =
     'pos:\t0\nflags:\t02\ntfd:        3 events: 80000019 data: fffffff00000003  pos:0 ino:1f sdev:10\ntfd:    4 events:       19 data:   4\n';
   t.deepEqual(parseEpollLines(lines), [
-    { fd: 3, events: 0x8000_0019, data: 0xfff_ffff_0000_0003n, inode: 0x1fn },
-    { fd: 4, events: 0x19, data: 4n, inode: null },
+    { fd: 3, events: 0x8000_0019, data: 0xfff_ffff_0000_0003n, inode: 0x1fn, device: 0x10n },
+    { fd: 4, events: 0x19, data: 4n, inode: null, device: null },
   ]);
 });
 
