@@ -30,3 +30,58 @@ testWith(['python3'], 'asynchronous input and output', (t) =>
     /^proc2elf: the memory at [0-9a-f]+-[0-9a-f]+ rw-s \/\[aio\] \(deleted\) belongs to asynchronous .*\n$/,
   ),
 );
+
+testWith(['python3'], 'files of other processes and threads', async (t) => {
+  const other = `import signal, threading
+child = os.fork()
+if child == 0: signal.pause()
+`;
+  const end = 'os.kill(child, 9); os.waitpid(child, 0)\n';
+  await refused(
+    t,
+    `${other}fd = os.open("/proc/%d/status" % child, os.O_RDONLY)\n${end}`,
+    /^proc2elf: descriptor 3 \(file, \/proc\/(\d+)\/status\) .*: it belongs to process \1, which has ended; use --drop-fd 3/,
+  );
+  await refused(
+    t,
+    `${other}fd = os.open("/proc/%d" % child, os.O_RDONLY)\n${end}`,
+    /^proc2elf: descriptor 3 \(directory, \/proc\/(\d+) \(deleted\)\) .*: it belongs to process \1, which has ended; /,
+  );
+  await refused(
+    t,
+    'fd = os.open("/proc/%d/stat" % os.getppid(), os.O_RDONLY)',
+    /: it belongs to process \d+ \([^)]+\), which is not frozen with this one; /,
+  );
+  await refused(
+    t,
+    `import signal, threading
+ids = []
+threading.Thread(target=lambda: (ids.append(threading.get_native_id()), signal.pause()), daemon=True).start()
+while not ids: pass
+fd = os.open("/proc/self/task/%d/stat" % ids[0], os.O_RDONLY)`,
+    /: it belongs to thread \d+, which is not there yet when files are opened; /,
+  );
+});
+
+testWith(['python3', 'unshare'], 'a namespace of others', (t) =>
+  refused(
+    t,
+    `import subprocess
+other = subprocess.Popen(["unshare", "-u", "sleep", "1000"], stdin=subprocess.DEVNULL)
+own = os.readlink("/proc/self/ns/uts")
+while os.readlink("/proc/%d/ns/uts" % other.pid) == own: pass
+fd = os.open("/proc/%d/ns/uts" % other.pid, os.O_RDONLY)
+other.kill(); other.wait()`,
+    /^proc2elf: descriptor 3 \(namespace, uts:\[\d+\]\) .* not the one of the process itself; use --drop-fd 3/,
+  ),
+);
+
+for (const [path, says] of [
+  ['/dev/net/tun', /descriptor 3 \(tun\/tap device, .*\) .*can be passed in; use --drop-fd 3, --external 3/],
+  ['/dev/fuse', /descriptor 3 \(FUSE, \/dev\/fuse\) .*: through it the process serves a file system/],
+  ['/dev/kmsg', /descriptor 3 \(kernel log, \/dev\/kmsg\) .*: the state of a device cannot be frozen/],
+] as const) {
+  testWith(['python3', path], `${path}`, (t) =>
+    refused(t, `fd = os.open("${path}", os.O_RDWR | os.O_NONBLOCK)`, says),
+  );
+}

@@ -31,6 +31,21 @@ static void is(const char *path, int fd) {
           "%s is another file", path);
 }
 
+static const char *const namespaces[] = {"/proc/self/ns/net",  "/proc/self/ns/mnt",
+                                         "/proc/self/ns/pid",  "/proc/self/ns/user",
+                                         "/proc/self/ns/time", "/proc/self/ns/cgroup"};
+enum { SPACES = sizeof namespaces / sizeof *namespaces };
+
+/* A control group's file, wherever this machine has them. */
+static int open_group(void) {
+    int fd = open("/sys/fs/cgroup/cgroup.procs", O_RDONLY);
+    if (fd < 0)
+        fd = open("/sys/fs/cgroup/unified/cgroup.procs", O_RDONLY);
+    if (fd >= 0)
+        NEED(lseek(fd, OFFSET, SEEK_SET));
+    return fd;
+}
+
 int main(void) {
     static const char known[] = "what is read through /proc/self/mem";
     int status = open_at("/proc/self/status", O_RDONLY, OFFSET);
@@ -39,6 +54,10 @@ int main(void) {
     int folder = open_at("/proc/self/fd", O_RDONLY | O_DIRECTORY, 0);
     int processor = open_at("/proc/cpuinfo", O_RDONLY, OFFSET);
     int kernel = open_at("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY, 3);
+    int spaces[SPACES];
+    for (int i = 0; i < SPACES; i++)
+        spaces[i] = (int)NEED(open(namespaces[i], O_RDONLY | (i % 2 ? O_CLOEXEC : 0)));
+    int group = open_group();
     ready();
     await_go();
 
@@ -47,6 +66,10 @@ int main(void) {
     NEED(pread(status, text, sizeof text - 1, 0));
     const char *line = strstr(text, "\nPid:");
     CHECK(line && atoi(line + 5) == getpid(), "status is that of %s", line ? line : "nobody");
+    for (int i = 0; i < SPACES; i++)
+        is(namespaces[i], spaces[i]);
+    if (group >= 0)
+        stands_at("cgroup.procs", group, OFFSET);
     is("/proc/self/status", status);
     is("/proc/thread-self/comm", comm);
     is("/proc/self/fd", folder);

@@ -10,6 +10,7 @@ import { inet } from './inet.js';
 import { inotify } from './inotify.js';
 import type { DescriptorKind } from './kind.js';
 import { memory } from './memory.js';
+import { namespace } from './namespace.js';
 import { other } from './other.js';
 import { ownProc } from './own-proc.js';
 import { pidfd } from './pidfd.js';
@@ -37,6 +38,7 @@ const KINDS: readonly DescriptorKind[] = [
   memory,
   embedded,
   device,
+  namespace,
   ownProc,
   regular,
   other,

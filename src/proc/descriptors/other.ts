@@ -1,6 +1,6 @@
 /** Whatever no other kind claims: refused, with a reason that names it. */
 import { constants } from 'node:fs';
-import { deviceNumbers } from '../objects.js';
+import { classifyDevice } from './device-names.js';
 import type { Entry } from './entries.js';
 import type { DescriptorKind } from './kind.js';
 import { Refusal } from './refusal.js';
@@ -27,11 +27,6 @@ const NAMELESS: readonly Row[] = [
     why: 'it refers to a rule set in this kernel',
   },
   { link: /^anon_inode:kvm/, name: 'kvm', why: 'it refers to a virtual machine in this kernel' },
-  {
-    link: /^(mnt|net|pid|ipc|uts|user|cgroup|time):\[/,
-    name: 'namespace',
-    why: 'it refers to a namespace of this machine',
-  },
 ];
 
 /** Whatever no other kind matches: refused, by the name that people know it by. */
@@ -58,29 +53,17 @@ function classifySocket(protocol: string | null): Omit<Row, 'link'> {
   return { name: row.name === 'socket' ? `${protocol} socket` : row.name, why: row.why };
 }
 
-function classify({ link, stat, protocol }: Entry): Omit<Row, 'link'> {
+function classify({ link, stat, protocol, info }: Entry): Omit<Row, 'link'> {
   const nameless = NAMELESS.find((row) => row.link.test(link));
   if (nameless) return nameless;
   switch (Number(stat.mode) & S_IFMT) {
     case S_IFSOCK:
       return classifySocket(protocol);
     case S_IFCHR:
-      return { name: deviceKind(stat.rdev), why: 'the state of a device cannot be frozen' };
+      return classifyDevice(stat.rdev, info.text);
     case S_IFBLK:
       return { name: 'block device', why: 'the state of a device cannot be frozen' };
     default:
       return { name: 'kernel object', why: 'its kind is not known' };
   }
-}
-
-const TTYAUX_MAJOR = 5;
-const PTMX_MINOR = 2;
-const PTS_MAJOR = 136;
-
-function deviceKind(rdev: bigint): string {
-  const { major, minor } = deviceNumbers(rdev);
-  if (major === TTYAUX_MAJOR && minor === PTMX_MINOR) return 'pseudoterminal master';
-  if (major >= PTS_MAJOR && major < PTS_MAJOR + 8)
-    return 'terminal that neither controls the process nor is its 0, 1 or 2';
-  return `device ${major}:${minor}`;
 }

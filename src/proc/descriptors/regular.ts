@@ -1,6 +1,6 @@
 /** Files that are opened again by path: regular files, directories, and whatever was opened with O_PATH. */
 
-import { type BigIntStats, constants, statSync } from 'node:fs';
+import { type BigIntStats, constants, existsSync, statSync } from 'node:fs';
 import { O } from '../../fcntl.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { deviceNumbers } from '../objects.js';
@@ -9,10 +9,11 @@ import { isOfKernel } from './file-systems.js';
 import type { DescriptorKind } from './kind.js';
 import { pathProblem } from './paths.js';
 import type { Target } from './target.js';
+import { nameOf } from './threads.js';
 
 const { S_IFMT, S_IFREG, S_IFDIR, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK, S_IFLNK } = constants;
 /** `/proc/4242/status`: a process has other ids, or none, by the time the image runs. */
-const PROCESS_PATH = /^\/proc\/\d+(\/|$)/;
+const PROCESS_PATH = /^\/proc\/(\d+)(?:\/|$| \(deleted\)$)(task\/(\d+))?/;
 
 type FileType = Exclude<OpenFileOf<'file'>['type'], 'chosen'>;
 
@@ -48,7 +49,7 @@ export const regular: DescriptorKind = {
     return `${TYPES[Number(stat.mode) & S_IFMT] === 'regular' ? 'file' : typeName(stat)}${path}, ${link}`;
   },
   problem: (entry, target) => {
-    if (isOfProcess(entry)) return 'it belongs to another process, or to a thread';
+    if (isOfProcess(entry)) return strangerProblem(entry, target.pid);
     return pathProblem(entry, target);
   },
   choices: (entry) =>
@@ -77,6 +78,17 @@ function typeName(stat: BigIntStats): string {
 /** Whether it lies below `/proc/PID`. */
 export function isOfProcess({ link, stat }: Pick<Entry, 'link' | 'stat'>): boolean {
   return PROCESS_PATH.test(link) && stat.dev === statSync('/proc', { bigint: true }).dev;
+}
+
+/** Names the process or thread. */
+function strangerProblem({ link }: Entry, pid: number): string {
+  const [, process, , thread] = PROCESS_PATH.exec(link)!;
+  if (Number(process) === pid && thread !== undefined)
+    return `it belongs to thread ${thread}, which is not there yet when files are opened`;
+  // The name of a folder tells by itself that it is gone; a file below may have another process's name by now.
+  if (/^\/proc\/\d+.* \(deleted\)$/.test(link) || !existsSync(`/proc/${process}`))
+    return `it belongs to process ${process}, which has ended`;
+  return `it belongs to process ${nameOf(Number(process))}, which is not frozen with this one`;
 }
 
 /** A description that is made by opening its path. */
