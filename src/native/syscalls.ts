@@ -18,6 +18,7 @@ const NR = {
   sched_getscheduler: 145,
   sched_getaffinity: 204,
   clock_gettime: 228,
+  ioprio_get: 252,
   get_robust_list: 274,
   tee: 276,
   prlimit64: 302,
@@ -95,6 +96,21 @@ export function schedGetparam(tid: number): number {
 /** getpriority(2) with `PRIO_PROCESS`: the nice value of a thread, -20 to 19. */
 export function getpriority(tid: number): number {
   return 20 - Number(addon.syscall(NR.getpriority, 0, tid)); // the raw call returns 20 - nice
+}
+
+/** ioprio_get(2) with `IOPRIO_WHO_PROCESS`: class and level of a thread; 0 where they follow from its nice value. */
+export function ioprioGet(tid: number): number {
+  const IOPRIO_WHO_PROCESS = 1;
+  const CLASS_SHIFT = 13;
+  let priority: number;
+  try {
+    priority = Number(addon.syscall(NR.ioprio_get, IOPRIO_WHO_PROCESS, tid));
+  } catch (error) {
+    // Kernels without block devices have no such call.
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSYS') throw error;
+    return 0;
+  }
+  return priority >> CLASS_SHIFT === 0 ? 0 : priority;
 }
 
 /**

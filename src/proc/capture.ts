@@ -233,6 +233,7 @@ function interrogate(
   const caller = callerAmong(states);
   if (restorer && stack) tracer.setNet(caller, restorer, stack, calls.numbers.get(caller));
   for (const { start, end } of stray) tracer.syscall(caller, gadget, SYS_MUNMAP, [start, end - start]);
+  const lockedBefore = lockedMemory(pid);
   const infection: Infection = infect(tracer, caller, mem, gadget, blob, capacity, theirs);
   const { brk, secureBits, ...answers } = infection.ask(leader, (arena) => processQuery(arena, timers));
   const { status, memory, ...identity } = readIdentity(pid);
@@ -257,11 +258,27 @@ function interrogate(
   return {
     ...identity,
     ...answers,
+    locksFutureMemory: lockedMemory(pid) === lockedBefore ? 0 : futureLocks(pid, infection),
     credentials: parseCredentials(status, secureBits),
     memory: { ...memory, brk },
     threads,
     pendingSignals: sharedPending,
   };
+}
+
+/** `VmLck`: memory that is locked. */
+function lockedMemory(pid: number): string | undefined {
+  return parseStatus(readProcText(pid, 'status')).get('VmLck');
+}
+
+const MCL_FUTURE = 2;
+const MCL_ONFAULT = 4;
+
+/** How mlockall(2) has memory locked that is mapped from then on, seen by what we have just mapped; nothing else tells. */
+function futureLocks(pid: number, { start, end }: Infection): number {
+  const ours = parseMaps(readProcText(pid, 'smaps')).filter((m) => m.start < end && m.end > start);
+  if (!ours.every(({ flags }) => flags.includes('lo'))) return 0;
+  return MCL_FUTURE | (ours.every(({ flags }) => flags.includes('lf')) ? MCL_ONFAULT : 0);
 }
 
 /** What the kernel shows as restart_syscall(2), by the program's own call. Maps are by thread. */

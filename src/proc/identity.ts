@@ -71,6 +71,7 @@ export type Identity = Pick<
   | 'umask'
   | 'personality'
   | 'oomScoreAdjust'
+  | 'coredumpFilter'
   | 'limits'
 > & { memory: Omit<Process['memory'], 'brk'>; status: Status };
 
@@ -92,6 +93,7 @@ export function readIdentity(pid: number): Identity {
     umask: Number.parseInt(field(status, 'Umask'), 8),
     personality: Number.parseInt(readProcText(pid, 'personality').trim(), 16) | 0,
     oomScoreAdjust: Number(readProcText(pid, 'oom_score_adj')),
+    coredumpFilter: readCoredumpFilter(pid),
     limits: parseLimits(readProcText(pid, 'limits')),
     memory: {
       startCode: stat.startCode,
@@ -108,6 +110,15 @@ export function readIdentity(pid: number): Identity {
     },
     status,
   };
+}
+
+/** Which memory goes into a core file: a bit mask, in hexadecimal. */
+function readCoredumpFilter(pid: number): number | null {
+  try {
+    return Number.parseInt(readProcText(pid, 'coredump_filter'), 16);
+  } catch {
+    return null;
+  }
 }
 
 /** `comm` without its newline; it may hold any bytes. @throws TargetError if the process or thread has ended */

@@ -3,6 +3,7 @@
  * thread id addresses, prctl state. They are operations of the interpreter, run once inside the
  * target; the answers are read from the scratch mapping.
  */
+import { PROCESS_SETTINGS, type PrctlSetting, THREAD_SETTINGS } from '../snapshot/prctl-settings.js';
 import type { PosixTimer, Process, Thread } from '../snapshot/schema.js';
 import type { Arena } from '../thaw/arena.js';
 import { call } from '../thaw/calls.js';
@@ -44,7 +45,7 @@ function cellValue(answers: Answers, { cell }: Cell): bigint {
 /** What every thread is asked. */
 export type ThreadAnswers = Pick<
   Thread,
-  'alternateStack' | 'tidAddress' | 'parentDeathSignal' | 'timerSlack'
+  'alternateStack' | 'tidAddress' | 'parentDeathSignal' | 'timerSlack' | 'settings'
 >;
 
 /** Asks a thread for its alternate stack, tid address, parent-death signal and timer slack. */
@@ -54,12 +55,14 @@ export function threadQuery(arena: Arena): Query<ThreadAnswers> {
   const tidResult = arena.cell();
   const deathSignal = arena.cell();
   const slack = arena.cell();
+  const settings = settingsQuery(arena, THREAD_SETTINGS);
   return {
     ops: [
       call('sigaltstack', [0, stack], ignore),
       prctlGet(PR_GET_TID_ADDRESS, tidAddress.cell, tidResult),
       prctlGet(PR_GET_PDEATHSIG, deathSignal.cell, arena.cell()),
       prctlGet(PR_GET_TIMERSLACK, 0, slack),
+      ...settings.ops,
     ],
     decode(answers) {
       if (cellValue(answers, tidResult) !== 0n) {
@@ -75,8 +78,24 @@ export function threadQuery(arena: Arena): Query<ThreadAnswers> {
         tidAddress: BigInt.asUintN(64, cellValue(answers, tidAddress)),
         parentDeathSignal: answers(deathSignal.cell, 4).readInt32LE(),
         timerSlack: BigInt.asUintN(64, cellValue(answers, slack)),
+        settings: settings.decode(answers),
       };
     },
+  };
+}
+
+/** Those settings that are not the usual ones. */
+function settingsQuery(arena: Arena, rows: readonly PrctlSetting[]): Query<Thread['settings']> {
+  const asked = rows.map((row) => ({ row, value: arena.cell(), result: arena.cell() }));
+  return {
+    ops: asked.map(({ row, value, result }) => prctlGet(row.get, row.byAddress ? value.cell : 0, result)),
+    decode: (answers) =>
+      asked.flatMap(({ row, value, result }) => {
+        const returned = Number(cellValue(answers, result));
+        if (returned < 0) return [];
+        const found = row.byAddress ? answers(value.cell, 4).readInt32LE() : returned;
+        return found === row.usual ? [] : [{ option: row.set, value: found }];
+      }),
   };
 }
 
@@ -89,6 +108,7 @@ export type ProcessAnswers = Pick<
   | 'dumpable'
   | 'childSubreaper'
   | 'thpDisabled'
+  | 'settings'
   | 'membarriers'
   | 'permittedFeatures'
 > & { brk: bigint; secureBits: number };
@@ -108,6 +128,7 @@ export function processQuery(arena: Arena, timers: readonly TimerEntry[]): Query
   const thpDisabled = arena.cell();
   const membarriers = arena.cell();
   const permittedFeatures = arena.cell();
+  const settings = settingsQuery(arena, PROCESS_SETTINGS);
   const ops: Op[] = [];
   for (let signal = 1; signal <= SIGNALS; signal++) {
     ops.push(call('rt_sigaction', [signal, 0, actions + BigInt(32 * (signal - 1)), 8], ignore));
@@ -125,6 +146,7 @@ export function processQuery(arena: Arena, timers: readonly TimerEntry[]): Query
     prctlGet(PR_GET_THP_DISABLE, 0, thpDisabled),
     call('membarrier', [MEMBARRIER_CMD_GET_REGISTRATIONS, 0, 0], { result: membarriers, ...ignore }),
     call('arch_prctl', [ARCH_GET_XCOMP_PERM, permittedFeatures.cell], ignore),
+    ...settings.ops,
   );
   return {
     ops,
@@ -150,6 +172,7 @@ export function processQuery(arena: Arena, timers: readonly TimerEntry[]): Query
       secureBits: Number(cellValue(answers, secureBits)),
       childSubreaper: answers(subreaper.cell, 4).readInt32LE() !== 0,
       thpDisabled: cellValue(answers, thpDisabled) > 0n,
+      settings: settings.decode(answers),
       membarriers: Math.max(0, Number(cellValue(answers, membarriers))),
       permittedFeatures: BigInt.asUintN(64, cellValue(answers, permittedFeatures)),
     }),

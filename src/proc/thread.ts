@@ -3,6 +3,7 @@
 import {
   getpriority,
   getRobustList,
+  ioprioGet,
   schedGetaffinity,
   schedGetparam,
   schedGetscheduler,
@@ -56,6 +57,7 @@ export function describeThread(state: ThreadState, answers: ThreadAnswers, conte
     nice: getpriority(tid),
     policy: schedGetscheduler(tid),
     priority: schedGetparam(tid),
+    ioPriority: ioprioGet(tid),
     inCall: decodeRegisters(registers).rip !== decodeRegisters(out.registers).rip,
     sleep: sleepOf(out, registers, hint, context),
   };

@@ -94,6 +94,9 @@ export const mappedFileSchema = z.object({
 /** `struct siginfo`, 128 bytes. */
 const siginfo = bytes.refine((b) => b.length === 128, 'a siginfo has 128 bytes');
 
+/** What prctl(2) sets: option, and value. See prctl-settings.ts. */
+const settingsSchema = z.array(z.object({ option: int, value: int })).default([]);
+
 /** A thread: its registers, and what the kernel keeps for it. */
 export const threadSchema = z.object({
   tid: id,
@@ -116,6 +119,9 @@ export const threadSchema = z.object({
   policy: int,
   /** 1..99 for SCHED_FIFO and SCHED_RR. */
   priority: int,
+  /** ioprio_get(2); 0 if it follows from the nice value. */
+  ioPriority: int.default(0),
+  settings: settingsSchema,
   parentDeathSignal: int,
   timerSlack: address,
   /** The thread was frozen in a system call, which it makes again. */
@@ -186,6 +192,11 @@ export const processSchema = z.object({
   childSubreaper: z.boolean(),
   oomScoreAdjust: int,
   thpDisabled: z.boolean(),
+  settings: settingsSchema,
+  /** `MCL_FUTURE` 2 and `MCL_ONFAULT` 4 of mlockall(2): memory that is mapped later is locked. */
+  locksFutureMemory: int.default(0),
+  /** `/proc/PID/coredump_filter`; `null` where the kernel writes no core files. */
+  coredumpFilter: int.min(0).nullable().default(null),
   /** `MEMBARRIER_CMD_REGISTER_*` that the process has made. */
   membarriers: int.min(0),
   /** XCR0 bits that threads may use, by ARCH_GET_XCOMP_PERM; 0 if nobody could tell, as in older images. */

@@ -7,6 +7,7 @@ export const Prot = { READ: 1, WRITE: 2, EXEC: 4 } as const;
 export const MapFlag = {
   SHARED: 0x1,
   PRIVATE: 0x2,
+  DROPPABLE: 0x8,
   FIXED: 0x10,
   ANONYMOUS: 0x20,
   GROWSDOWN: 0x100,

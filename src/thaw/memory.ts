@@ -85,8 +85,8 @@ function label(region: Region): string {
 
 function planAnonymous(placed: PlacedRegion, context: MemoryContext): Op[] {
   const { region } = placed;
-  // The main stack must be able to grow, which a mapping of a file cannot.
-  const always = region.flags.includes('gd') || region.pageSize > 4096;
+  // The main stack must be able to grow, and some memory be dropped, which a mapping of a file cannot.
+  const always = region.flags.includes('gd') || region.flags.includes('dp') || region.pageSize > 4096;
   const lazy = always ? [] : planLazy(placed, context).map((op) => withFlags(op, Flag.LAZY, 0));
   const eager = planEager(placed, context).map((op) => (always ? op : withFlags(op, 0, Flag.LAZY)));
   return [...lazy, ...eager];
@@ -99,7 +99,7 @@ function withFlags(op: Op, when: number, unless: number): Op {
 /** Flags of a fresh private anonymous mapping. */
 function anonymousFlags(region: Region): number {
   return (
-    MapFlag.PRIVATE |
+    (region.flags.includes('dp') ? MapFlag.DROPPABLE : MapFlag.PRIVATE) |
     MapFlag.ANONYMOUS |
     (region.flags.includes('nr') ? MapFlag.NORESERVE : 0) |
     (region.flags.includes('gd') ? MapFlag.GROWSDOWN : 0) |
@@ -239,6 +239,19 @@ export function planAdvice(region: Region): Op[] {
     );
   }
   return ops;
+}
+
+/** mseal(2), once nothing is mapped any more: what is sealed cannot be moved, unmapped or protected otherwise. */
+export function planSeals(regions: readonly Region[]): Op[] {
+  return regions
+    .filter(
+      ({ flags, backing }) => flags.includes('sl') && backing.kind !== 'vdso' && backing.kind !== 'vvar',
+    )
+    .map(({ start, end }) =>
+      call('mseal', [start, end - start, 0], {
+        label: `cannot seal ${start.toString(16)}-${end.toString(16)} (mseal, Linux 6.10)`,
+      }),
+    );
 }
 
 /** prctl(PR_SET_VMA) for named anonymous memory; kernels without the option leave it nameless. */

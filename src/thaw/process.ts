@@ -13,6 +13,7 @@ const PR_SET_THP_DISABLE = 41;
 const ARCH_REQ_XCOMP_PERM = 0x1023;
 /** The one component that needs a permission: the tiles of AMX. */
 const XTILEDATA = 18;
+const MCL_ONFAULT = 4;
 const SIGKILL = 9;
 const SIGSTOP = 19;
 const ITIMER_REAL = 0;
@@ -58,19 +59,28 @@ export function planEnvironment(arena: Arena, process: Process): Op[] {
   return ops;
 }
 
-/** `/proc/self/oom_score_adj`: lowering it needs a privilege, and there may be no `/proc`. */
-export function planOomScore(arena: Arena, process: Process): Op[] {
-  const fd = arena.cell();
-  const text = `${process.oomScoreAdjust}\n`;
+/** Files of `/proc/self` that set what they show. Lowering the first needs a privilege, and there may be no `/proc`. */
+export function planProcFiles(arena: Arena, process: Process): Op[] {
+  const { oomScoreAdjust, coredumpFilter } = process;
   return [
-    call('openat', [AT_FDCWD, arena.string('/proc/self/oom_score_adj'), O.WRONLY, 0], {
+    ...writeProcFile(arena, 'oom_score_adj', `${oomScoreAdjust}\n`),
+    ...(coredumpFilter === null
+      ? []
+      : writeProcFile(arena, 'coredump_filter', `0x${coredumpFilter.toString(16)}\n`)),
+  ];
+}
+
+function writeProcFile(arena: Arena, name: string, text: string): Op[] {
+  const fd = arena.cell();
+  return [
+    call('openat', [AT_FDCWD, arena.string(`/proc/self/${name}`), O.WRONLY, 0], {
       result: fd,
-      check: { kind: 'ok', tolerated: ['ENOENT', 'EACCES'], jump: 'no-oom' },
-      text: 'openat(AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY)',
+      check: { kind: 'ok', tolerated: ['ENOENT', 'EACCES'], jump: `no-${name}` },
+      text: `openat(AT_FDCWD, "/proc/self/${name}", O_WRONLY)`,
     }),
     call('write', [fd, arena.string(text), text.length], { check: { kind: 'none' } }),
     call('close', [fd]),
-    { op: 'mark', name: 'no-oom' },
+    { op: 'mark', name: `no-${name}` },
   ];
 }
 
@@ -100,6 +110,17 @@ export function planMemoryMap(arena: Arena, process: Process): Op[] {
   return [
     prctl('PR_SET_MM', PR_SET_MM, [PR_SET_MM_MAP, arena.bytes(bytes), bytes.length], {
       label: `cannot set brk to 0x${m.brk.toString(16)} (this kernel lacks prctl PR_SET_MM_MAP, CONFIG_CHECKPOINT_RESTORE)`,
+    }),
+  ];
+}
+
+/** Memory that is mapped later is locked, too; before a privilege for it is gone. */
+export function planFutureLocks({ locksFutureMemory: flags }: Process): Op[] {
+  if (flags === 0) return [];
+  return [
+    call('mlockall', [flags], {
+      text: `mlockall(${flags & MCL_ONFAULT ? 'MCL_FUTURE|MCL_ONFAULT' : 'MCL_FUTURE'})`,
+      label: 'cannot lock memory that is mapped later (RLIMIT_MEMLOCK)',
     }),
   ];
 }

@@ -1,6 +1,7 @@
 /** The thaw programs of an image, in the order in which things must happen. */
 import { AT_FDCWD, O } from '../fcntl.js';
 import { relieveHeap } from '../heap.js';
+import { PR_SET_MDWE, PROCESS_SETTINGS } from '../snapshot/prctl-settings.js';
 import type { MappedFile, Process, Region, Snapshot, Thread } from '../snapshot/schema.js';
 import { findPlace, gaps, merge, type Range, USER_SPACE_END } from './addresses.js';
 import type { Arena } from './arena.js';
@@ -10,13 +11,14 @@ import { planDescriptors } from './descriptors/index.js';
 import { finishPlan, planFrames, planTrampoline } from './finish.js';
 import { closeOwn, keepMessages, lowestOwn, openImage, STDERR } from './image-descriptor.js';
 import { planLimits, planRaisedLimits } from './limits.js';
-import { type PlacedRegion, planGaps, planName, planRegion } from './memory.js';
+import { type PlacedRegion, planGaps, planName, planRegion, planSeals } from './memory.js';
 import { imageOptions, printingPrograms, USAGE_PROGRAM } from './options.js';
 import type { OwnMemory } from './own-memory.js';
 import {
   planEnvironment,
+  planFutureLocks,
   planMemoryMap,
-  planOomScore,
+  planProcFiles,
   planSharedPending,
   planSignalActions,
   planTimerStart,
@@ -24,7 +26,7 @@ import {
 } from './process.js';
 import { type Cell, Flag, type Op, type Program } from './program.js';
 import { planSharedMemory, sharedMemoryRoom } from './shared-memory.js';
-import { planThread } from './thread.js';
+import { planSettings, planThread } from './thread.js';
 import { vdsoPlan } from './vdso.js';
 import { planVerdict } from './verdict.js';
 
@@ -138,20 +140,24 @@ export function planPrograms(
         }),
       ),
       ...planTimers(arena, process, tidOf),
-      ...planOomScore(arena, process),
+      ...planProcFiles(arena, process),
       ...planSharedPending(arena, process, pid),
       ...keepMessages(image, messages),
       ...descriptors.finish,
-      ...planThread(arena, process, leader, tids[0]!),
       // While there is room for it: the process may have been at its limit.
       mapFixed(
         { start: memory.trampoline, end: memory.trampoline + BigInt(trampoline.size) },
-        Prot.READ | Prot.WRITE,
+        // Executable in the end, which has to be known now where nothing may become so.
+        Prot.READ | Prot.WRITE | (forbidsNewCode(process) ? Prot.EXEC : 0),
         MapFlag.PRIVATE | MapFlag.ANONYMOUS,
         -1,
         0,
         { label: 'cannot make the last page' },
       ),
+      ...planSeals(process.regions),
+      ...planFutureLocks(process),
+      ...planSettings(PROCESS_SETTINGS, process.settings),
+      ...planThread(arena, process, leader, tids[0]!),
       ...planLimits(process.limits),
       prctl('PR_SET_DUMPABLE', PR_SET_DUMPABLE, [1], { check: { kind: 'none' } }),
       convert(frames.frames[0]!.xstatePlan),
@@ -189,6 +195,11 @@ export function planPrograms(
       stackTop: memory.stackTop,
     },
   );
+}
+
+/** PR_SET_MDWE: memory that was not executable never becomes so. */
+function forbidsNewCode(process: Process): boolean {
+  return process.settings.some(({ option }) => option === PR_SET_MDWE);
 }
 
 const FIRST_THREAD_PROGRAM = 4;

@@ -1,4 +1,6 @@
 /** Operations that give a thread its own state back; the general registers follow in its signal frame. */
+
+import { type PrctlSetting, THREAD_SETTINGS } from '../snapshot/prctl-settings.js';
 import { decodeRegisters } from '../snapshot/registers.js';
 import type { Credentials, Process, Thread } from '../snapshot/schema.js';
 import type { Arena } from './arena.js';
@@ -17,8 +19,8 @@ const PR_SET_NO_NEW_PRIVS = 38;
 const PR_CAP_AMBIENT = 47;
 const PR_CAP_AMBIENT_RAISE = 2;
 const LINUX_CAPABILITY_VERSION_3 = 0x20080522;
-const SCHED_RESET_ON_FORK = 0x40000000;
 const PRIO_PROCESS = 0;
+const IOPRIO_WHO_PROCESS = 1;
 
 /** State of one thread, run by itself. `tid` is the cell with its id. */
 export function planThread(arena: Arena, process: Process, thread: Thread, tid: Cell): Op[] {
@@ -52,7 +54,21 @@ export function planThread(arena: Arena, process: Process, thread: Thread, tid: 
   if (thread.parentDeathSignal !== 0) {
     ops.push(prctl('PR_SET_PDEATHSIG', PR_SET_PDEATHSIG, [thread.parentDeathSignal]));
   }
-  return ops;
+  return [...ops, ...planSettings(THREAD_SETTINGS, thread.settings)];
+}
+
+/** prctl(2) settings by their tables. */
+export function planSettings(table: readonly PrctlSetting[], settings: Thread['settings']): Op[] {
+  return settings.flatMap(({ option, value }) => {
+    const row = table.find(({ set }) => set === option);
+    if (!row) return [];
+    return [
+      prctl(row.name, row.set, [...(row.before ?? []), value], {
+        label: `cannot set ${row.name} to ${value}`,
+        ...(row.optional ? { check: tolerate('EPERM', 'EINVAL') } : {}),
+      }),
+    ];
+  });
 }
 
 function planStack(arena: Arena, thread: Thread): Op[] {
@@ -82,7 +98,7 @@ function planScheduling(arena: Arena, thread: Thread): Op[] {
     const bytes = Buffer.alloc(4);
     bytes.writeInt32LE(thread.priority);
     ops.push(
-      call('sched_setscheduler', [0, thread.policy & ~SCHED_RESET_ON_FORK, arena.bytes(bytes)], {
+      call('sched_setscheduler', [0, thread.policy, arena.bytes(bytes)], {
         label: `cannot set scheduling policy ${thread.policy}, priority ${thread.priority} of thread ${thread.tid}`,
         check: tolerate('EPERM'),
       }),
@@ -94,6 +110,12 @@ function planScheduling(arena: Arena, thread: Thread): Op[] {
         label: `cannot set nice value ${thread.nice} of thread ${thread.tid}`,
         check: tolerate('EPERM', 'EACCES'),
       }),
+    );
+  }
+  if (thread.ioPriority !== 0) {
+    // Needs a privilege for the real-time class; a kernel without block devices does not know it.
+    ops.push(
+      call('ioprio_set', [IOPRIO_WHO_PROCESS, 0, thread.ioPriority], { check: tolerate('EPERM', 'ENOSYS') }),
     );
   }
   return ops;

@@ -105,6 +105,10 @@ const state: readonly Disturbance[] = [
   row('identity', 'call (int)umask(0)', /umask is 0/),
   row('identity', 'call (int)prctl(29, 1, 0, 0, 0)', /timer slack was/),
   row('identity', 'call (int)prctl(36, 0, 0, 0, 0)', /child subreaper was/),
+  row('settings', 'call (int)prctl(26, 1, 0, 0, 0)', /time stamp counter was/),
+  row('settings', 'call (int)syscall(251, 1, 0, 0)', /I.O priority was/),
+  row('settings', 'call (int)munlockall()', /future memory was/),
+  row('settings', flip('sealed[5]'), /sealed memory: content/),
 ].map((disturbance) =>
   disturbance.program === 'identity' ? { ...disturbance, args: ['a', '', 'b'] } : disturbance,
 );

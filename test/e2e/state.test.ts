@@ -25,6 +25,18 @@ testWith([], 'an undumpable process stays undumpable', (t) => {
   return roundTrip(t, { command: target('identity'), args: ['undumpable', '', '\n'], goesOn: false });
 });
 
+testWith([], 'settings that few programs make come back', (t) =>
+  roundTrip(t, { command: target('settings') }),
+);
+
+testWith([], 'settings come back lazily, under a new id', (t) =>
+  roundTrip(t, {
+    command: target('settings'),
+    thaw: ['--lazy', '--pid=new'],
+    stderr: /^([^\n]+\n)?$/,
+  }),
+);
+
 testWith([], 'descriptors of every kind come back', (t) =>
   roundTrip(t, { command: target('descriptors'), goesOn: false }),
 );

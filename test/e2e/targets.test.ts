@@ -21,6 +21,7 @@ const undisturbed: readonly (readonly string[])[] = [
   ['timers', 'ticking'],
   ['timerfds'],
   ['files'],
+  ['settings'],
   ['filesignals'],
   ['pidfds'],
   ['watches'],

@@ -65,6 +65,7 @@ function flags(process: Process, noNewPrivileges: boolean): string {
     [process.dumpable !== 1, `dumpable ${process.dumpable}`],
     [process.childSubreaper, 'child subreaper'],
     [process.thpDisabled, 'no huge pages'],
+    [process.locksFutureMemory !== 0, 'locks future memory'],
     [process.personality !== 0, `personality 0x${process.personality.toString(16)}`],
     [process.oomScoreAdjust !== 0, `oom_score_adj ${process.oomScoreAdjust}`],
   ];
