@@ -18,7 +18,7 @@ import { assertFreezable, permissionAdvice, surveyProcess } from './proc/preflig
 import { readProcText } from './proc/read.js';
 import { blankRseq } from './proc/rseq.js';
 import { confirmSleeps, observeSleeps, untilDeadline } from './proc/sleep.js';
-import type { Snapshot } from './snapshot/schema.js';
+import type { Region, Snapshot } from './snapshot/schema.js';
 import { placeContents } from './thaw/contents.js';
 import { VERSION } from './version.js';
 
@@ -141,6 +141,7 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
         });
         assertUnchanged(capture.objectSources);
         if (after !== 'run') assertHeld(tracer, tids[0]!);
+        const unreadable = unreadableWarnings(capture.snapshot.processes[0]!.regions, written.unreadable);
         const bytesOnDisk = await output.commit(signal);
         if (after !== 'run') release();
         return {
@@ -153,7 +154,7 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
           pagesCopied: Math.ceil(written.written / 4096),
           heldMs,
           totalMs: performance.now() - started,
-          warnings: [...capture.warnings, ...unreadableWarnings(written.unreadable)],
+          warnings: [...capture.warnings, ...unreadable],
         };
       } finally {
         capture.close();
@@ -266,9 +267,28 @@ function fileName(comm: string): string {
   return comm.replace(/[^\w.+-]/g, '_') || 'process';
 }
 
-function unreadableWarnings(runs: readonly (readonly [bigint, number])[]): string[] {
-  return runs.map(
+function unreadableWarnings(
+  regions: readonly Region[],
+  runs: readonly (readonly [bigint, number])[],
+): string[] {
+  const unknown = runs.filter(([address, size]) => !isGuard(regions, address, size));
+  const lost = unknown.filter(([address]) => regionAt(regions, address)?.backing.kind === 'anonymous');
+  if (lost.length > 0) {
+    throw new UnsupportedError(
+      lost.map(([address, size]) => `${size} bytes of memory at 0x${address.toString(16)} cannot be read`),
+    );
+  }
+  return unknown.map(
     ([address, size]) =>
       `${size} bytes at 0x${address.toString(16)} could not be read (behind the end of a mapped file): they are zeros in the image`,
   );
+}
+
+function regionAt(regions: readonly Region[], address: bigint): Region | undefined {
+  return regions.find(({ start, end }) => start <= address && address < end);
+}
+
+function isGuard(regions: readonly Region[], address: bigint, size: number): boolean {
+  const end = address + BigInt(size);
+  return regionAt(regions, address)?.guards.some((g) => g.start <= address && g.end >= end) ?? false;
 }

@@ -38,6 +38,10 @@ const PAGE_IS_FILE = 1n << 2n;
 const PAGE_IS_PRESENT = 1n << 3n;
 const PAGE_IS_SWAPPED = 1n << 4n;
 const PAGE_IS_PFNZERO = 1n << 5n;
+/** Linux 6.16. */
+const PAGE_IS_GUARD = 1n << 8n;
+/** Nothing of a process lies above. */
+const USER_SPACE_END = 0x7fff_ffff_f000n;
 
 /** Ranges asked for in one call. */
 const BATCH = 4096;
@@ -46,6 +50,51 @@ const regions = new BigUint64Array(3 * BATCH);
 
 function scanByIoctl(fd: number, start: bigint, end: bigint): PageRange[] {
   const ranges: PageRange[] = [];
+  const categories: Categories = {
+    inverted: PAGE_IS_PFNZERO, // not the page of zeros,
+    all: PAGE_IS_PFNZERO,
+    any: PAGE_IS_PRESENT | PAGE_IS_SWAPPED, // and one of these
+    told: PAGE_IS_FILE,
+  };
+  scan(fd, start, end, categories, (from, to, told) =>
+    append(ranges, from, to, (told & PAGE_IS_FILE) !== 0n),
+  );
+  return ranges;
+}
+
+/**
+ * Lists the guard pages of a process (MADV_GUARD_INSTALL of madvise(2)), which no mapping tells of. None where the
+ * kernel cannot say.
+ * @param fd - descriptor of /proc/PID/pagemap.
+ */
+export function scanGuards(fd: number): { start: bigint; end: bigint }[] {
+  const ranges: PageRange[] = [];
+  const categories: Categories = { inverted: 0n, all: PAGE_IS_GUARD, any: 0n, told: PAGE_IS_GUARD };
+  try {
+    scan(fd, 0n, USER_SPACE_END, categories, (start, end) => append(ranges, start, end, false));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOTTY' && code !== 'EINVAL') throw error;
+  }
+  return ranges.map(({ start, end }) => ({ start, end }));
+}
+
+/** Masks of categories of pages: those that are turned round first, all and any that a page must have, those to tell. */
+interface Categories {
+  readonly inverted: bigint;
+  readonly all: bigint;
+  readonly any: bigint;
+  readonly told: bigint;
+}
+
+/** @throws ENOTTY before Linux 6.7, EINVAL for categories that the kernel does not know */
+function scan(
+  fd: number,
+  start: bigint,
+  end: bigint,
+  { inverted, all, any, told }: Categories,
+  take: (start: bigint, end: bigint, told: bigint) => void,
+): void {
   for (let at = start, count = BATCH; at < end && count === BATCH; ) {
     const argument = BigUint64Array.of(
       96n, // size of this structure
@@ -56,18 +105,17 @@ function scanByIoctl(fd: number, start: bigint, end: bigint): PageRange[] {
       addon.address(regions),
       BigInt(BATCH),
       0n, // any number of pages
-      PAGE_IS_PFNZERO, // inverted: not the page of zeros,
-      PAGE_IS_PFNZERO,
-      PAGE_IS_PRESENT | PAGE_IS_SWAPPED, // and one of these
-      PAGE_IS_FILE,
+      inverted,
+      all,
+      any,
+      told,
     );
     count = Number(addon.syscall(16, fd, PAGEMAP_SCAN, new Uint8Array(argument.buffer)));
     for (let i = 0; i < count; i++) {
-      append(ranges, regions[3 * i]!, regions[3 * i + 1]!, (regions[3 * i + 2]! & PAGE_IS_FILE) !== 0n);
+      take(regions[3 * i]!, regions[3 * i + 1]!, regions[3 * i + 2]!);
     }
     if (count > 0) at = regions[3 * count - 2]!;
   }
-  return ranges;
 }
 
 /** Words read at a time: 64 Ki, which stand for 256 MiB of addresses. */

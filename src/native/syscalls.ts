@@ -5,7 +5,7 @@
 import { endianness } from 'node:os';
 import { addon } from './addon.js';
 
-export { type PageRange, scanByWords, scanPagemap } from './pagemap.js';
+export { type PageRange, scanByWords, scanGuards, scanPagemap } from './pagemap.js';
 
 if (endianness() !== 'LE') throw new Error('only little-endian processors are supported');
 

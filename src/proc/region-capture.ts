@@ -1,7 +1,8 @@
 /** Turns the mappings of a stopped process into regions, with what each is backed by and holds. */
 import { fstatSync, openSync } from 'node:fs';
+import { scanGuards } from '../native/syscalls.js';
 import type { MappedFile, Process, Region } from '../snapshot/schema.js';
-import { merge } from '../thaw/addresses.js';
+import { merge, type Range } from '../thaw/addresses.js';
 import { coalesce, fileExtents, openMapped, regionExtents } from './content.js';
 import { readMemory } from './infect.js';
 import type { Mapping } from './maps.js';
@@ -29,12 +30,30 @@ export function captureRegions(
   mappings: readonly Mapping[],
 ): Pick<Process, 'regions' | 'mappedFiles'> {
   const mappedFiles: MappedFile[] = [];
+  const guards = scanGuards(context.pagemap);
   const regions = mappings.flatMap((mapping): Region[] => {
     const backing = backingOf(context, mapping, mappings, mappedFiles);
     if (!backing) return [];
-    return [{ ...regionOf(mapping), backing, extents: regionExtents(context.pagemap, mapping, backing) }];
+    return [
+      {
+        ...regionOf(mapping),
+        backing,
+        extents: regionExtents(context.pagemap, mapping, backing),
+        guards: within(guards, mapping),
+      },
+    ];
   });
   return { regions, mappedFiles };
+}
+
+/** The parts of ranges that lie in a mapping. */
+function within(ranges: readonly Range[], { start, end }: Range): Range[] {
+  return ranges
+    .filter((range) => range.start < end && range.end > start)
+    .map((range) => ({
+      start: range.start < start ? start : range.start,
+      end: range.end > end ? end : range.end,
+    }));
 }
 
 function backingOf(

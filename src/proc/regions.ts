@@ -111,7 +111,7 @@ function fileAt(path: string, inode: bigint): (FileIdentity & { size: bigint }) 
 }
 
 /** The parts of a region that come straight from its mapping. */
-export function regionOf(mapping: Mapping): Omit<Region, 'backing' | 'extents'> {
+export function regionOf(mapping: Mapping): Omit<Region, 'backing' | 'extents' | 'guards'> {
   const { start, end, prot, shared, offset, device, inode, path, flags, pageSize } = mapping;
   return { start, end, prot, shared, offset, device, inode, path, flags, pageSize };
 }

@@ -62,6 +62,8 @@ export const regionSchema = z.object({
   backing: backingSchema,
   /** Populated runs, ascending. Empty for what has no content in the image. */
   extents: z.array(extentSchema),
+  /** Pages that MADV_GUARD_INSTALL has made inaccessible, ascending. */
+  guards: z.array(z.object({ start: address, end: address })).default([]),
 });
 
 /** Memory that is not one region's own: shared anonymous, memfd, deleted files. */

@@ -202,6 +202,7 @@ const ADVICE: readonly Advice[] = [
   { flag: 'dd', name: 'MADV_DONTDUMP', value: 16 },
   { flag: 'wf', name: 'MADV_WIPEONFORK', value: 18 },
 ];
+const MADV_GUARD_INSTALL = 102;
 const MLOCK_ONFAULT = 1;
 const PR_SET_VMA = 0x53564d41;
 
@@ -223,9 +224,20 @@ function advise(region: Region, table: readonly Advice[]): Op[] {
     );
 }
 
+/** Guard pages, once their neighbours have their content, and before they are locked, which forbids it. */
+function planGuards(region: Region): Op[] {
+  return region.guards.map(({ start, end }) =>
+    call('madvise', [start, end - start, MADV_GUARD_INSTALL], {
+      text: `madvise(${show(start)}, ${end - start}, MADV_GUARD_INSTALL)`,
+      label: `cannot make guard pages at ${start.toString(16)}-${end.toString(16)} (Linux 6.13)`,
+    }),
+  );
+}
+
 /** madvise(2) and mlock(2) of a region. */
 export function planAdvice(region: Region): Op[] {
   const ops = [
+    ...planGuards(region),
     ...(region.backing.kind === 'anonymous' ? [] : planHugePageAdvice(region)),
     ...advise(region, ADVICE),
   ];

@@ -45,6 +45,7 @@ export function makeRegion(start: bigint, changes: Partial<Region> = {}): Region
     flags: ['rd', 'wr', 'mr', 'mw', 'me', 'ac', 'sd'],
     pageSize: 4096,
     backing: { kind: 'anonymous' },
+    guards: [],
     extents: [],
     ...changes,
   };

@@ -175,6 +175,48 @@ static void check_shared(void) {
     verify("memfd through its descriptor", memfd_open + 2 * PAGE, PAGE, 44);
 }
 
+/* Guard pages, which no line of maps shows. Without them (before Linux 6.13) all three are NULL. */
+enum { MADV_GUARD_INSTALL_ = 102 };
+static char *guarded, *guarded_file, *only_guarded;
+static char *with_guard(char *memory) {
+    return madvise(memory + 2 * PAGE, PAGE, MADV_GUARD_INSTALL_) == 0 ? memory : NULL;
+}
+static void make_guards(void) {
+    guarded = map(SIZE, READ_WRITE, PRIVATE, -1);
+    fill(guarded, SIZE, 45);
+    guarded = with_guard(guarded);
+    only_guarded = with_guard(map(SIZE, READ_WRITE, PRIVATE | MAP_NORESERVE, -1));
+    int fd = make_file("guarded", 46, O_RDWR);
+    guarded_file = with_guard(map(SIZE, READ_WRITE, MAP_PRIVATE, fd));
+    close(fd);
+}
+static void is_guarded(const char *what, const char *memory) {
+    int pipe_[2];
+    NEED(pipe(pipe_));
+    CHECK(write(pipe_[1], memory + 2 * PAGE, 1) == -1 && errno == EFAULT,
+          "%s: the guard page is accessible", what);
+    close(pipe_[0]);
+    close(pipe_[1]);
+}
+static void check_guards(void) {
+    static char content[SIZE];
+    if (guarded != NULL) {
+        fill(content, SIZE, 45);
+        CHECK(memcmp(guarded, content, 2 * PAGE) == 0, "below a guard page: content differs");
+        CHECK(memcmp(guarded + 3 * PAGE, content + 3 * PAGE, SIZE - 3 * PAGE) == 0,
+              "above a guard page: content differs");
+        is_guarded("anonymous", guarded);
+    }
+    if (only_guarded != NULL) {
+        is_guarded("nothing but a guard", only_guarded);
+        verify_zero("beside a guard page", only_guarded + 3 * PAGE, PAGE);
+    }
+    if (guarded_file != NULL) {
+        verify("before the guard page of a file", guarded_file, PAGE, 46);
+        is_guarded("file", guarded_file);
+    }
+}
+
 static char *low, *high, *terabyte, *growing;
 static char *at(uintptr_t address, size_t size) {
     char *memory = mmap((void *)address, size, READ_WRITE, PRIVATE | MAP_FIXED_NOREPLACE, -1, 0);
@@ -265,6 +307,7 @@ int main(int argc, char **argv) {
     make_anonymous();
     make_files();
     make_shared();
+    make_guards();
     make_places();
     make_advised();
     self_take();
@@ -274,6 +317,7 @@ int main(int argc, char **argv) {
     check_anonymous();
     check_files();
     check_shared();
+    check_guards();
     check_places();
     check_advised();
     finish();
