@@ -89,7 +89,7 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
   const early = surveyProcess(pid, concessions);
   if (early.length > 0) throw new UnsupportedError(early);
   const path = options.output ?? `${fileName(commOf(pid))}.${pid}.bin`;
-  const output = await prepareOutput(path, { needed: estimateSize(pid) });
+  const output = await prepareOutput(path, { needed: estimateSize(pid), lasting: options.after === 'kill' });
   try {
     if (output.stream) await loadDescribe(); // it begins with what follows the contents in a file
     signal?.throwIfAborted();

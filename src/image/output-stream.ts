@@ -6,13 +6,24 @@ import type { Output } from './output.js';
 import { outputError } from './output-error.js';
 
 const STDOUT = 1;
+/** Device 1:3. Node.js opens it in the place of a stdout that is closed. */
+const NULL_DEVICE = 0x103;
 
-/** stdout as the place for an image: written front to back, on disk only if it is a file. */
-export function streamOutput(): Output {
+/**
+ * stdout as the place for an image: written front to back, on disk only if it is a file.
+ * @param lasting the process is not there any more afterwards
+ * @throws UsageError for a terminal, and where what must last would be lost
+ */
+export function streamOutput(lasting = false): Output {
   if (isatty(STDOUT)) {
     throw new UsageError('the image would go to the terminal: redirect stdout, or name a file with -o FILE');
   }
-  const { isFile } = statStdout();
+  const { isFile, isNull } = statStdout();
+  if (lasting && isNull) {
+    throw new UsageError(
+      'stdout is closed or the null device: the process would be ended, and its image be lost; redirect stdout',
+    );
+  }
   return {
     path: '-',
     fd: STDOUT,
@@ -30,10 +41,11 @@ export function streamOutput(): Output {
   };
 }
 
-function statStdout(): { isFile: boolean; blocks: number } {
+function statStdout(): { isFile: boolean; isNull: boolean; blocks: number } {
   try {
     const stats: Stats = fstatSync(STDOUT);
-    return { isFile: stats.isFile(), blocks: stats.blocks };
+    const isNull = stats.isCharacterDevice() && stats.rdev === NULL_DEVICE;
+    return { isFile: stats.isFile(), isNull, blocks: stats.blocks };
   } catch (error) {
     throw outputError('to stdout', error);
   }

@@ -25,6 +25,8 @@ export interface Output {
 export interface OutputOptions {
   /** An estimate of the bytes that will be written, to be refused early. */
   readonly needed?: number;
+  /** The process is ended afterwards: the image must not go where it is lost at once. */
+  readonly lasting?: boolean;
   /** The addon, if it is not the usual one. */
   readonly native?: Native;
 }
@@ -36,5 +38,5 @@ export interface OutputOptions {
  * @throws UsageError, PermissionError saying what is in the way and what helps
  */
 export async function prepareOutput(path: string, options: OutputOptions = {}): Promise<Output> {
-  return path === '-' ? streamOutput() : fileOutput(path, options);
+  return path === '-' ? streamOutput(options.lasting) : fileOutput(path, options);
 }

@@ -52,6 +52,21 @@ testWith([], 'an image is streamed to standard output, front to back', async (t)
   await thawed.goAndExpectOk();
 });
 
+testWith(['sh'], 'a process is not ended for an image that goes nowhere', async (t) => {
+  const cwd = scratch(t);
+  const original = start(t, target('answer'), [], { cwd });
+  await original.ready();
+  for (const nowhere of ['>&-', '>/dev/null']) {
+    const line = `exec "$0" "$1" "$2" -o - --kill ${nowhere}`;
+    const { code, stderr } = await run('sh', ['-c', line, process.execPath, cli, String(original.pid)], {
+      cwd,
+    });
+    t.is(code, 2, stderr);
+    t.regex(stderr, /^proc2elf: stdout is closed or the null device: [^\n]+\n$/);
+  }
+  await original.goAndExpectOk();
+});
+
 testWith([], 'without -o the image is named after the process', async (t) => {
   const cwd = scratch(t);
   const original = start(t, target('answer'), [], { cwd });
