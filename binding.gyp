@@ -12,6 +12,7 @@
         "native/addon/cpu.cc",
         "native/addon/errors.cc",
         "native/addon/pages.cc",
+        "native/addon/pty.cc",
         "native/addon/spawn.cc",
         "native/addon/syscall.cc",
         "native/addon/transfer.cc",

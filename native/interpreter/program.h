@@ -26,9 +26,10 @@ enum {
     FLAG_NEW_IDS = 1 << 5,      /* found out: process and threads run under new ids */
     FLAG_FOREIGN_VDSO = 1 << 6, /* found out: this kernel's vDSO differs from the frozen one */
     FLAG_TIME_NAMESPACE =
-        1 << 7,            /* found out: the monotonic clock was behind, a namespace fixes it */
-    FLAG_FAILED = 1 << 8,  /* a step failed under --check */
-    FLAG_SCRATCH = 1 << 9, /* --scratch: files of the image are made in a folder */
+        1 << 7,             /* found out: the monotonic clock was behind, a namespace fixes it */
+    FLAG_FAILED = 1 << 8,   /* a step failed under --check */
+    FLAG_SCRATCH = 1 << 9,  /* --scratch: files of the image are made in a folder */
+    FLAG_PTS_NEW = 1 << 10, /* --pts=new: pseudoterminals take any number */
 };
 
 enum {

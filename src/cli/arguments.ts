@@ -32,6 +32,14 @@ export function choiceOptions<T>(yargs: Argv<T>) {
         'Unix domain sockets to other processes: refuse; close: the resumed program finds them closed',
       coerce: oneValue('--unix-peer'),
     })
+    .option('pty-peer', {
+      type: 'string',
+      default: 'refuse',
+      requiresArg: true,
+      describe:
+        'pseudoterminals whose slave other processes have: refuse; close: the resumed program finds it closed',
+      coerce: oneValue('--pty-peer'),
+    })
     .option('files', {
       choices: ['reopen', 'embed'] as const,
       default: 'reopen' as const,

@@ -1,7 +1,7 @@
 /** What `proc2elf check [PID]` does. */
 import { resolve } from 'node:path';
 import { checkMachine, checkProcess } from '../check.js';
-import { parseChoices, parseTcp, parseUnixPeer } from '../proc/descriptors/choices.js';
+import { parseChoices, parsePtyPeer, parseTcp, parseUnixPeer } from '../proc/descriptors/choices.js';
 import { parseFileChoices } from '../proc/file-choices.js';
 import { parsePid } from './arguments.js';
 import { escapeControls, jsonText } from './inspect/escape.js';
@@ -16,6 +16,7 @@ export interface CheckArguments {
   tcp: string;
   dropFd: string[];
   unixPeer: string;
+  ptyPeer: string;
   fd: string[];
   external: string[];
   files: 'reopen' | 'embed';
@@ -48,6 +49,7 @@ function printProcess(pid: number, args: CheckArguments): void {
       ...parseChoices(args.dropFd, args.fd, undefined, args.external),
       tcp: parseTcp(args.tcp),
       unixPeer: parseUnixPeer(args.unixPeer),
+      ptyPeer: parsePtyPeer(args.ptyPeer),
     },
     files: parseFileChoices(args.files, args.file),
   });

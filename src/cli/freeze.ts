@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import { type FreezeOptions, type FreezeReport, freeze } from '../freeze.js';
 import { formatSize } from '../image/sizes.js';
-import { parseChoices, parseTcp, parseUnixPeer } from '../proc/descriptors/choices.js';
+import { parseChoices, parsePtyPeer, parseTcp, parseUnixPeer } from '../proc/descriptors/choices.js';
 import { parseFileChoices } from '../proc/file-choices.js';
 import { parsePid } from './arguments.js';
 import { escapeControls, jsonText } from './inspect/escape.js';
@@ -25,6 +25,7 @@ export interface FreezeArguments {
   tcp: string;
   dropFd: string[];
   unixPeer: string;
+  ptyPeer: string;
   fd: string[];
   external: string[];
   files: 'reopen' | 'embed';
@@ -38,6 +39,7 @@ export async function runFreeze(args: FreezeArguments): Promise<void> {
     ...parseChoices(args.dropFd, args.fd, undefined, args.external),
     tcp: parseTcp(args.tcp),
     unixPeer: parseUnixPeer(args.unixPeer),
+    ptyPeer: parsePtyPeer(args.ptyPeer),
   };
   const files = parseFileChoices(args.files, args.file);
   const bar = process.stderr.isTTY && !args.quiet && !args.json ? await progressBar() : null;

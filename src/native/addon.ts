@@ -18,6 +18,21 @@ export interface CopyResult {
   readonly unreadable: readonly (readonly [bigint, number])[];
 }
 
+/** What is under way in a pseudoterminal. */
+export interface PtyQueues {
+  /**
+   * 0, or why it was left alone: 1 a status of packet mode was not read, 2 its output is stopped or has no room,
+   * 3 its input is full.
+   */
+  readonly obstacle: number;
+  /** The slave side is exclusive (TIOCEXCL). */
+  readonly exclusive: boolean;
+  /** What brings the input back if it is typed in the modes that were given. */
+  readonly typed: Uint8Array;
+  /** What the master can read. */
+  readonly output: Uint8Array;
+}
+
 /** The functions that Node.js lacks, in C++: system calls, copying of memory, facts of the processor. */
 export interface Addon {
   /** The interpreter blob, built from `native/interpreter`. */
@@ -57,6 +72,13 @@ export interface Addon {
   xcr0(): bigint;
   /** Starts the tracer program in a session of its own; returns the descriptor of its socket and its pid. */
   spawnTracer(path: string): { socket: number; pid: number };
+  /**
+   * Takes what is under way in a pseudoterminal and puts it back, in a process that goes on even if this one is
+   * killed. Nobody else may use the terminal meanwhile. `typing`: `struct termios2` with lines (ICANON, IEXTEN, IXON)
+   * and the keys VEOF, VLNEXT, VSTART and VSTOP, and nothing else that changes what is typed or written.
+   * @throws Error with `code`: EBUSY where it is exclusive (TIOCEXCL), and we lack CAP_SYS_ADMIN
+   */
+  pty(master: number, packets: boolean, locked: boolean, typing: Uint8Array): PtyQueues;
   /** waitpid(pid) for a tracer that was asked to end. */
   reap(pid: number): number;
 }

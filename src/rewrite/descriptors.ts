@@ -39,6 +39,9 @@ export function rewriteDescriptors(
   result.files = result.files.map((file, index) => {
     if (gone.has(index)) return nothing(file);
     if (file.kind === 'epoll') return { ...file, members: membersOf(file, table, place) };
+    if (file.kind === 'pty-slave' && file.master !== null && gone.has(file.master)) {
+      return { ...file, master: null };
+    }
     return file.kind === 'unix' && file.peer !== null && gone.has(file.peer) ? alone(file) : file;
   });
   const used = new Set(result.files.flatMap((file) => (file.kind === 'pipe' ? [file.pipe] : [])));

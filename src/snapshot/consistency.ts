@@ -67,6 +67,10 @@ function checkDescriptors({ descriptors: table, objects, threads }: Process, whe
       requireIndex(file.peer, table.files, `${place}.peer`);
       if (table.files[file.peer]!.kind !== 'unix') fail(`${place}.peer`, 'is no Unix domain socket');
     }
+    if (file.kind === 'pty-slave' && file.master !== null) {
+      requireIndex(file.master, table.files, `${place}.master`);
+      if (table.files[file.master]!.kind !== 'pty-master') fail(`${place}.master`, 'is no master');
+    }
     if (file.kind === 'epoll') {
       file.members.forEach((member, j) => {
         requireIndex(member.file, table.files, `${place}.members[${j}].file`);

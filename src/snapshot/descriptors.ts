@@ -1,5 +1,6 @@
 /** The descriptor table of a frozen process: open file descriptions, and the descriptors that share them. */
 import * as z from 'zod';
+import { MOST_INPUT, MOST_OUTPUT } from '../pty.js';
 
 const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'bytes');
 const int = z.int();
@@ -23,6 +24,10 @@ const socketFilter = bytes
 const interfaceName = text.max(15);
 /** An IPv4 or IPv6 address, in the network's order. */
 const hostAddress = bytes.refine((value) => value.length === 4 || value.length === 16, 'no address');
+const termios = bytes.refine((value) => value.length === 44, 'a termios2 has 44 bytes');
+const winsize = bytes.refine((value) => value.length === 8, 'a winsize has 8 bytes');
+/** `NR_UNIX98_PTY_MAX` of linux/pty.h. */
+const ptyNumber = index.max((1 << 20) - 1);
 
 /**
  * A lock on a file.
@@ -74,6 +79,7 @@ const common = {
  * - `pipe`: an end of a pipe or FIFO that the process has to itself: index into `pipes`
  * - `inet`: an IPv4 or IPv6 socket
  * - `unix`: a Unix domain socket
+ * - `pty-master`, `pty-slave`: the two sides of a pseudoterminal that the process has to itself
  */
 export const openFileSchema = z.discriminatedUnion('kind', [
   z.object({
@@ -240,6 +246,37 @@ export const openFileSchema = z.discriminatedUnion('kind', [
     options: z.array(z.object({ option: index, value: bytes })),
     filter: socketFilter,
   }),
+  z.object({
+    kind: z.literal('pty-master'),
+    ...common,
+    /** By which it is opened: `/dev/ptmx`. */
+    path: text,
+    /** N of `/dev/pts/N`. */
+    number: ptyNumber,
+    /** `struct termios2` and `struct winsize`. */
+    modes: termios,
+    size: winsize,
+    /** Packet mode (TIOCPKT). */
+    packets: z.boolean(),
+    /** The slave side cannot be opened (TIOCSPTLCK). */
+    locked: z.boolean(),
+    /** Sides that cannot be opened again (TIOCEXCL). */
+    exclusive: z.object({ master: z.boolean(), slave: z.boolean() }),
+    /** What brings back the input that the slave has not read, if it is typed in `TYPING_MODES`. */
+    typed: bytes.refine((value) => value.length <= 3 * MOST_INPUT, 'is more than fits'),
+    /** What the master has not read. */
+    output: bytes.refine((value) => value.length <= MOST_OUTPUT, 'is more than fits'),
+    /** Of `/dev/pts/N`; `null` where that is not there. */
+    node: z.object({ mode: int.min(0).max(0o7777), uid: index, gid: index }).nullable(),
+  }),
+  z.object({
+    kind: z.literal('pty-slave'),
+    ...common,
+    /** Index into `files`; `null`: the master is closed, and this side was hung up by that. */
+    master: index.nullable(),
+    /** N of `/dev/pts/N`: where the master is closed, those of one number are of one terminal. */
+    number: ptyNumber,
+  }),
 ]);
 
 /** All descriptors; indices refer to the lists of the table itself, but `object`: to the process's objects. */
@@ -262,8 +299,8 @@ export const descriptorTableSchema = z.object({
    */
   terminal: z
     .object({
-      modes: bytes.refine((value) => value.length === 44, 'a termios2 has 44 bytes'),
-      size: bytes.refine((value) => value.length === 8, 'a winsize has 8 bytes'),
+      modes: termios,
+      size: winsize,
     })
     .nullable(),
 });

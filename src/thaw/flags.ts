@@ -47,4 +47,5 @@ export const F = {
   SETLEASE: 1024,
   SETPIPE_SZ: 1031,
   ADD_SEALS: 1033,
+  DUPFD_CLOEXEC: 1030,
 } as const;

@@ -25,11 +25,13 @@ export const imageOptions = (scratch: Cell): readonly ImageOption[] => [
   { name: '--pid=auto', clear: Flag.PID_SAME | Flag.PID_NEW },
   { name: '--pid=same', set: Flag.PID_SAME, clear: Flag.PID_NEW },
   { name: '--pid=new', set: Flag.PID_NEW, clear: Flag.PID_SAME },
+  { name: '--pts=same', clear: Flag.PTS_NEW },
+  { name: '--pts=new', set: Flag.PTS_NEW },
   { name: '--scratch', set: Flag.SCRATCH, value: scratch },
 ];
 
 const USAGE =
-  'usage: IMAGE [--help | --info | --check] [--verbose] [--lazy | --eager] [--pid=auto|same|new] [--scratch DIR]\n';
+  'usage: IMAGE [--help | --info | --check] [--verbose] [--lazy | --eager] [--pid=auto|same|new] [--pts=same|new] [--scratch DIR]\n';
 
 /** The programs of `--help`, `--info` and wrong usage, in the order of their indices. */
 export function printingPrograms(arena: Arena, snapshot: Snapshot): Program[] {
@@ -67,7 +69,13 @@ ${USAGE}
   --pid=auto  take the process's old ids if they are free and permitted (default)
   --pid=same  take the old ids, or refuse
   --pid=new   run under new ids
-  --scratch DIR  make files that the image holds in DIR, without a name, not in memory
+  { name: '--pts=same', clear: Flag.PTS_NEW },
+  { name: '--pts=new', set: Flag.PTS_NEW },
+  { name: '--scratch', set: Flag.SCRATCH, value: scratch },
+];
+
+const USAGE =
+  'usage: IMAGE [--help | --info | --check] [--verbose] [--lazy | --eager] [--pid=auto|same|new] [--pts=same|new] [--scratch DIR]\n';
 
 Exit status: the process's own; 125 if it cannot be thawed, 2 for an unknown option.
 `;

@@ -23,6 +23,7 @@ export const Flag = {
   TIME_NAMESPACE: 1 << 7,
   FAILED: 1 << 8,
   SCRATCH: 1 << 9,
+  PTS_NEW: 1 << 10,
 } as const;
 
 /** Names of the built-ins, in the order of their numbers from 1; see `BUILTIN_*` in `program.h`. */

@@ -24,6 +24,7 @@ const undisturbed: readonly (readonly string[])[] = [
   ['settings'],
   ['filesignals'],
   ['pidfds'],
+  ['ptys'],
   ['watches'],
   ['identity', 'a', '', 'b'],
   ['descriptors'],

@@ -1,4 +1,4 @@
-/** What the user decided about descriptors: `--drop-fd N`, `--fd N=...`, `--external N` and `--unix-peer`. */
+/** What the user decided about descriptors: `--drop-fd N`, `--fd N=...`, `--external N`, `--unix-peer` and `--pty-peer`. */
 import { resolve } from 'node:path';
 import { UsageError } from '../../errors.js';
 
@@ -17,6 +17,11 @@ export interface DescriptorChoices {
    * resumed program can read what had arrived, and finds the other end closed.
    */
   readonly unixPeer?: UnixPeer;
+  /**
+   * Pseudoterminals whose slave other processes have: `refuse`, the default, or `close`: the resumed program finds
+   * it closed, as if they had ended.
+   */
+  readonly ptyPeer?: PtyPeer;
 }
 
 /** `--tcp`: the resumed program finds its connections closed, or they are kept. */
@@ -24,6 +29,9 @@ export type TcpChoice = 'close' | 'keep';
 
 /** See {@link DescriptorChoices.unixPeer}. */
 export type UnixPeer = 'close' | 'refuse';
+
+/** See {@link DescriptorChoices.ptyPeer}. */
+export type PtyPeer = 'close' | 'refuse';
 
 /** No choices: what cannot be carried is refused. */
 export const NO_CHOICES: DescriptorChoices = { drop: new Set(), replace: new Map(), inherit: new Set() };
@@ -97,6 +105,12 @@ export function parseTcp(text: string): TcpChoice {
 export function parseUnixPeer(text: string): UnixPeer {
   if (text === 'close' || text === 'refuse') return text;
   throw new UsageError(`--unix-peer ${text}: say --unix-peer close or --unix-peer refuse`);
+}
+
+/** Reads the value of `--pty-peer`. @throws UsageError */
+export function parsePtyPeer(text: string): PtyPeer {
+  if (text === 'close' || text === 'refuse') return text;
+  throw new UsageError(`--pty-peer ${text}: say --pty-peer close or --pty-peer refuse`);
 }
 
 function parseNumber(text: string, option: string): number {

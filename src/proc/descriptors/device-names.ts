@@ -17,7 +17,6 @@ const NAMES: Readonly<Record<string, string>> = {
   '1:1': 'physical memory',
   '1:11': 'kernel log',
   4: 'serial terminal or console',
-  '5:2': 'pseudoterminal master',
   '10:130': 'watchdog',
   '10:223': 'user space input device',
   '10:232': 'kvm',

@@ -1,25 +1,25 @@
-/** Who else holds a pipe: a look at the descriptors of every process. */
+/** Who else holds something: a look at the descriptors of every process. */
 import { readdirSync, readlinkSync } from 'node:fs';
 
-/** Pipes and FIFOs that processes other than the target hold. */
-export interface PipeHolders {
-  /** Their links. */
-  readonly held: ReadonlySet<string>;
+/** What processes other than the target hold. */
+export interface Holders<K> {
+  /** Of what was asked for; each with a process that holds it. */
+  readonly held: ReadonlyMap<K, number>;
   /** Every process could be looked at: what is not in `held` is held by nobody in this pid namespace. */
   readonly complete: boolean;
 }
 
-/** Links of the target's pipes and FIFOs: `pipe:[123]`, `/run/fifo`. */
-export type PipeLink = string;
-
 /**
- * Looks for `links` among the descriptors of all processes but `pid`.
- * A FIFO seen under another path (mount namespaces) is not found.
+ * Looks among the descriptors of all processes but `pid`.
+ * @param keyOf what a descriptor stands for, by its link and its path in `/proc`; `null`: nothing that is asked for.
+ *   It may throw where the descriptor is closed meanwhile, or may not be looked at.
  */
-export function findPipeHolders(pid: number, links: ReadonlySet<PipeLink>): PipeHolders {
-  const held = new Set<string>();
+export function findHolders<K>(
+  pid: number,
+  keyOf: (link: string, path: string, holder: number) => K | null,
+): Holders<K> {
+  const held = new Map<K, number>();
   let complete = true;
-  if (links.size === 0) return { held, complete };
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name) || Number(name) === pid) continue;
     let fds: string[];
@@ -35,13 +35,23 @@ export function findPipeHolders(pid: number, links: ReadonlySet<PipeLink>): Pipe
       continue;
     }
     for (const fd of fds) {
+      const path = `/proc/${name}/fd/${fd}`;
       try {
-        const link = readlinkSync(`/proc/${name}/fd/${fd}`);
-        if (links.has(link)) held.add(link);
+        const key = keyOf(readlinkSync(path), path, Number(name));
+        if (key !== null && !held.has(key)) held.set(key, Number(name));
       } catch {
         // closed meanwhile
       }
     }
   }
   return { held, complete };
+}
+
+/**
+ * Looks for pipes and FIFOs by their links: `pipe:[123]`, `/run/fifo`.
+ * A FIFO seen under another path (mount namespaces) is not found.
+ */
+export function findPipeHolders(pid: number, links: ReadonlySet<string>): Holders<string> {
+  if (links.size === 0) return { held: new Map(), complete: true };
+  return findHolders(pid, (link) => (links.has(link) ? link : null));
 }

@@ -15,6 +15,8 @@ import { other } from './other.js';
 import { ownProc } from './own-proc.js';
 import { pidfd } from './pidfd.js';
 import { pipe } from './pipe.js';
+import { ptyMaster } from './pty-master.js';
+import { ptySlave } from './pty-slave.js';
 import { regular } from './regular.js';
 import { signalfd } from './signalfd.js';
 import { stream } from './stream.js';
@@ -25,6 +27,8 @@ import { unix } from './unix.js';
 const KINDS: readonly DescriptorKind[] = [
   chosen,
   external,
+  ptyMaster,
+  ptySlave,
   stream,
   pipe,
   inet,

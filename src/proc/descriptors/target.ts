@@ -7,6 +7,7 @@ import { type DescriptorChoices, NO_CHOICES } from './choices.js';
 import { type Entry, readEntries } from './entries.js';
 import { findPipeHolders } from './holders.js';
 import { isFifo, type OtherEnd, type PipeEnds, pipeEnds } from './pipe-ends.js';
+import { findPtys, type Pty } from './pty-view.js';
 import { findTerminal, type TerminalView } from './terminal.js';
 
 /** A process whose descriptors are looked at. */
@@ -18,6 +19,8 @@ export interface Target {
   /** What becomes of regular files. */
   readonly files: FileDecisions;
   readonly terminal: TerminalView;
+  /** Pseudoterminals whose master the process has. */
+  readonly ptys: readonly Pty[];
   /** Prefix by which the target's paths are seen from here. */
   readonly root: string;
   /** The entry of a number. */
@@ -43,6 +46,9 @@ export function readTarget(
   poll: Poll = () => null,
 ): Target {
   const entries = readEntries(pid);
+  const root = `/proc/${pid}/root`;
+  const ptys = findPtys(entries, root);
+  const own = new Set(ptys.flatMap(({ slaves }) => slaves));
   for (const { stat, info } of entries) {
     if (!(info.flags & O.PATH) && (info.flags & O.ACCMODE) !== O.RDONLY) files.write(stat);
   }
@@ -65,8 +71,12 @@ export function readTarget(
     entries,
     choices,
     files,
-    terminal: findTerminal(readProcText(pid, 'stat'), entries),
-    root: `/proc/${pid}/root`,
+    terminal: findTerminal(
+      readProcText(pid, 'stat'),
+      entries.filter((entry) => !own.has(entry)),
+    ),
+    ptys,
+    root,
     entry: (fd) => byNumber.get(fd),
     pipe,
     otherEnd: (entry) => {

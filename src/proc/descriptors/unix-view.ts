@@ -24,7 +24,7 @@ export class UnixView {
   readonly blind: string | null;
   readonly #sockets: ReadonlyMap<bigint, UnixSocket>;
   readonly #entries = new Map<bigint, Entry>();
-  readonly #held: ReadonlySet<string>;
+  readonly #held: ReadonlyMap<string, number>;
   readonly #let = new Set<string>();
   readonly #names = new Map<string, number>();
 

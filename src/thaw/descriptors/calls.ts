@@ -94,3 +94,29 @@ export function write(arena: Arena, fd: Operand, bytes: Uint8Array, extra: Extra
     ...extra,
   });
 }
+
+/** Events of poll(2) that operations wait for. */
+const POLL = { IN: 1, OUT: 4 } as const;
+
+/**
+ * poll(2) of one descriptor.
+ * @param timeout in milliseconds; -1: as long as it takes
+ */
+export function poll(
+  arena: Arena,
+  fd: number,
+  events: readonly (keyof typeof POLL)[],
+  timeout: number,
+  extra: Extra = {},
+): Op {
+  const one = Buffer.alloc(8); // struct pollfd
+  one.writeInt32LE(fd, 0);
+  one.writeInt16LE(
+    events.reduce((bits, event) => bits | POLL[event], 0),
+    4,
+  );
+  return call('poll', [arena.bytes(one), 1, timeout], {
+    text: `poll([{fd=${fd}, events=${events.map((event) => `POLL${event}`).join('|')}}], 1, ${timeout})`,
+    ...extra,
+  });
+}

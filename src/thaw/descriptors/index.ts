@@ -11,6 +11,7 @@ import { planLocks } from './locks.js';
 import { planObjects } from './objects.js';
 import { fillPipes, makePipes, pipePlaces } from './pipe.js';
 import type { Tools } from './planner.js';
+import { fillPtys, makePtys } from './pty.js';
 import { testScratch } from './scratch.js';
 import { planSignals } from './signals.js';
 import { placeStandard, planStreamFlags, planStreams } from './stream.js';
@@ -65,12 +66,14 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
   const open = [
     ...closeBetween(bench.passedIn, imageFd - 1),
     ...closeRange(imageFd + 1, LAST),
+    ...makePtys(tools),
     ...objects.ops,
     ...makePipes(tools),
     ...makeSockets(tools),
     ...makeAll(tools),
     ...innerFirst(bench.table.files).flatMap((index) => connect(index, tools)),
     ...fillPipes(tools),
+    ...fillPtys(tools),
     ...fillSockets(tools),
   ];
   const finish = [

@@ -10,6 +10,7 @@ import { object } from './object.js';
 import { pidfd } from './pidfd.js';
 import { pipe } from './pipe.js';
 import type { KindPlanner } from './planner.js';
+import { ptyMaster, ptySlave } from './pty.js';
 import { signalfd } from './signalfd.js';
 import { stream } from './stream.js';
 import { timerfd } from './timerfd.js';
@@ -29,6 +30,8 @@ const KINDS: { readonly [K in OpenFileKind]: KindPlanner<OpenFileOf<K>> } = {
   inotify,
   epoll,
   inet,
+  'pty-master': ptyMaster,
+  'pty-slave': ptySlave,
 };
 
 /** The planner of a description's kind. */

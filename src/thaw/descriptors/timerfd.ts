@@ -5,7 +5,7 @@ import { TFD } from '../../timerfd.js';
 import { call, flagNames, show } from '../calls.js';
 import type { Op } from '../program.js';
 import type { Bench, Place } from './bench.js';
-import { close } from './calls.js';
+import { close, poll } from './calls.js';
 import type { KindPlanner } from './planner.js';
 
 type Timer = OpenFileOf<'timerfd'>;
@@ -15,7 +15,6 @@ const SETTIME_NAMES = {
   TFD_TIMER_ABSTIME: TFD.TIMER_ABSTIME,
   TFD_TIMER_CANCEL_ON_SET: TFD.TIMER_CANCEL_ON_SET,
 };
-const POLLIN = 1;
 const SECOND = 1_000_000_000n;
 /** A timer that fires sooner than that could do so before its ticks are set: 10 ms. */
 const SOON = 10_000_000n;
@@ -87,14 +86,7 @@ function settime(
 
 /** Waits for a timer that fires at once: the kernel does so a moment later. */
 function hasFired({ at }: Place, bench: Bench, label: string): Op {
-  const poll = Buffer.alloc(8); // struct pollfd
-  poll.writeInt32LE(at, 0);
-  poll.writeInt16LE(POLLIN, 4);
-  return call('poll', [bench.arena.bytes(poll), 1, -1], {
-    label,
-    check: { kind: 'equal', expected: 1 },
-    text: `poll([{fd=${at}, events=POLLIN}], 1, -1)`,
-  });
+  return poll(bench.arena, at, ['IN'], -1, { label, check: { kind: 'equal', expected: 1 } });
 }
 
 function setTicks(ticks: bigint, { at }: Place, bench: Bench, label: string): Op {

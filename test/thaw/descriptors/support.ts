@@ -97,20 +97,26 @@ export async function restore(
   t: ExecutionContext,
   planned: Planned,
   stdio: Streams = ['ignore', 'ignore', 'inherit'],
+  flags = 0,
 ): Promise<ChildProcess> {
-  const child = runPlan(t, planned, stdio);
+  const child = runPlan(t, planned, stdio, flags);
   await untilStopped(child.pid!);
   return child;
 }
 
 /** Captures what the code makes, makes it again in another process, and captures that. */
-export async function roundTrip(t: ExecutionContext, code: string, choices = parseChoices([], [])) {
+export async function roundTrip(
+  t: ExecutionContext,
+  code: string,
+  choices = parseChoices([], []),
+  flags = 0,
+) {
   const target = await startTarget(t, code);
   const before = capture(target, choices);
   t.deepEqual(before.problems, []);
   target.child.kill('SIGKILL');
   const planned = withContent(before.table, before.objects);
-  const child = await restore(t, planned);
+  const child = await restore(t, planned, undefined, flags);
   const after = capture({ pid: child.pid! });
   t.deepEqual(after.problems, []);
   return { target, before, planned, after, again: withContent(after.table, after.objects) };

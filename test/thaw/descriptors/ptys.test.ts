@@ -1,0 +1,238 @@
+import test, { type ExecutionContext } from 'ava';
+import { NO_CHOICES } from '../../../src/proc/descriptors/choices.js';
+import type { CapturedDescriptors } from '../../../src/proc/descriptors/index.js';
+import { Flag } from '../../../src/thaw/program.js';
+import { capture, fileOf, startTarget, untilStopped } from '../../proc/descriptors/support.js';
+import { refusal, roundTrip, runPlan, withContent } from './support.js';
+
+/** Makes pseudoterminals, each at two descriptors, in raw mode if wished. */
+const using = (code: string): string => `
+import pty, termios, tty
+def pair(master, slave, raw=False):
+    m, s = os.openpty()
+    if raw: tty.setraw(s)
+    at(m, master); at(s, slave)
+def until(fd, events):
+    p = select.poll(); p.register(fd, events); p.poll()
+${code}
+`;
+
+/** Makes pseudoterminals, and makes them again, with whatever numbers are free: others may have got theirs. */
+const trip = (t: ExecutionContext, code: string) => roundTrip(t, using(code), undefined, Flag.PTS_NEW);
+
+/** The open files, whatever numbers pseudoterminals have. */
+function withoutNumbers({ table }: CapturedDescriptors): object {
+  return { ...table, files: table.files.map((file) => ({ ...file, number: 0 })) };
+}
+
+test('both sides, with modes, size and switches', async (t) => {
+  const { before, after } = await trip(
+    t,
+    `
+pair(10, 11)
+os.dup2(10, 12, inheritable=False); os.dup2(11, 13); os.dup2(11, 1)
+at(os.open(os.ttyname(11), os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK), 14)
+modes = termios.tcgetattr(11)
+modes[0] |= termios.IXANY; modes[3] &= ~termios.ECHO; modes[6][termios.VEOL] = b";"
+modes[4] = modes[5] = termios.B9600
+termios.tcsetattr(11, termios.TCSANOW, modes)
+fcntl.ioctl(10, termios.TIOCSWINSZ, struct.pack("HHHH", 11, 22, 33, 44))
+fcntl.ioctl(10, termios.TIOCPKT, struct.pack("i", 1))
+fcntl.fcntl(10, fcntl.F_SETFL, os.O_NONBLOCK)
+os.fchmod(11, 0o604)
+pair(21, 20)
+fcntl.ioctl(20, termios.TIOCEXCL); fcntl.ioctl(21, termios.TIOCEXCL)
+fcntl.ioctl(21, 0x40045431, struct.pack("i", 1))
+e = select.epoll(); os.dup2(e.fileno(), 30); e.close()
+keep = select.epoll.fromfd(30); keep.register(10, select.EPOLLIN)
+`,
+  );
+  t.deepEqual(withoutNumbers(after), withoutNumbers(before));
+  t.like(fileOf(before, 10), { kind: 'pty-master', packets: true, locked: false, node: { mode: 0o604 } });
+  t.deepEqual([...(fileOf(before, 10) as { size: Uint8Array }).size], [11, 0, 22, 0, 33, 0, 44, 0]);
+  t.like(fileOf(before, 21), { locked: true, exclusive: { master: true, slave: true } });
+});
+
+test('what is under way, in both directions', async (t) => {
+  const { before, after } = await trip(
+    t,
+    `
+pair(10, 11)
+os.write(10, b"one\\ntwo\\n\\x04end\\x04" + b"quoted \\x16\\n\\x16\\x04\\x16\\x16\\n" + b"begu\\x7fn")
+until(10, select.POLLIN)
+os.write(11, b"said\\n")
+pair(12, 13, raw=True)
+os.write(12, bytes(range(256)) * 15)
+os.write(13, bytes(range(256)) * 30)
+pair(14, 15)
+fcntl.ioctl(14, termios.TIOCPKT, struct.pack("i", 1))
+os.write(15, b"in packet mode")
+pair(16, 17)
+os.write(16, b"only begun")
+os.set_blocking(17, False)
+for fd in (11, 13, 17): until(fd, select.POLLOUT)
+`,
+  );
+  t.deepEqual(withoutNumbers(after), withoutNumbers(before));
+  const keys = (fd: number) => Buffer.from((fileOf(before, fd) as { typed: Uint8Array }).typed);
+  const output = (fd: number) => Buffer.from((fileOf(before, fd) as { output: Uint8Array }).output);
+  t.is(keys(10).toString('latin1'), 'one\ntwo\n\x04end\x04quoted \x16\n\x16\x04\x16\x16\nbegn');
+  t.true(output(10).toString('latin1').endsWith('said\r\n'));
+  t.true(output(10).toString('latin1').startsWith('one\r\ntwo\r\n'), 'the echo');
+  t.is(keys(12).length, 256 * 15 + 5 * 15);
+  t.deepEqual(
+    output(12),
+    Buffer.concat(Array.from({ length: 30 }, () => Buffer.from(Array.from({ length: 256 }, (_, i) => i)))),
+  );
+  t.is(output(14).toString(), 'in packet mode');
+  t.is(keys(16).toString(), 'only begun');
+});
+
+test('the process that runs on finds everything as it was', async (t) => {
+  const target = await startTarget(
+    t,
+    using(`
+pair(10, 11)
+modes = termios.tcgetattr(11)
+os.write(10, b"a line\\nbegun")
+until(11, select.POLLIN); until(10, select.POLLIN)
+fcntl.ioctl(10, termios.TIOCPKT, struct.pack("i", 1))
+os.kill(os.getpid(), signal.SIGSTOP)
+def count(fd):
+    return struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"    "))[0]
+assert termios.tcgetattr(11) == modes, termios.tcgetattr(11)
+assert count(11) == 7 and count(10) == 13, (count(11), count(10))
+assert os.read(10, 100) == b"\\0a line\\r\\nbegun"
+assert os.read(11, 100) == b"a line\\n"
+os.write(10, b"\\x7f and ended\\n")
+until(11, select.POLLIN)
+assert os.read(11, 100) == b"begu and ended\\n"
+assert os.read(10, 100) == b"\\0\\b \\b and ended\\r\\n"
+`),
+  );
+  const first = capture(target);
+  t.deepEqual(first.problems, []);
+  t.deepEqual(capture(target).table, first.table, 'twice the same');
+  target.child.kill('SIGCONT');
+  await untilStopped(target.pid);
+});
+
+test('a side that is closed', async (t) => {
+  const { before, after } = await trip(
+    t,
+    `
+pair(10, 11)
+os.write(10, b"never read\\n"); until(11, select.POLLIN)
+os.write(11, b"last words"); os.close(11)
+pair(12, 13); name = os.ttyname(13)
+at(os.open(name, os.O_RDONLY | os.O_NOCTTY), 14)
+os.close(12)
+pair(15, 16); os.close(15)
+`,
+  );
+  t.deepEqual(withoutNumbers(after), withoutNumbers(before));
+  t.like(fileOf(before, 10), { kind: 'pty-master', typed: new Uint8Array(Buffer.from('never read\n')) });
+  for (const fd of [13, 14, 16]) t.like(fileOf(after, fd), { kind: 'pty-slave', master: null });
+});
+
+test('a number that is taken is refused, unless any will do', async (t) => {
+  const target = await startTarget(
+    t,
+    using(`
+pair(10, 11)`),
+  );
+  const { table, objects } = capture(target);
+  const planned = withContent(table, objects);
+  const { number } = fileOf({ table, warnings: [], problems: [] }, 10) as { number: number };
+  const says = new RegExp(
+    `^cannot make a pseudoterminal \\(descriptor 10\\): /dev/pts/${number} is another's here \\(with --pts=new`,
+  );
+  t.regex(await refusal(t, planned), says);
+  t.regex(await refusal(t, planned, Flag.CHECK), says);
+  const child = runPlan(t, planned, ['ignore', 'ignore', 'inherit'], Flag.PTS_NEW);
+  await untilStopped(child.pid!);
+  const again = capture({ pid: child.pid! });
+  t.deepEqual(again.problems, []);
+  t.not((fileOf(again, 10) as { number: number }).number, number);
+});
+
+test('sides that others have are refused by name', async (t) => {
+  const target = await startTarget(
+    t,
+    using(`
+def child(*closed):
+    if os.fork() == 0:
+        for fd in closed: os.close(fd)
+        signal.pause()
+pair(10, 11); child(10); os.close(11)
+pair(12, 13); child(10, 13)
+pair(14, 15); child(10, 12, 13, 14)
+pair(16, 17); fcntl.fcntl(17, fcntl.F_SETFL, os.O_ASYNC)
+`),
+  );
+  const { problems } = capture(target);
+  const refused = (fd: number, why: string): RegExp =>
+    new RegExp(
+      `^descriptor ${fd} \\(pseudoterminal master, /dev/\\S*ptmx\\) cannot be carried: process \\d+ \\(python3?\\S*\\) ${why}; use --drop-fd ${fd}, `,
+    );
+  t.is(problems.length, 4);
+  t.regex(
+    problems[0]!,
+    refused(10, 'has its other side, /dev/pts/\\d+, and stays behind \\(--pty-peer .*\\)'),
+  );
+  t.regex(problems[1]!, refused(12, 'has it open, too'));
+  t.regex(problems[2]!, refused(14, 'has its other side, /dev/pts/\\d+, and stays behind'));
+  t.regex(problems[3]!, /^descriptor 16 .*: it sends signals when there is input or output \(O_ASYNC\)/);
+  t.is(capture(target, { ...NO_CHOICES, ptyPeer: 'close' }).problems.length, 3);
+});
+
+test('a slave that another process has is found closed where the user wishes', async (t) => {
+  const target = await startTarget(
+    t,
+    using(`
+pair(10, 11)
+modes = termios.tcgetattr(11); modes[3] &= ~termios.ECHO; termios.tcsetattr(11, termios.TCSANOW, modes)
+if os.fork() == 0:
+    os.close(10); signal.pause()
+os.write(11, b"said"); os.close(11)
+`),
+  );
+  const before = capture(target, { ...NO_CHOICES, ptyPeer: 'close' });
+  t.deepEqual(before.problems, []);
+  t.is(before.warnings.length, 1);
+  t.regex(
+    before.warnings[0]!,
+    /^descriptor 10 \(master of \/dev\/pts\/\d+\): what was written to it .* stays behind$/,
+  );
+  const planned = withContent(before.table, before.objects);
+  const child = runPlan(t, planned, ['ignore', 'ignore', 'inherit'], Flag.PTS_NEW);
+  await untilStopped(child.pid!);
+  const after = capture({ pid: child.pid! });
+  t.deepEqual(after.problems, []);
+  t.deepEqual(withoutNumbers(after), withoutNumbers(before));
+});
+
+test('states that cannot be seen are refused by name', async (t) => {
+  const target = await startTarget(
+    t,
+    using(`
+m = at(os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY), 10)
+pair(12, 13)
+fcntl.ioctl(12, termios.TIOCPKT, struct.pack("i", 1)); termios.tcflush(13, termios.TCIFLUSH)
+pair(14, 15); termios.tcflow(15, termios.TCOOFF)
+pair(16, 17, raw=True); os.write(16, b"x" * 4095); until(17, select.POLLIN)
+`),
+  );
+  const { problems } = capture(target);
+  const says = [
+    [10, 'its other side was never opened'],
+    [12, 'it has a status of packet mode that was not read'],
+    [14, 'its output is stopped'],
+    [16, 'as much input waits in it as fits'],
+  ] as const;
+  t.is(problems.length, says.length);
+  says.forEach(([fd, why], i) => {
+    t.true(problems[i]!.startsWith(`descriptor ${fd} (`), problems[i]);
+    t.true(problems[i]!.includes(`cannot be carried: ${why}`), problems[i]);
+  });
+});
