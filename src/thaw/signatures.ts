@@ -159,6 +159,11 @@ const NAMES = new Map<number, string>(
   Object.entries(SYSCALL_NUMBERS).map(([name, number]) => [number, name]),
 );
 
+/** Name of a system call; `syscall_500` for one that is not in the table. */
+export function syscallName(number: number): string {
+  return NAMES.get(number) ?? `syscall_${number}`;
+}
+
 /** An operand that is a cell: its content is known at run time only. */
 export function showCell(cell: bigint): string {
   return `[0x${cell.toString(16)}]`;
@@ -171,7 +176,7 @@ export function showSyscall(
   indirect: number,
   string: (address: bigint) => string | null,
 ): string {
-  const name = NAMES.get(number) ?? `syscall_${number}`;
+  const name = syscallName(number);
   const signature = SIGNATURES[name] ?? args.map(() => hex);
   const shown = signature.map((show, i) =>
     indirect & (1 << i) ? showCell(args[i]!) : show(args[i]!, string),

@@ -49,6 +49,12 @@ test('the text names the process, its threads, regions, descriptors, signals and
   }
 });
 
+test('threads tell the call that they are in, and their I/O priority', async (t) => {
+  const sleep = { number: 230, remaining: 1_500_000_000n };
+  const threads = [makeThread(4242, { sleep, ioPriority: (2 << 13) | 6 })];
+  t.regex(await inspect(makeImage({ threads })), /in clock_nanosleep, 1\.5 s left;.* I\/O class 2, level 6/);
+});
+
 test('the JSON holds all of it', async (t) => {
   const value = JSON.parse(await inspect(makeImage(), { json: true }));
   const [process] = value.processes;

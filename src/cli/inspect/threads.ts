@@ -1,5 +1,6 @@
 import { decodeRegisters, type Register } from '../../snapshot/registers.js';
 import type { Process, Thread } from '../../snapshot/schema.js';
+import { syscallName } from '../../thaw/signatures.js';
 import { escapeText } from './escape.js';
 import { duration, siginfoSignal, signalSet } from './names.js';
 import type { Style } from './style.js';
@@ -28,13 +29,14 @@ export function* threadLines(process: Process, style: Style): Generator<string> 
 }
 
 function remarksOf(thread: Thread): string {
-  const { signalMask, pendingSignals, sleep, nice, policy, priority } = thread;
+  const { signalMask, pendingSignals, sleep, nice, policy, priority, ioPriority } = thread;
   const rows: readonly (readonly [boolean, string])[] = [
-    [sleep !== null, sleep ? `in system call ${sleep.number}, ${duration(sleep.remaining)} left` : ''],
+    [sleep !== null, sleep ? `in ${syscallName(sleep.number)}, ${duration(sleep.remaining)} left` : ''],
     [signalMask !== 0n, `blocked: ${signalSet(signalMask)}`],
     [pendingSignals.length > 0, `pending: ${pendingSignals.map(siginfoSignal).join(' ')}`],
     [nice !== 0, `nice ${nice}`],
     [policy !== 0, `policy ${policy}, priority ${priority}`],
+    [ioPriority !== 0, `I/O class ${ioPriority >> 13}, level ${ioPriority & 7}`],
   ];
   return rows
     .filter(([shown]) => shown)
