@@ -1,14 +1,14 @@
 /** IPv4 and IPv6 sockets: constants, addresses in words, and the options that a program can set. */
 
 /** Address families of socket(2). */
-export const AF = { INET: 2, INET6: 10 } as const;
+export const AF = { INET: 2, INET6: 10, NETLINK: 16 } as const;
 /** Types of socket(2), and the flags that go with them. */
 export const SOCK = { STREAM: 1, DGRAM: 2, RAW: 3, NONBLOCK: 0o4000, CLOEXEC: 0o2000000 } as const;
 /** Protocols of socket(2): `linux/in.h`. */
 export const IPPROTO = { tcp: 6, udp: 17, udplite: 136, icmp: 1, icmpv6: 58 } as const;
 /** Levels of setsockopt(2). */
 export const SOL = {
-  ...{ SOCKET: 1, IP: 0, IPV6: 41, TCP: 6, UDP: 17, UDPLITE: 136, RAW: 255, ICMPV6: 58 },
+  ...{ SOCKET: 1, IP: 0, IPV6: 41, TCP: 6, UDP: 17, UDPLITE: 136, RAW: 255, ICMPV6: 58, NETLINK: 270 },
 } as const;
 
 /** A protocol that is carried. `ping`: echo requests of ICMP without privilege; `raw`: any protocol by number. */
@@ -104,6 +104,11 @@ export const SOCKET_OPTIONS: readonly SocketOption[] = [
     SOL.UDP,
     'UDP_CORK=1 UDP_ENCAP=100! UDP_NO_CHECK6_TX=101 UDP_NO_CHECK6_RX=102 UDP_SEGMENT=103 UDP_GRO=104',
   ),
+  ...rows(
+    SOL.NETLINK,
+    `NETLINK_PKTINFO=3 NETLINK_BROADCAST_ERROR=4 NETLINK_NO_ENOBUFS=5 NETLINK_LISTEN_ALL_NSID=8 NETLINK_CAP_ACK=10
+     NETLINK_EXT_ACK=11 NETLINK_GET_STRICT_CHK=12`,
+  ),
   ...rows(SOL.RAW, 'ICMP_FILTER=1'),
   ...rows(SOL.ICMPV6, 'ICMPV6_FILTER=1'),
   ...rows(SOL.UDPLITE, 'UDPLITE_SEND_CSCOV=10 UDPLITE_RECV_CSCOV=11'),
@@ -111,7 +116,7 @@ export const SOCKET_OPTIONS: readonly SocketOption[] = [
   ...rows(
     SOL.SOCKET,
     `SO_DEBUG=1 SO_REUSEADDR=2 SO_DONTROUTE=5 SO_BROADCAST=6 SO_KEEPALIVE=9 SO_OOBINLINE=10 SO_NO_CHECK=11
-     SO_PRIORITY=12+ SO_LINGER=13 SO_REUSEPORT=15 SO_RCVLOWAT=18 SO_RCVTIMEO=20 SO_SNDTIMEO=21
+     SO_PRIORITY=12+ SO_LINGER=13 SO_REUSEPORT=15 SO_PASSCRED=16 SO_RCVLOWAT=18 SO_RCVTIMEO=20 SO_SNDTIMEO=21
      SO_BINDTODEVICE=25 SO_TIMESTAMP=29 SO_TIMESTAMPNS=35 SO_MARK=36 SO_TIMESTAMPING=37 SO_RXQ_OVFL=40
      SO_WIFI_STATUS=41 SO_PEEK_OFF=42! SO_NOFCS=43 SO_SELECT_ERR_QUEUE=45 SO_BUSY_POLL=46
      SO_MAX_PACING_RATE=47 SO_ZEROCOPY=60 SO_TXTIME=61 SO_PREFER_BUSY_POLL=69 SO_BUSY_POLL_BUDGET=70
@@ -121,6 +126,7 @@ export const SOCKET_OPTIONS: readonly SocketOption[] = [
 
 /** Options beside those of {@link SOCKET_OPTIONS}. */
 export const SO = {
+  TYPE: 3,
   ERROR: 4,
   SNDBUF: 7,
   RCVBUF: 8,

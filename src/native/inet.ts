@@ -43,7 +43,7 @@ function cString(text: string): Uint8Array {
   return Buffer.from(`${text}\0`);
 }
 
-/** getsockname(2): `struct sockaddr_in` or `sockaddr_in6`. */
+/** getsockname(2): the `sockaddr` of the socket's family, 28 bytes at most. */
 export function socketName(fd: number): Uint8Array {
   return nameBy(NR.getsockname, fd);
 }

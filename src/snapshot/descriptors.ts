@@ -78,6 +78,7 @@ const common = {
  * - `object`: deleted file or memfd: index into the process's memory objects
  * - `pipe`: an end of a pipe or FIFO that the process has to itself: index into `pipes`
  * - `inet`: an IPv4 or IPv6 socket
+ * - `netlink`: a socket to the kernel
  * - `unix`: a Unix domain socket
  * - `pty-master`, `pty-slave`: the two sides of a pseudoterminal that the process has to itself
  */
@@ -213,6 +214,21 @@ export const openFileSchema = z.discriminatedUnion('kind', [
         }),
       )
       .default([]),
+  }),
+  z.object({
+    kind: z.literal('netlink'),
+    ...common,
+    type: z.enum(['datagram', 'raw']),
+    /** `NETLINK_*` */
+    protocol: int.min(0).max(31),
+    /** What it is addressed by (`nl_pid`); 0: it has no address yet. */
+    port: int.min(0).max(0xffff_ffff),
+    /** Groups that it listens to, from 1 on. */
+    groups: z.array(int.min(1).max(0xffff)),
+    /** `struct sockaddr_nl` of whom it is connected to. */
+    peer: bytes.refine((value) => value.length === 12, 'no address of netlink').nullable(),
+    options: z.array(z.object({ level: index, option: index, value: bytes })),
+    filter: socketFilter,
   }),
   z.object({
     kind: z.literal('unix'),

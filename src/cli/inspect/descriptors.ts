@@ -62,6 +62,10 @@ function describeFile(file: OpenFile, { pipes }: DescriptorTable): string {
       return file.thread === null ? 'the process itself' : `thread ${file.thread}`;
     case 'inet':
       return describeInet(file);
+    case 'netlink': {
+      const groups = file.groups.length > 0 ? `, groups ${file.groups.join(' ')}` : '';
+      return `netlink protocol ${file.protocol}, port ${file.port}${groups}`;
+    }
     case 'unix':
       return describeSocket(file);
     case 'pty-master':

@@ -1,4 +1,4 @@
-/** Options of an IPv4 or IPv6 socket: those in which it differs from a new one. */
+/** Options of a socket: those in which it differs from a new one. */
 import { closeSync } from 'node:fs';
 import {
   AF,
@@ -35,10 +35,15 @@ export interface Fresh {
   readonly sizes: Readonly<Record<(typeof SIZES)[number], Uint8Array>>;
 }
 
-/** Makes a socket, and looks at it. */
-export function readFresh(making: Making): Fresh {
+/** Makes an IPv4 or IPv6 socket, and looks at it. */
+export function readFreshInet(making: Making): Fresh {
   const family = making.family === 'ipv4' ? AF.INET : AF.INET6;
-  const fd = makeSocket(family, SOCK[typeOf(making.protocol)], protocolNumber(making));
+  return readFresh(family, SOCK[typeOf(making.protocol)], protocolNumber(making));
+}
+
+/** Makes a socket, and looks at it. The arguments are those of socket(2). */
+export function readFresh(family: number, type: number, protocol: number): Fresh {
+  const fd = makeSocket(family, type, protocol);
   try {
     return {
       network: networkOf(fd),

@@ -8,7 +8,7 @@ import { fionread } from '../../native/syscalls.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { errnoOf } from '../read.js';
 import type { Entry } from './entries.js';
-import { captureOptions, type Fresh, isHere, readFresh } from './inet-options.js';
+import { captureOptions, type Fresh, isHere, readFreshInet } from './inet-options.js';
 import { connectedTo, factsOf, findLine, once, stateOf } from './inet-tables.js';
 import { warnOfDistribution, warnOfInterface } from './inet-unseen.js';
 import type { DescriptorKind, KindContext } from './kind.js';
@@ -104,7 +104,7 @@ function freshOf(making: Making, context: KindContext): Fresh {
   const { family, protocol, number } = making;
   return once(context, `fresh ${family} ${protocol} ${number}`, () => {
     try {
-      return readFresh(making);
+      return readFreshInet(making);
     } catch (error) {
       throw new Refusal(
         `its options are compared with those of a new one, which this user may not make (${errnoOf(error)})`,

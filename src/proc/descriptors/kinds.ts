@@ -11,6 +11,7 @@ import { inotify } from './inotify.js';
 import type { DescriptorKind } from './kind.js';
 import { memory } from './memory.js';
 import { namespace } from './namespace.js';
+import { netlink } from './netlink.js';
 import { other } from './other.js';
 import { ownProc } from './own-proc.js';
 import { pidfd } from './pidfd.js';
@@ -32,6 +33,7 @@ const KINDS: readonly DescriptorKind[] = [
   stream,
   pipe,
   inet,
+  netlink,
   unix,
   eventfd,
   timerfd,

@@ -6,6 +6,7 @@ import { external } from './external.js';
 import { file } from './file.js';
 import { inet } from './inet.js';
 import { inotify } from './inotify.js';
+import { netlink } from './netlink.js';
 import { object } from './object.js';
 import { pidfd } from './pidfd.js';
 import { pipe } from './pipe.js';
@@ -32,6 +33,7 @@ const KINDS: { readonly [K in OpenFileKind]: KindPlanner<OpenFileOf<K>> } = {
   inet,
   'pty-master': ptyMaster,
   'pty-slave': ptySlave,
+  netlink,
 };
 
 /** The planner of a description's kind. */

@@ -106,7 +106,7 @@ export function attachFilter(
 /** Sets all options of a description, and its filter. */
 export function setOptions(
   fd: Operand,
-  { options, filter }: Inet,
+  { options, filter }: Pick<Inet, 'options' | 'filter'>,
   name: string,
   arena: Arena,
   extra: Extra = {},

@@ -2,7 +2,7 @@
 import test from 'ava';
 import { capture, fileOf, startTarget } from '../../proc/descriptors/support.js';
 import { ownNetwork } from './network.js';
-import { roundTrip } from './support.js';
+import { refusal, roundTrip, withContent } from './support.js';
 
 const HEAD = `
 def udp(family=socket.AF_INET): return socket.socket(family, socket.SOCK_DGRAM)
@@ -104,4 +104,31 @@ os.close(program)
   t.regex(problems[0]!, /^descriptor 10 \(TCP socket, .*TCP_MD5SIG.*--drop-fd 10/);
   t.regex(problems[1]!, /^descriptor 11 \(UDP socket, .*SO_ATTACH_BPF/);
   t.regex(problems[2]!, /^descriptor 12 .*SO_ATTACH_BPF/);
+});
+
+test.serial('netlink sockets', async (t) => {
+  if (!ownNetwork(t)) return;
+  const { before, after } = await roundTrip(
+    t,
+    `
+def netlink(protocol, type=socket.SOCK_RAW): return socket.socket(socket.AF_NETLINK, type, protocol)
+r = netlink(0); r.bind((0, 0)); r.setblocking(False); r.setsockopt(270, 12, 1); r.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 50000); at(r.detach(), 10)
+g = netlink(0, socket.SOCK_DGRAM); g.bind((4711, 0x11)); g.setsockopt(270, 1, 33); g.connect((0, 2)); at(g.detach(), 11)
+at(netlink(0).detach(), 12)
+u = netlink(15); u.bind((0, 1)); u.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1); at(u.detach(), 13)
+d = netlink(4); d.bind((0, 0)); d.send(struct.pack("IHHII", 16, 3, 5, 1, 0)); at(d.detach(), 14)
+`,
+  );
+  t.deepEqual(after.table, before.table);
+  t.like(fileOf(before, 10), { type: 'raw', groups: [] });
+  t.like(fileOf(before, 11), { type: 'datagram', port: 4711, groups: [1, 5, 33], peer: { length: 12 } });
+  t.like(fileOf(before, 12), { port: 0, peer: null });
+  t.like(fileOf(before, 13), { protocol: 15, groups: [1] });
+  t.is(before.warnings.length, 1);
+  t.regex(before.warnings[0]!, /^descriptor 14 \(netlink socket, .*messages that were not received/);
+  // The process that was made just now has it.
+  t.regex(
+    await refusal(t, withContent(before.table, before.objects)),
+    /^cannot bind netlink port \d+ \(descriptor 10\): Address already in use\n$/,
+  );
 });
