@@ -161,6 +161,8 @@ const descriptors: readonly Disturbance[] = [
     /events that nobody caused|one-shot/,
   ),
   row('watches', 'call (int)epoll_ctl(set, 2, twin, 0)', /epoll: no event/),
+  row('records', 'call (int)dup2(shared, whole)', /flock: another process can have it/),
+  row('records', 'call (int)dup2(second, first)', /OFD lock: its own opening cannot have it/),
   row('records', 'call (int)close((int)dup(locked))', /record lock: byte 12/),
 ];
 

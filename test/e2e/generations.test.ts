@@ -43,7 +43,17 @@ testWith([], 'a hundred generations, each frozen from the one before, do not gro
 });
 
 for (const name of [
-  ...['descriptors', 'records', 'unixsockets', 'inet', 'timerfds', 'watches', 'pidfds'],
+  ...[
+    'descriptors',
+    'records',
+    'unixsockets',
+    'inet',
+    'timerfds',
+    'watches',
+    'pidfds',
+    'files',
+    'filesignals',
+  ],
   ...['signals', 'timers', 'locks', 'memory'],
 ]) {
   testWith([], `what an image has made is frozen as well: ${name}`, (t) =>
