@@ -148,6 +148,26 @@ export const openFileSchema = z.discriminatedUnion('kind', [
     ),
   }),
   z.object({
+    kind: z.literal('fanotify'),
+    ...common,
+    /** Flags of fanotify_init(2): its own, and those of open(2) for the files in its events. */
+    init: z.object({ flags: int.min(0).max(0xffff_ffff), eventFlags: int.min(0).max(0xffff_ffff) }),
+    marks: z.array(
+      z.object({
+        of: z.enum(['inode', 'mount', 'filesystem']),
+        /** `FAN_MARK_*` that the kernel shows of it. */
+        flags: int.min(0).max(0xffff_ffff),
+        /** `FAN_*`: what is told, and what of that is not. */
+        mask: int.min(0).max(0xffff_ffff),
+        ignored: int.min(0).max(0xffff_ffff),
+        path: text,
+        /** As for a `file`. */
+        type: z.enum(['regular', 'directory', 'device', 'fifo', 'socket', 'symlink']),
+        device: z.object({ major: int, minor: int }).nullable(),
+      }),
+    ),
+  }),
+  z.object({
     kind: z.literal('pidfd'),
     ...common,
     /** Id of the thread that it refers to; `null`: the process, or with PIDFD_THREAD its first thread. */

@@ -141,6 +141,7 @@ const descriptors: readonly Disturbance[] = [
   row('filesignals', 'call (int)fcntl(pair[0], 8, 1)', /socket: owner is 1/),
   row('filesignals', 'call (int)fcntl(plain_pipe[0], 4, 0)', /flags of a plain pipe/),
   row('filesignals', 'call (int)fcntl(leased_read, 1024, 2)', /read lease is 2/),
+  row('marks', 'call (int)fanotify_mark(named, 128, 0ul, -100, (char *)0)', /marks were/),
   row('pidfds', 'call (int)dup3(process, leader, 02000000)', /first thread: flags/),
   row('pidfds', 'call (int)dup2(leader, other)', /other thread: refers to/),
   row('pidfds', 'call (int)dup2((int)syscall(434, 1, 0), process)', /process: refers to 1/),

@@ -23,6 +23,7 @@ const undisturbed: readonly (readonly string[])[] = [
   ['files'],
   ['settings'],
   ['filesignals'],
+  ['marks'],
   ['pidfds'],
   ['ptys'],
   ['watches'],

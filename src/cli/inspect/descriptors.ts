@@ -56,6 +56,8 @@ function describeFile(file: OpenFile, { pipes }: DescriptorTable): string {
     }
     case 'signalfd':
       return signalSet(file.mask);
+    case 'fanotify':
+      return `fanotify, ${file.marks.length} marks`;
     case 'inotify':
       return `watches ${file.watches.map(({ path }) => escapeText(path)).join(' ') || 'nothing'}`;
     case 'pidfd':

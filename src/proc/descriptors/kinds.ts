@@ -6,6 +6,7 @@ import type { Entry } from './entries.js';
 import { epoll } from './epoll.js';
 import { eventfd } from './eventfd.js';
 import { external } from './external.js';
+import { fanotify } from './fanotify.js';
 import { inet } from './inet.js';
 import { inotify } from './inotify.js';
 import type { DescriptorKind } from './kind.js';
@@ -40,6 +41,7 @@ const KINDS: readonly DescriptorKind[] = [
   signalfd,
   pidfd,
   inotify,
+  fanotify,
   epoll,
   memory,
   embedded,

@@ -26,7 +26,7 @@ const MOST_ENTRIES = 20_000;
 const SEEN_BY_LOOKING = IN.OPEN | IN.ACCESS | IN.CLOSE_NOWRITE;
 
 /** A mount of the process's namespace. */
-interface Mount {
+export interface Mount {
   readonly id: number;
   readonly device: string;
   readonly point: string;
@@ -183,7 +183,7 @@ function readFolder(path: string) {
 }
 
 /** `/proc/PID/mountinfo`: id, parent, device, root, mount point; whole file systems first. */
-function readMounts(pid: number): Mount[] {
+export function readMounts(pid: number): Mount[] {
   return readProcText(pid, 'mountinfo')
     .split('\n')
     .map((line) => line.split(' '))

@@ -26,16 +26,26 @@ export function parseWatches(text: string): Watch[] {
       const match = LINE.exec(line);
       if (!match) return [];
       const [, wd, inode, device, mask, type, handle] = match;
-      const number = Number.parseInt(device!, 16);
       return [
         {
           wd: Number.parseInt(wd!, 16),
           inode: BigInt(`0x${inode}`),
-          device: { major: number >>> MINOR_BITS, minor: number & ((1 << MINOR_BITS) - 1) },
+          device: kernelDevice(device!),
           mask: Number.parseInt(mask!, 16),
-          handle: handle ? { type: Number.parseInt(type!, 16), bytes: Buffer.from(handle, 'hex') } : null,
+          handle: fileHandle(type, handle),
         },
       ];
     })
     .sort((a, b) => a.wd - b.wd);
+}
+
+/** A device number as fdinfo shows it, in hexadecimal digits. */
+export function kernelDevice(digits: string): Watch['device'] {
+  const number = Number.parseInt(digits, 16);
+  return { major: number >>> MINOR_BITS, minor: number & ((1 << MINOR_BITS) - 1) };
+}
+
+/** `fhandle-type` and `f_handle` of fdinfo; `null` where they are missing. */
+export function fileHandle(type: string | undefined, handle: string | undefined): FileHandle | null {
+  return handle ? { type: Number.parseInt(type!, 16), bytes: Buffer.from(handle, 'hex') } : null;
 }

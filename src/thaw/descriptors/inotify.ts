@@ -30,7 +30,7 @@ export const inotify: KindPlanner<OpenFileOf<'inotify'>> = {
       place.at,
       place.closeOnExec,
     ),
-    ...findFiles(watches, place, tools),
+    ...testWatched(watches, place, tools),
   ],
   start: ({ flags, watches }, place, { bench }) => {
     const ascending = [...watches].sort((a, b) => a.wd - b.wd);
@@ -41,11 +41,15 @@ export const inotify: KindPlanner<OpenFileOf<'inotify'>> = {
       setFlags(place.at, flags),
     ];
   },
-  check: ({ watches }, place, tools) => findFiles(watches, place, tools),
+  check: ({ watches }, place, tools) => testWatched(watches, place, tools),
 };
 
 /** What is watched must be there, and be of the type that it was. */
-function findFiles(watches: readonly Watch[], place: Place, tools: Tools): Op[] {
+export function testWatched(
+  watches: readonly Pick<Watch, 'path' | 'type' | 'device'>[],
+  place: Place,
+  tools: Tools,
+): Op[] {
   return watches.flatMap(({ path, type, device }) => {
     const flags = O.PATH | (type === 'symlink' ? O.NOFOLLOW : 0);
     return file.check!(

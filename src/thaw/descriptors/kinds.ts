@@ -3,6 +3,7 @@ import type { OpenFile, OpenFileKind, OpenFileOf } from '../../snapshot/descript
 import { epoll } from './epoll.js';
 import { eventfd } from './eventfd.js';
 import { external } from './external.js';
+import { fanotify } from './fanotify.js';
 import { file } from './file.js';
 import { inet } from './inet.js';
 import { inotify } from './inotify.js';
@@ -29,6 +30,7 @@ const KINDS: { readonly [K in OpenFileKind]: KindPlanner<OpenFileOf<K>> } = {
   signalfd,
   pidfd,
   inotify,
+  fanotify,
   epoll,
   inet,
   'pty-master': ptyMaster,
