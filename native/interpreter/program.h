@@ -131,6 +131,8 @@ struct thaw_header {
     uint64_t messages;     /* address of a u64 with the descriptor to print on; 0: standard error */
     uint64_t parked[3];    /* filled in by PARK_VDSO: start, start of the vDSO's text, end */
     char name[64];         /* filled in at start: basename of argv[0], for messages */
+    uint32_t undo_program; /* index plus 1: runs when the thaw fails; 0: none */
+    uint32_t reserved;
 };
 
 /* The query: what a process tells about itself. Lies in the scratch mapping of the target. */

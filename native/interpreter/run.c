@@ -20,7 +20,9 @@ void quit(int status) {
         CALL1(SYS_exit_group, status);
 }
 
-void fail(const char *label, const char *reason, int64_t result) {
+/* On its own: the stacks of threads have room for one line at a time. */
+__attribute__((noinline)) static void complain(const char *label, const char *reason,
+                                               int64_t result) {
     struct line line;
     line_start(&line, header());
     line_text(&line, label);
@@ -35,9 +37,20 @@ void fail(const char *label, const char *reason, int64_t result) {
         line_number(&line, result);
     }
     line_end(&line);
-    if (!has_flag(FLAG_CHECK))
-        quit(EXIT_CANNOT_THAW);
-    set_flag(FLAG_FAILED);
+}
+
+void fail(const char *label, const char *reason, int64_t result) {
+    uint32_t undo = header()->undo_program;
+    complain(label, reason, result);
+    if (has_flag(FLAG_CHECK)) {
+        set_flag(FLAG_FAILED);
+        return;
+    }
+    /* Once: what is undone may fail itself. */
+    header()->undo_program = 0;
+    if (undo)
+        run(undo - 1);
+    quit(EXIT_CANNOT_THAW);
 }
 
 static void trace(const struct op *op, int64_t result) {

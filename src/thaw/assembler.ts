@@ -20,7 +20,7 @@ export const PROGRAM_SIZE = 24;
 /** `sizeof (struct option)`. */
 export const OPTION_SIZE = 32;
 /** `sizeof (struct thaw_header)`. */
-export const HEADER_SIZE = 176;
+export const HEADER_SIZE = 184;
 /** `THAW_MAGIC`. */
 export const THAW_MAGIC = 0x5741_4854_4632_4550n;
 /** `THAW_VERSION`. */
@@ -52,6 +52,8 @@ const MOST_TOLERATED = 4;
 export interface HeaderFields {
   readonly flags: number;
   readonly usageProgram: number;
+  /** Index of a program that runs when the thaw fails. */
+  readonly undoProgram?: number;
   readonly stackTop: bigint;
   /** Holds, at run time, the descriptor that messages are printed on; without it, standard error. */
   readonly messages?: Cell;
@@ -83,6 +85,7 @@ export function assemble(
   header.writeUInt32LE(fields.flags, 44);
   header.writeBigUInt64LE(fields.stackTop, 48);
   header.writeBigUInt64LE(fields.messages?.cell ?? 0n, 80);
+  header.writeUInt32LE(fields.undoProgram === undefined ? 0 : fields.undoProgram + 1, 176);
   return arena.bytes(header);
 }
 

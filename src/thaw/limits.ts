@@ -39,6 +39,7 @@ function show(limit: bigint): string {
  * @param descriptors how many descriptors there must be room for
  */
 export function planRaisedLimits(process: Process, descriptors: number): Op[] {
+  const highest = process.descriptors.descriptors.reduce((most, { fd }) => Math.max(most, fd), 0);
   return process.limits.map(({ resource, soft, hard }): Op => {
     const common = {
       op: 'builtin',
@@ -46,7 +47,8 @@ export function planRaisedLimits(process: Process, descriptors: number): Op[] {
       args: [resource, hard],
       text: `raise_limit(${name(resource)}, ${show(hard)})`,
     } as const;
-    const needed = RESOURCES[resource] === 'RLIMIT_STACK' ? soft : BigInt(descriptors);
+    const isStack = RESOURCES[resource] === 'RLIMIT_STACK';
+    const needed = isStack ? soft : BigInt(descriptors);
     switch (RESOURCES[resource]) {
       case 'RLIMIT_STACK':
       case 'RLIMIT_NOFILE':
@@ -54,7 +56,7 @@ export function planRaisedLimits(process: Process, descriptors: number): Op[] {
           ...common,
           check: { kind: 'atleast', expected: needed < MOST ? needed : MOST },
           label: `cannot raise ${name(resource)} to ${needed === RLIM_INFINITY ? 'unlimited' : needed}`,
-          reason: 'the hard limit here is lower',
+          reason: `the hard limit here is lower${isStack ? '' : `, and the process has descriptor ${highest}`}`,
         };
       default:
         return { ...common, check: { kind: 'none' } };

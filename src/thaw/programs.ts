@@ -184,13 +184,15 @@ export function planPrograms(
       },
     ];
   }
+  const undo: Program[] = descriptors.undo.length > 0 ? [{ name: 'undo', ops: descriptors.undo }] : [];
   return assemble(
     arena,
-    [{ name: 'main', ops: main() }, ...printing, ...threadPrograms],
+    [{ name: 'main', ops: main() }, ...printing, ...threadPrograms, ...undo],
     imageOptions(scratch),
     {
       flags: snapshot.lazy ? Flag.LAZY : 0,
       usageProgram: USAGE_PROGRAM,
+      ...(undo.length > 0 ? { undoProgram: FIRST_THREAD_PROGRAM + threadPrograms.length } : {}),
       messages,
       stackTop: memory.stackTop,
     },

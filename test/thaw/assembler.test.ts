@@ -45,11 +45,24 @@ test('sizes and numbers are those of program.h', (t) => {
     'offsetof (struct op, jump)',
     'offsetof (struct op, text)',
     'offsetof (struct thaw_header, messages)',
+    'offsetof (struct thaw_header, undo_program)',
     ...Object.keys(Flag).map((name) => `FLAG_${name}`),
     ...BUILTINS.map((name) => `BUILTIN_${name.toUpperCase()}`),
   ]);
   const expected = [
-    ...[OP_SIZE, PROGRAM_SIZE, OPTION_SIZE, HEADER_SIZE, THAW_MAGIC, THAW_VERSION, TOLERATE_ANY, 88, 112, 80],
+    ...[
+      OP_SIZE,
+      PROGRAM_SIZE,
+      OPTION_SIZE,
+      HEADER_SIZE,
+      THAW_MAGIC,
+      THAW_VERSION,
+      TOLERATE_ANY,
+      88,
+      112,
+      80,
+      176,
+    ],
     ...Object.values(Flag),
     ...BUILTINS.map((_, i) => i + 1),
   ];

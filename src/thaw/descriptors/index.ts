@@ -49,6 +49,8 @@ export interface DescriptorPlan {
    * places 0, 1 and 2, sets the terminal's modes, starts timers. Does nothing under `--check`.
    */
   readonly finish: readonly Op[];
+  /** When the thaw fails, at whatever step: removes what `finish` has made outside of the process. */
+  readonly undo: readonly Op[];
 }
 
 const LAST = 0xffff_ffff;
@@ -76,9 +78,10 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
     ...fillPtys(tools),
     ...fillSockets(tools),
   ];
+  const names = bindSockets(tools);
   const finish = [
     ...objects.seal,
-    ...bindSockets(tools),
+    ...names.ops,
     ...closeOthers(bench, firstTemporary),
     ...locks.early,
     ...placeStandard(bench),
@@ -100,6 +103,7 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
       ...unlessCheck(open),
     ],
     finish: unlessCheck(finish),
+    undo: names.undo,
   };
 }
 

@@ -104,13 +104,15 @@ interface Named {
   readonly at: number;
   readonly owner: string;
   readonly path: string;
+  /** What bind(2) gave; not 0 before. */
+  readonly bound: Cell;
 }
 
-function namedByPath({ table, places }: Bench): Named[] {
+function namedByPath({ table, places, arena }: Bench): Named[] {
   return places.flatMap(({ at, name }, index) => {
     const file = table.files[index]!;
     if (file.kind !== 'unix' || !isPath(file.name) || file.accepted) return [];
-    return [{ file, at, owner: name, path: socketName(file.name) }];
+    return [{ file, at, owner: name, path: socketName(file.name), bound: arena.cell(-1n) }];
   });
 }
 
@@ -191,10 +193,33 @@ function never(label: string, reason: string, { scratch }: Bench): Op {
 /**
  * Binds sockets to their paths, gives the files their modes and owners, and connects what is connected
  * by a name. If one cannot be bound, because somebody was faster, the others' files are removed.
+ * `undo` removes them where anything fails after that.
  */
-export function bindSockets({ bench }: Tools): Op[] {
+export function bindSockets({ bench }: Tools): { ops: Op[]; undo: Op[] } {
   const named = namedByPath(bench);
-  if (named.length === 0) return connectAll(bench);
+  if (named.length === 0) return { ops: connectAll(bench), undo: [] };
+  return { ops: bindAll(named, bench), undo: named.flatMap((socket) => removeIfBound(socket, bench)) };
+}
+
+/** The file is ours if bind(2) has succeeded. */
+function removeIfBound({ file, bound, path }: Named, bench: Bench): Op[] {
+  if (!file.node) return [];
+  const next = bench.mark();
+  return [
+    {
+      op: 'test',
+      address: bound.cell,
+      width: 8,
+      mask: 0xffff_ffff_ffff_ffffn,
+      check: { kind: 'equal', expected: 0, jump: next },
+      text: `test ${path} is bound`,
+    },
+    { ...unlink(bench, path), check: { kind: 'none' } } as Op,
+    { op: 'mark', name: next },
+  ];
+}
+
+function bindAll(named: readonly Named[], bench: Bench): Op[] {
   const end = bench.mark();
   const undos = named.map(() => ({ bound: bench.mark(), unbound: bench.mark() }));
   return [
@@ -222,12 +247,12 @@ interface Undo {
   readonly unbound: string;
 }
 
-function bindOne({ file, at, owner, path }: Named, undo: Undo, bench: Bench): Op[] {
+function bindOne({ file, at, owner, path, bound }: Named, undo: Undo, bench: Bench): Op[] {
   const label = `cannot bind ${path} (${owner})`;
   const { node, backlog } = file;
   return [
     ...(node ? [unlink(bench, path)] : []),
-    { ...bind(bench, at, file.name, owner), check: { kind: 'ok', jump: undo.unbound } } as Op,
+    { ...bind(bench, at, file.name, owner), result: bound, check: { kind: 'ok', jump: undo.unbound } } as Op,
     ...(node ? restoreNode(node, path, label, bench) : [unlink(bench, path)]),
     ...(backlog === null
       ? []
