@@ -73,6 +73,40 @@ at(os.open("fifo", os.O_WRONLY), 19)
   t.deepEqual(after.table, before.table);
 });
 
+test('pipes with several readers, and with packets of which part was read', async (t) => {
+  const { before, after } = await roundTrip(
+    t,
+    `
+r, w = os.pipe2(os.O_DIRECT | os.O_NONBLOCK)
+at(r, 10); at(w, 11)
+fcntl.fcntl(11, 1031, 4096 * 3)
+os.write(11, b"gone"); os.write(11, b"x" * 5000); os.write(11, b"last")
+os.read(10, 2)  # the rest of a packet is dropped
+at(os.open("/proc/self/fd/10", os.O_RDONLY | os.O_NONBLOCK), 12)
+at(os.open("/proc/self/fd/10", os.O_RDONLY), 13)
+at(os.open("/proc/self/fd/10", os.O_WRONLY), 14)
+r, w = os.pipe()
+at(w, 15); fcntl.fcntl(15, 1031, 4096)
+os.write(15, b"full" * 1024)
+at(r, 16)
+os.mkfifo("fifo")
+at(os.open("fifo", os.O_RDONLY | os.O_NONBLOCK), 17)
+at(os.open("fifo", os.O_WRONLY), 18)
+os.write(18, b"for one of two"); at(os.open("fifo", os.O_RDONLY), 19)
+os.close(18)
+`,
+  );
+  t.deepEqual(after.table, before.table);
+  t.deepEqual(
+    before.table.pipes.map(({ capacity, content }) => [capacity, content.map(({ length }) => length)]),
+    [
+      [16384, [4096, 904, 4]],
+      [4096, [4096]],
+      [65536, [14]],
+    ],
+  );
+});
+
 test('eventfds and epoll sets', async (t) => {
   const { before, after } = await roundTrip(
     t,
