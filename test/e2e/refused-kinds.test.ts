@@ -63,6 +63,14 @@ fd = os.open("/proc/self/task/%d/stat" % ids[0], os.O_RDONLY)`,
   );
 });
 
+testWith(['python3'], 'files of /proc that are not there when they would be opened', (t) =>
+  refused(
+    t,
+    'fd = os.open("/proc/self/fdinfo/0", os.O_RDONLY)',
+    /^proc2elf: descriptor 3 \(file, .*\/fdinfo\/0\) .*: it tells of a descriptor that is not there yet when files are opened; use --drop-fd 3/,
+  ),
+);
+
 testWith(['python3', 'unshare'], 'a namespace of others', (t) =>
   refused(
     t,

@@ -10,6 +10,9 @@ import type { Target } from './target.js';
 /** `/proc/4242/task/4243/stat`: process, thread, and what is below. */
 const OWN = /^\/proc\/(\d+)(?:\/task\/(\d+))?((?:\/.*)?)$/;
 
+/** Files that are there only once what they are about is: descriptors and memory. */
+const EARLY = /\/(fdinfo|map_files)\/[^/]+$/;
+
 /**
  * The path under which the same file is found in a process that has another id; `null` for what belongs
  * to another process, or to a thread that does not exist yet when files are opened.
@@ -36,6 +39,11 @@ export const ownProc: DescriptorKind = {
     ownPath(entry.link, target.pid) !== null &&
     isInOurNamespace(target),
   describe: (entry: Entry) => regular.describe(entry),
-  problem: () => null,
+  problem: ({ link }) => {
+    const what = EARLY.exec(link)?.[1];
+    return what === undefined
+      ? null
+      : `it tells of ${what === 'fdinfo' ? 'a descriptor' : 'memory'} that is not there yet when files are opened`;
+  },
   capture: ({ entries: [entry] }, { pid }) => ({ ...pathFile(entry!), path: ownPath(entry!.link, pid)! }),
 };
