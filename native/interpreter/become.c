@@ -114,15 +114,19 @@ __attribute__((noreturn)) static void supervise(int64_t pid) {
     }
 }
 
-static void say_new_ids(int64_t wanted, int64_t result) {
+/* Said when nothing can fail any more: a thaw that fails has one line, which tells why. */
+int64_t say_ids(int64_t wanted, int64_t refusal) {
     struct line line;
+    if (!refusal)
+        return 0;
     line_start(&line, header());
     line_text(&line, "process id ");
     line_number(&line, wanted);
-    line_refusal(&line, result);
+    line_refusal(&line, refusal);
     line_text(&line, "running as ");
     line_number(&line, CALL0(SYS_getpid));
     line_end(&line);
+    return 0;
 }
 
 /* fork(2), as process `pid` or, for 0, as whatever comes. */
@@ -146,7 +150,7 @@ static int64_t continue_in_child(int64_t pid) {
     return child;
 }
 
-int64_t become(int64_t wanted) {
+int64_t become(int64_t wanted, int64_t *refusal) {
     int in_namespace = has_flag(FLAG_TIME_NAMESPACE);
     int64_t refused = 0;
     if (CALL0(SYS_getpid) == wanted && !in_namespace)
@@ -164,8 +168,7 @@ int64_t become(int64_t wanted) {
             if (failed(child))
                 return child;
         }
-        if (failed(refused))
-            say_new_ids(wanted, refused);
+        *refusal = refused;
     }
     header()->pid = (uint64_t)CALL0(SYS_getpid);
     return 0;

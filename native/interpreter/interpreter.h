@@ -139,7 +139,8 @@ int64_t fix_tid(uint64_t address, uint32_t old, uint64_t fs_base);
 int64_t create_timer(uint64_t clock, uint64_t event, int32_t id);
 
 /* become.c, clock.c, vdso.c, xstate.c, limits.c, finish.c: the built-ins. */
-int64_t become(int64_t pid);
+int64_t become(int64_t pid, int64_t *refusal);
+int64_t say_ids(int64_t wanted, int64_t refusal);
 int64_t time_namespace(int64_t monotonic, int64_t boottime);
 int64_t park_vdso(uint64_t address, uint64_t size);
 int64_t place_vdso(const struct vdso_plan *plan);

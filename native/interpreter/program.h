@@ -55,7 +55,7 @@ enum {
 enum {
     BUILTIN_XCR0 = 1, /* mask; value: those bits of XCR0; 3 (x87, SSE) is XCR0 without OSXSAVE */
     BUILTIN_TIME_NAMESPACE = 2, /* frozen CLOCK_MONOTONIC ns, frozen CLOCK_BOOTTIME ns */
-    BUILTIN_BECOME = 3,         /* wanted pid: see docs/thaw.md, "ids" */
+    BUILTIN_BECOME = 3,     /* wanted pid, address of i64 for why not: see docs/thaw.md, "ids" */
     BUILTIN_PARK_VDSO = 4,  /* parking address, size: moves the kernel's [vvar*] and [vdso] there */
     BUILTIN_PLACE_VDSO = 5, /* address of struct vdso_plan */
     BUILTIN_CONVERT_XSTATE = 6, /* address of struct xstate_plan */
@@ -68,6 +68,7 @@ enum {
     BUILTIN_RAISE_LIMIT =
         13,                 /* resource, hard limit wanted; value: the soft limit, at most 2^63-1 */
     BUILTIN_SET_LIMIT = 14, /* resource, soft limit, hard limit: as far as permitted */
+    BUILTIN_SAY_IDS = 15,   /* wanted pid, why it was not to be had: one line on stderr */
 };
 
 /* One operation. */

@@ -123,7 +123,9 @@ static int64_t builtin(uint16_t number, const uint64_t *a) {
     case BUILTIN_TIME_NAMESPACE:
         return time_namespace((int64_t)a[0], (int64_t)a[1]);
     case BUILTIN_BECOME:
-        return become((int64_t)a[0]);
+        return become((int64_t)a[0], (int64_t *)a[1]);
+    case BUILTIN_SAY_IDS:
+        return say_ids((int64_t)a[0], (int64_t)a[1]);
     case BUILTIN_PARK_VDSO:
         return park_vdso(a[0], a[1]);
     case BUILTIN_PLACE_VDSO:

@@ -114,7 +114,7 @@ function widthOf(op: RawOp): number {
 const BUILTIN_OPERANDS: Readonly<Record<(typeof BUILTINS)[number], string>> = {
   xcr0: 'x',
   time_namespace: 'nn',
-  become: 'n',
+  become: 'nx',
   park_vdso: 'xn',
   place_vdso: 'x',
   convert_xstate: 'x',
@@ -126,6 +126,7 @@ const BUILTIN_OPERANDS: Readonly<Record<(typeof BUILTINS)[number], string>> = {
   note: 's',
   raise_limit: 'nn',
   set_limit: 'nnn',
+  say_ids: 'nn',
 };
 
 function showBuiltin(op: RawOp, shown: readonly string[], memory: ThawMemory): string {

@@ -42,6 +42,7 @@ export const BUILTINS = [
   'note',
   'raise_limit',
   'set_limit',
+  'say_ids',
 ] as const;
 /** Name of a function of the interpreter. */
 export type Builtin = (typeof BUILTINS)[number];

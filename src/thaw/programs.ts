@@ -62,6 +62,7 @@ export function planPrograms(
   const barrier = arena.reserve(8);
   const gate = arena.reserve(8);
   const pid = arena.cell();
+  const refusal = arena.cell();
   const messages = arena.cell(STDERR);
   const scratch = arena.cell();
   const printing = printingPrograms(arena, snapshot);
@@ -106,7 +107,7 @@ export function planPrograms(
         label: "cannot move the kernel's vDSO out of the way",
       },
       ...planSpace({ start: 0n, end: thaw.start }, segments, regions),
-      ...becomeItself(snapshot, process, pid),
+      ...becomeItself(snapshot, process, pid, refusal),
       ...descriptors.open,
       ...process.mappedFiles.flatMap((file, i) => openMappedFile(arena, file, mappedFiles[i]!)),
       ...planSpace({ start: thaw.end, end: USER_SPACE_END }, segments, regions),
@@ -163,6 +164,7 @@ export function planPrograms(
       convert(frames.frames[0]!.xstatePlan),
       { op: 'barrier', address: barrier, parties: process.threads.length },
       ...planTimerStart(arena, process),
+      { op: 'builtin', name: 'say_ids', args: [process.pid, refusal], unless: Flag.CHECK },
       // Until here messages could be written.
       ...closeOwn(own),
       {
@@ -236,7 +238,7 @@ function planProcessor(snapshot: Snapshot): Op[] {
 }
 
 /** Clock and ids: from here on the process is the one that was frozen. */
-function becomeItself(snapshot: Snapshot, process: Process, pid: Cell): Op[] {
+function becomeItself(snapshot: Snapshot, process: Process, pid: Cell, refusal: Cell): Op[] {
   const { monotonic, boottime } = snapshot.taken;
   return [
     {
@@ -249,7 +251,7 @@ function becomeItself(snapshot: Snapshot, process: Process, pid: Cell): Op[] {
     {
       op: 'builtin',
       name: 'become',
-      args: [process.pid],
+      args: [process.pid, refusal.cell],
       unless: Flag.CHECK,
       label: `cannot take process id ${process.pid}`,
       text: `clone3({set_tid=[${process.pid}]})`,

@@ -1,6 +1,7 @@
 /** What cannot be done is said in one clear line, with the right exit code, and nothing is lost. */
 
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   chmodSync,
   chownSync,
@@ -14,6 +15,7 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
@@ -97,6 +99,23 @@ testWith([], 'command lines that make no sense', async (t) => {
   }
   t.deepEqual(readdirSync(cwd), []);
 });
+
+testWith(
+  [],
+  'an image that cannot thaw says so in one line, whatever becomes of its process id',
+  async (t) => {
+    const cwd = scratch(t);
+    const running = await victim(t, cwd); // its id is taken as long as it runs
+    const image = join(cwd, 'frozen.bin');
+    await freeze(running.pid, image, [], { cwd });
+    const other = ['rewrite', image, '-o', join(cwd, 'other.bin'), '--cwd', join(cwd, 'nowhere')];
+    t.is((await proc2elf(other, { cwd })).code, 0);
+    const outcome = await run(join(cwd, 'other.bin'), [], { cwd });
+    t.is(outcome.code, 125);
+    t.regex(outcome.stderr, /^other\.bin: cannot enter the working directory [^\n]*nowhere: ENOENT\n$/);
+    await running.goAndExpectOk();
+  },
+);
 
 testWith(['sh'], 'the tool does not freeze itself', async (t) => {
   const cwd = scratch(t);
@@ -253,8 +272,11 @@ testWith([], 'descriptors that cannot be carried, and letting go of them', async
 
   const python = [
     '-c',
-    'import socket,sys\ns = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)\nprint("ready", flush=True)\nsys.stdin.readline()\nprint("ok")',
+    'import socket,sys\ns = socket.socket(socket.AF_UNIX)\ns.connect("outside")\nprint("ready", flush=True)\nsys.stdin.readline()\nprint("ok")',
   ];
+  const outside = createServer().listen(join(cwd, 'outside'));
+  t.teardown(() => outside.close());
+  await once(outside, 'listening');
   const connected = start(t, 'python3', python, { cwd });
   await connected.ready();
   const outcome = await proc2elf([String(connected.pid), '-o', image], { cwd });

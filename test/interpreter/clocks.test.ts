@@ -21,7 +21,7 @@ function makeImage(monotonic: bigint, boottime: bigint): string {
       programs: [
         main(
           { op: 'builtin', name: 'time_namespace', args: [monotonic, boottime] },
-          { op: 'builtin', name: 'become', args: [1], when: Flag.PID_NEW },
+          { op: 'builtin', name: 'become', args: [1, arena.cell().cell], when: Flag.PID_NEW },
           call('clock_gettime', [CLOCK_MONOTONIC, times]),
           call('clock_gettime', [CLOCK_BOOTTIME, times + 16n]),
           dump(times, 32),

@@ -23,16 +23,21 @@ function becomes(
   more: (arena: Arena) => Op[],
   before: (arena: Arena) => Op[] = () => [],
 ): string {
-  return buildImage((arena) => ({
-    programs: [
-      main(
-        ...before(arena),
-        { op: 'builtin', name: 'become', args: [wanted], label: `cannot take process id ${wanted}` },
-        ...more(arena),
-      ),
-    ],
-    options: OPTIONS,
-  }));
+  return buildImage((arena) => {
+    const refusal = arena.cell();
+    const label = `cannot take process id ${wanted}`;
+    return {
+      programs: [
+        main(
+          ...before(arena),
+          { op: 'builtin', name: 'become', args: [wanted, refusal.cell], label },
+          { op: 'builtin', name: 'say_ids', args: [wanted, refusal] },
+          ...more(arena),
+        ),
+      ],
+      options: OPTIONS,
+    };
+  });
 }
 
 /** Prints the process id, and whether ids are new. */
