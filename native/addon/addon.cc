@@ -23,6 +23,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     exports["xcr0"] = Napi::Function::New(env, Xcr0, "xcr0");
     exports["spawnTracer"] = Napi::Function::New(env, SpawnTracer, "spawnTracer");
     exports["reap"] = Napi::Function::New(env, Reap, "reap");
+    exports["outlive"] = Napi::Function::New(env, Outlive, "outlive");
     exports["pty"] = Napi::Function::New(env, Pty, "pty");
     return exports;
 }

@@ -11,6 +11,7 @@ Napi::Value Cpuid(const Napi::CallbackInfo &info);
 Napi::Value Xcr0(const Napi::CallbackInfo &info);
 Napi::Value SpawnTracer(const Napi::CallbackInfo &info);
 Napi::Value Reap(const Napi::CallbackInfo &info);
+Napi::Value Outlive(const Napi::CallbackInfo &info);
 Napi::Value Pty(const Napi::CallbackInfo &info);
 
 #endif

@@ -66,6 +66,12 @@ export interface Addon {
     progress: BigUint64Array,
     pid: number,
   ): Promise<CopyResult>;
+  /**
+   * Makes system calls, one after the other, in a process of its own that shares our memory and descriptors and goes
+   * on if we are killed: for what must be set back. `calls` holds seven words for each: number and six arguments; the
+   * result, or a negative errno, takes the place of the number.
+   */
+  outlive(calls: BigInt64Array): void;
   /** CPUID leaf and subleaf: eax, ebx, ecx, edx. */
   cpuid(leaf: number, subleaf: number): [number, number, number, number];
   /** XCR0. */

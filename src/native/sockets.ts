@@ -12,7 +12,7 @@ const MSG_DONTWAIT = 0x40;
 const MSG_CTRUNC = 8;
 const SCM_CREDENTIALS = 2;
 /** Room for the credentials of a sender, and nothing else: `CMSG_SPACE(sizeof (struct ucred))`. */
-const CREDENTIALS_SPACE = 32;
+export const CREDENTIALS_SPACE = 32;
 
 /** Events of poll(2). */
 export const Poll = { IN: 1, PRI: 2, OUT: 4, ERR: 8, HUP: 0x10, RDHUP: 0x2000 } as const;
@@ -124,9 +124,19 @@ export function peek(fd: number, size: number, credentials: boolean): Peeked {
   );
   const message = new Uint8Array(header.buffer); // struct msghdr
   const length = Number(addon.syscall(NR.recvmsg, fd, message, MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC));
-  const has = credentials && header[5]! > 0n && control.readInt32LE(12) === SCM_CREDENTIALS;
+  return readPeeked(buffer.subarray(0, Math.min(length, size)), length, control, header);
+}
+
+/** What recvmsg(2) has left behind. @param header `struct msghdr` in words */
+export function readPeeked(
+  bytes: Uint8Array,
+  length: number,
+  control: Buffer,
+  header: BigUint64Array,
+): Peeked {
+  const has = header[5]! > 0n && control.readInt32LE(12) === SCM_CREDENTIALS;
   return {
-    bytes: buffer.subarray(0, Math.min(length, size)),
+    bytes,
     length,
     credentials: has ? [control.readInt32LE(16), control.readUInt32LE(20), control.readUInt32LE(24)] : null,
     more: (Number(header[6]!) & MSG_CTRUNC) !== 0,

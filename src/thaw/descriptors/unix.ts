@@ -16,6 +16,8 @@ type Socket = OpenFileOf<'unix'>;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 const INT = 4;
+/** Bytes that a message takes in a socket beside its content, and more. */
+const OVERHEAD = 1024;
 
 /** Plans a socket that {@link makeSockets} has made. */
 export const unix: KindPlanner<Socket> = {
@@ -120,7 +122,7 @@ function fill(
 ): Op[] {
   if (content.length === 0 || from === null) return [];
   const label = `cannot fill a socket (${name})`;
-  const size = content.reduce((sum, part) => sum + part.length, 0);
+  const size = content.reduce((sum, part) => sum + part.length + OVERHEAD, 0);
   return [
     // The kernel takes it twice. What the socket had is set later.
     ...enlarge(from, SO.SNDBUF, size, label, bench),

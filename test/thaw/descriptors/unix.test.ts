@@ -2,7 +2,7 @@ import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { parseChoices } from '../../../src/proc/descriptors/choices.js';
-import { capture, startTarget } from '../../proc/descriptors/support.js';
+import { capture, fileOf, startTarget } from '../../proc/descriptors/support.js';
 import { refusal, roundTrip, withContent } from './support.js';
 
 test('pairs of all types, with what waits in them', async (t) => {
@@ -35,6 +35,43 @@ os.write(0, b"on 1")
   );
   t.is(before.table.files.filter(({ kind }) => kind === 'unix').length, 12);
   t.deepEqual(after.table, before.table);
+});
+
+test('several messages, empty ones and such with credentials among them', async (t) => {
+  const { before, after } = await roundTrip(
+    t,
+    `
+for n, kind in ((10, socket.SOCK_DGRAM), (20, socket.SOCK_SEQPACKET)):
+    a, b = socket.socketpair(socket.AF_UNIX, kind)
+    for text in (b"", b"one", b"", b"two" * 1000, b"three", b""): a.send(text)
+    for i in range(40): b.send(b"%d" % i)
+    at(a.detach(), n); at(b.detach(), n + 1)
+    a, b = socket.socketpair(socket.AF_UNIX, kind); b.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    for text in (b"who", b"sent"): a.send(text)
+    at(a.detach(), n + 2); at(b.detach(), n + 3)
+a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET); a.send(b"last"); a.send(b"words"); a.shutdown(socket.SHUT_WR)
+at(a.detach(), 30); at(b.detach(), 31)
+`,
+  );
+  t.deepEqual(after.table, before.table);
+  const content = (fd: number) => {
+    const file = fileOf(before, fd);
+    return file.kind === 'unix' ? file.content.map((bytes) => String(Buffer.from(bytes)).slice(0, 5)) : [];
+  };
+  const numbers = Array.from({ length: 40 }, (_, i) => String(i));
+  for (const n of [10, 20]) {
+    t.deepEqual(content(n + 1), ['', 'one', '', 'twotw', 'three', '']);
+    t.deepEqual(content(n), numbers);
+    t.like(fileOf(before, n + 3), { credentials: true, content: { length: 2 } });
+  }
+  t.deepEqual(content(31), ['last', 'words']);
+  for (const fd of [10, 11, 31]) {
+    const options = fileOf(before, fd);
+    t.false(
+      options.kind === 'unix' && options.options.some(({ option }) => option === 42),
+      'SO_PEEK_OFF is back',
+    );
+  }
 });
 
 test('ends that are shut down, or gone', async (t) => {
@@ -136,9 +173,10 @@ test('what cannot be carried is named', async (t) => {
   const target = await startTarget(
     t,
     `
-a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM); a.send(b"one"); a.send(b"two")
+a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM); a.send(b""); b.recv(1, socket.MSG_PEEK); a.send(b"two")
 at(a.detach(), 10); at(b.detach(), 11)
-a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET); a.send(b"one"); a.send(b"")
+a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET); a.send(b"one"); a.send(b""); b.recv(1, socket.MSG_PEEK)
+a.send(b"three"); b.recv(3); b.recv(1, socket.MSG_PEEK)
 at(a.detach(), 12); at(b.detach(), 13)
 a, b = socket.socketpair(); socket.send_fds(a, [b"x"], [0])
 at(a.detach(), 14); at(b.detach(), 15)
@@ -153,8 +191,11 @@ at(a.detach(), 18); at(b.detach(), 19)
   t.deepEqual(refused([...others, ...others.map((number) => number + 1)]).length, 1);
   const drop = (kept: number) => [10, 12, 14, 16, 18].filter((n) => n !== kept).flatMap((n) => [n, n + 1]);
   const expected: [number, RegExp][] = [
-    [10, /^descriptor 11 \(socket, socket:\[\d+\]\) cannot be carried: more than one message waits/],
-    [12, /^descriptor 13 .*: more than one message waits/],
+    [
+      10,
+      /^descriptor 11 \(socket, socket:\[\d+\]\) cannot be carried: of the messages that wait in it not all/,
+    ],
+    [12, /^descriptor 13 .*: of the messages that wait in it not all/],
     [14, /^descriptor 15 .*: descriptors are on their way in it \(SCM_RIGHTS\); use --drop-fd 15/],
     [16, /^descriptor 17 .*SO_PEEK_OFF/],
     [18, /^descriptor 19 .*MSG_OOB/],
