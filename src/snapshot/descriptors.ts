@@ -327,6 +327,8 @@ export const descriptorTableSchema = z.object({
       content: z.array(bytes),
       /** Path of a FIFO; empty for a pipe. */
       path: text,
+      /** A FIFO that has no writer, and whose readers have seen none: to them it is no end of file (POLLHUP). */
+      unwritten: z.boolean().optional(),
     }),
   ),
   /**

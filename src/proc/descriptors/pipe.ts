@@ -56,14 +56,31 @@ function internPipe(entry: Entry, context: KindContext): number {
   return index;
 }
 
-function capturePipe(entry: Entry, { target, withCopy }: KindContext): DescriptorTable['pipes'][number] {
+function capturePipe(entry: Entry, context: KindContext): DescriptorTable['pipes'][number] {
+  const { target, withCopy } = context;
   const readable = target.pipe(entry.stat).reader;
+  // What nobody can read any more is lost to the process, too.
+  const content = readable ? withCopy(readable.fd, readWithoutConsuming) : [];
+  const unwritten = isNamed(entry.link) && isUnwritten(entry, context);
+  if (unwritten && content.length > 0) {
+    throw new Refusal('it holds data of a writer that its reader has not seen');
+  }
   return {
     capacity: withCopy(entry.fd, fcntlGetPipeSize),
-    // What nobody can read any more is lost to the process, too.
-    content: readable ? withCopy(readable.fd, readWithoutConsuming) : [],
+    content,
     path: isNamed(entry.link) ? entry.link : '',
+    ...(unwritten ? { unwritten } : {}),
   };
+}
+
+/** Whether the readers of a FIFO have seen no writer, and there is none. Each of them knows for itself. */
+function isUnwritten({ stat }: Entry, { target, withCopy }: KindContext): boolean {
+  if (target.pipe(stat).writer) return false;
+  const ends = target.entries
+    .filter(({ stat: { dev, ino }, info }) => ino === stat.ino && dev === stat.dev && !(info.flags & O.PATH))
+    .map(({ fd }) => withCopy(fd, (copy) => (pollNow(copy) & Poll.HUP) !== 0));
+  if (new Set(ends).size > 1) throw new Refusal('of its readers only some have seen a writer');
+  return !ends[0];
 }
 
 /**

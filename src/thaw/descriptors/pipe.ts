@@ -107,12 +107,12 @@ function nameOf(index: number, { users }: PipePlace, { places }: Bench): string 
 /** Makes the pipes at temporary numbers. */
 export function makePipes(tools: Tools): Op[] {
   const { bench, pipes } = tools;
-  return bench.table.pipes.flatMap(({ path, capacity }, index): Op[] => {
+  return bench.table.pipes.flatMap(({ path, capacity, unwritten = false }, index): Op[] => {
     const place = pipes[index]!;
     const name = nameOf(index, place, bench);
     const label = labelOf(path, name);
     return [
-      ...(path === '' ? makePipe(place, label, bench) : openFifo(path, place, name, tools)),
+      ...(path === '' ? makePipe(place, label, bench) : openFifo(path, unwritten, place, name, tools)),
       // Above fs.pipe-max-size takes a privilege; the content may fit all the same.
       control(place.writer, 'SETPIPE_SZ', capacity, String(capacity), { label, check: tolerate('EPERM') }),
     ];
@@ -134,9 +134,11 @@ function makePipe({ reader, writer }: PipePlace, label: string, bench: Bench): O
   ];
 }
 
-function openFifo(path: string, { reader }: PipePlace, name: string, tools: Tools): Op[] {
+/** For reading alone where there is no writer, and the readers must not take ours for one that has gone. */
+function openFifo(path: string, unwritten: boolean, { reader }: PipePlace, name: string, tools: Tools): Op[] {
   const place: Place = { index: -1, at: reader, closeOnExec: true, descriptors: [], name };
-  return file.make(asFile(path), place, tools);
+  const flags = (unwritten ? O.RDONLY : O.RDWR) | O.NONBLOCK;
+  return file.make({ ...asFile(path), flags }, place, tools);
 }
 
 /** Writes what was in the pipes, and closes the temporary numbers: an end that nobody has is closed with them. */

@@ -107,6 +107,25 @@ os.close(18)
   );
 });
 
+test('a FIFO that is yet to be written to', async (t) => {
+  const { before, after } = await roundTrip(
+    t,
+    `
+os.mkfifo("quiet"); os.mkfifo("left")
+at(os.open("quiet", os.O_RDONLY | os.O_NONBLOCK), 10)
+at(os.open("quiet", os.O_RDONLY | os.O_NONBLOCK), 11)
+fcntl.fcntl(11, fcntl.F_SETFL, 0)
+at(os.open("left", os.O_RDONLY | os.O_NONBLOCK), 12)
+os.close(os.open("left", os.O_WRONLY))
+`,
+  );
+  t.deepEqual(after.table, before.table);
+  t.deepEqual(
+    before.table.pipes.map(({ unwritten }) => unwritten),
+    [true, undefined],
+  );
+});
+
 test('eventfds and epoll sets', async (t) => {
   const { before, after } = await roundTrip(
     t,
