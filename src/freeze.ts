@@ -1,6 +1,6 @@
 /** Freezing a process into an image: the whole of it, from the pid to a file safely on disk. */
 import { readdirSync, statSync } from 'node:fs';
-import { PermissionError, TargetError, UnsupportedError } from './errors.js';
+import { PermissionError, TargetError, UnsupportedError, UsageError } from './errors.js';
 import { relieveHeap } from './heap.js';
 import type { ImageCopy } from './image/layout.js';
 import { prepareOutput } from './image/output.js';
@@ -9,6 +9,7 @@ import { addon } from './native/addon.js';
 import { startTracer, type Tracer, TracerError } from './native/tracer.js';
 import { type Capture, captureProcess } from './proc/capture.js';
 import { type DescriptorChoices, NO_CHOICES } from './proc/descriptors/choices.js';
+import { keepProblem, removeHold } from './proc/descriptors/tcp-hold.js';
 import { type FileChoices, NO_FILE_CHOICES } from './proc/file-choices.js';
 import { whenSettled } from './proc/hold.js';
 import { commOf } from './proc/identity.js';
@@ -81,6 +82,7 @@ export async function freeze(pid: number, options: FreezeOptions = {}): Promise<
 async function freezeProcess(pid: number, options: FreezeOptions): Promise<FreezeReport> {
   const started = performance.now();
   const { signal } = options;
+  if (options.descriptors?.tcp === 'keep') assertCanKeep(options.after);
   assertFreezable(pid);
   const concessions = {
     dropChildren: options.dropChildren ?? false,
@@ -156,6 +158,11 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
           totalMs: performance.now() - started,
           warnings: [...capture.warnings, ...unreadable],
         };
+      } catch (error) {
+        // The tracer sees to it, unless it is the one that was killed.
+        const { hold } = capture.snapshot.processes[0]!.descriptors;
+        if (hold !== null) removeHold(hold);
+        throw error;
       } finally {
         capture.close();
       }
@@ -165,6 +172,20 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
   } finally {
     await output.discard();
   }
+}
+
+/**
+ * Connections can be in one place only: they go on in the image, and the process must end.
+ * @throws UsageError, PermissionError
+ */
+function assertCanKeep(after: FreezeOptions['after']): void {
+  if (after !== 'kill') {
+    throw new UsageError(
+      '--tcp keep needs --kill: a connection cannot go on in the process and in its image',
+    );
+  }
+  const problem = keepProblem();
+  if (problem !== null) throw new PermissionError(problem);
 }
 
 /** Loaded before a stream, which begins with what it makes; otherwise after the contents are copied, or beside. */

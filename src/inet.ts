@@ -1,4 +1,5 @@
 /** IPv4 and IPv6 sockets: constants, addresses in words, and the options that a program can set. */
+import { TCP_OPTION } from './tcp.js';
 
 /** Address families of socket(2). */
 export const AF = { INET: 2, INET6: 10, NETLINK: 16 } as const;
@@ -140,16 +141,22 @@ export const SO = {
 /** As {@link SO}, without regard to net.core.rmem_max and wmem_max; needs CAP_NET_ADMIN. */
 export const SO_FORCE = { [SO.SNDBUF]: 32, [SO.RCVBUF]: 33 } as const;
 
+/** Options that are set and not carried, by name. */
+const OTHERS = { 32: 'SO_SNDBUFFORCE', 33: 'SO_RCVBUFFORCE', 72: 'SO_BUF_LOCK' } as const;
+
 /** The name of an option, for messages. */
 export function optionName(level: number, option: number): string {
   if (level === SOL.SOCKET && option === SO.SNDBUF) return 'SO_SNDBUF';
   if (level === SOL.SOCKET && option === SO.RCVBUF) return 'SO_RCVBUF';
+  const repair = Object.entries(TCP_OPTION).find(([, number]) => level === SOL.TCP && option === number);
+  if (repair) return `TCP_${repair[0]}`;
+  if (level === SOL.SOCKET && option in OTHERS) return OTHERS[option as keyof typeof OTHERS];
   const known = SOCKET_OPTIONS.find((row) => row.level === level && row.option === option);
   return known?.name ?? `option ${option} of level ${level}`;
 }
 
 /** `struct sockaddr_in` or `sockaddr_in6` taken apart. */
-interface Address {
+export interface Address {
   readonly family: number;
   readonly port: number;
   readonly host: Uint8Array;
@@ -157,7 +164,8 @@ interface Address {
   readonly scope: number;
 }
 
-function takeApart(address: Uint8Array): Address {
+/** Takes a `sockaddr` apart. */
+export function takeApart(address: Uint8Array): Address {
   const view = Buffer.from(address.buffer, address.byteOffset, address.length);
   const family = view.readUInt16LE(0);
   const port = view.readUInt16BE(2);
@@ -192,4 +200,18 @@ export function addressText(address: Uint8Array): string {
   const mapped = /^::ffff:([0-9a-f]+):([0-9a-f]+)$/.exec(text);
   const shown = mapped ? `::ffff:${host.subarray(12).join('.')}` : text;
   return `[${shown}${scope ? `%${scope}` : ''}]:${port}`;
+}
+
+/** The address that packets bear: of one that IPv6 has for an IPv4 host, the latter. */
+export function onWire(host: Uint8Array): Uint8Array {
+  const mapped =
+    host.length === 16 &&
+    host.subarray(0, 10).every((byte) => byte === 0) &&
+    host.subarray(10, 12).every((byte) => byte === 0xff);
+  return mapped ? host.subarray(12) : host;
+}
+
+/** Whether the packets to and from a `sockaddr` are those of IPv4. */
+export function isIpv4(address: Uint8Array): boolean {
+  return onWire(takeApart(address).host).length === 4;
 }

@@ -125,6 +125,10 @@ static bool do_set_net(struct header *header, const uint64_t *words) {
 }
 
 static bool serve(struct header *header, const uint64_t *words) {
+    if (header->verb == VERB_HOLD)
+        return reply_bytes(header, keep_hold(words, header->length), NULL, 0);
+    if (header->verb == VERB_REPAIR)
+        return reply_bytes(header, target.pid ? keep_look((int)words[0]) : ESRCH, NULL, 0);
     if (header->verb == VERB_SEIZE)
         return do_seize(header);
     if (header->verb == VERB_RELEASE)

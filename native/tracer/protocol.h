@@ -27,12 +27,14 @@ enum {
     VERB_RELEASE = 9,        /* uint64_t RELEASE_* */
     VERB_SET_TIMEOUT = 10,   /* uint64_t r10: the timeout of epoll_wait */
     VERB_SET_NET = 11,       /* uint64_t restorer, low, high, call: see net.c */
+    VERB_HOLD = 12,          /* messages that remove the hold on the target's connections: keep.c */
+    VERB_REPAIR = 13,        /* int64_t the target's descriptor of a connection to look at, or -1 */
 };
 
 enum { RELEASE_RUN = 0, RELEASE_STOP = 1, RELEASE_KILL = 2 };
 
 /* No request carries more than this. */
-#define MAX_WORDS 8
+#define MAX_WORDS 32
 
 /* Of a failed SYSCALL, RUN or STEP_OUT with EFAULT: what the injected code did. */
 struct fault {

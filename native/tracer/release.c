@@ -66,11 +66,19 @@ int release(int how, bool *attached) {
     collect_stops();
     /* Its id may be another process's by now. */
     if (all_gone()) {
+        bool kept = keep_undo();
         *attached = false;
         threads_forget();
-        return how == RELEASE_STOP ? ESRCH : 0;
+        return how == RELEASE_STOP || kept ? ESRCH : 0;
     }
+    int sealed = how == RELEASE_KILL ? keep_seal() : 0;
+    if (sealed)
+        how = RELEASE_RUN;
+    if (how != RELEASE_KILL)
+        keep_undo();
     int error = how == RELEASE_KILL ? 0 : scratch_remove();
+    if (sealed)
+        error = sealed;
     if (how == RELEASE_KILL) {
         kill(target.pid, SIGKILL);
         await_end();

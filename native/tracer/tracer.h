@@ -159,6 +159,14 @@ int inject_run(struct thread *, uint64_t rip, uint64_t rsp, uint64_t rdi, bool s
 int step_out(struct thread *, uint64_t start, uint64_t end, uint64_t limit, bool *out);
 void note_fault(struct thread *, const siginfo_t *info, struct fault *fault);
 
+/*
+ * keep.c: TCP connections of the target that the image is to have. Each returns 0 or an errno.
+ */
+int keep_hold(const void *removal, size_t size); /* what removes the hold, unless the target ends */
+int keep_look(int fd); /* this one into repair mode, and the one before out of it; -1: none */
+int keep_seal(void);   /* all into repair mode: their end is then silent */
+bool keep_undo(void);  /* the target goes on: no repair mode, no hold; whether there was any */
+
 /* state.c */
 size_t read_xstate(pid_t tid, void *buffer, size_t size); /* 0: failed */
 int read_state(struct thread *, struct state *state, void *xstate, uint8_t **pending);

@@ -21,7 +21,9 @@ export function choiceOptions<T>(yargs: Argv<T>) {
       type: 'string',
       default: 'close',
       requiresArg: true,
-      describe: 'TCP connections: close: the resumed program finds them closed; keep: not carried yet',
+      describe:
+        'TCP connections: close: the resumed program finds them closed; keep (with --kill): they go on, and ' +
+        'their peers notice a pause',
       coerce: oneValue('--tcp'),
     })
     .option('unix-peer', {

@@ -23,6 +23,7 @@ const NR = {
   tee: 276,
   prlimit64: 302,
   kcmp: 312,
+  membarrier: 324,
   pidfd_open: 434,
   pidfd_getfd: 438,
 } as const;
@@ -205,4 +206,14 @@ export function clockGettime(clock: number): bigint {
   const time = new BigInt64Array(2); // struct timespec
   addon.syscall(NR.clock_gettime, clock, new Uint8Array(time.buffer));
   return time[0]! * 1_000_000_000n + time[1]!;
+}
+
+/** membarrier(2), MEMBARRIER_CMD_GLOBAL: all that the kernel was amidst of without being preempted is done. */
+export function awaitGracePeriod(): void {
+  try {
+    addon.syscall(NR.membarrier, 1, 0, 0);
+  } catch {
+    // With CONFIG_NO_HZ_FULL there is no such call: time must do.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
+  }
 }

@@ -80,6 +80,16 @@ export interface Tracer {
    */
   setTimeout(tid: number, milliseconds: number): void;
   /**
+   * What removes the hold on the target's connections: done should the target not be ended by us.
+   * @param removal messages of nfnetlink, 256 bytes at most
+   */
+  setHold(removal: Uint8Array): void;
+  /**
+   * Puts the connection that the target has as descriptor `fd` into repair mode (TCP_REPAIR) and the one
+   * before out of it; `null`: none. All that were in it are in it again when the target is ended by 'kill'.
+   */
+  repair(fd: number | null): void;
+  /**
    * Lets the target go as it was found: scratch unmapped, registers and masks restored; 'stop' leaves
    * it stopped (SIGSTOP) and returns when it is, 'kill' ends it and returns when it has ended.
    */
@@ -112,6 +122,8 @@ const Verb = {
   release: 9,
   setTimeout: 10,
   setNet: 11,
+  setHold: 12,
+  repair: 13,
 } as const;
 
 const HEADER_SIZE = 16;
@@ -184,6 +196,14 @@ class TracerClient implements Tracer {
     this.#request('setTimeout', tid, [BigInt(milliseconds)]);
   }
 
+  setHold(removal: Uint8Array): void {
+    this.#ask('setHold', 0, removal);
+  }
+
+  repair(fd: number | null): void {
+    this.#request('repair', 0, [BigInt(fd ?? -1)]);
+  }
+
   release(how: 'run' | 'stop' | 'kill'): void {
     this.#request('release', 0, [BigInt(['run', 'stop', 'kill'].indexOf(how))]);
   }
@@ -195,16 +215,22 @@ class TracerClient implements Tracer {
     addon.reap(this.#pid);
   }
 
-  /** Sends a request of 64-bit words, waits for its reply, returns the reply's payload. */
+  /** A request of 64-bit words. */
   #request(verb: keyof typeof Verb, tid: number, words: readonly bigint[] = []): Buffer {
-    const message = Buffer.alloc(HEADER_SIZE + words.length * 8);
-    message.writeUInt32LE(Verb[verb], 0);
-    message.writeInt32LE(tid, 4);
-    message.writeUInt32LE(words.length * 8, 8);
+    const content = Buffer.alloc(words.length * 8);
     words.forEach((word, i) => {
-      message.writeBigUInt64LE(BigInt.asUintN(64, word), HEADER_SIZE + i * 8);
+      content.writeBigUInt64LE(BigInt.asUintN(64, word), i * 8);
     });
-    this.#send(message);
+    return this.#ask(verb, tid, content);
+  }
+
+  /** Sends a request, waits for its reply, returns the reply's payload. */
+  #ask(verb: keyof typeof Verb, tid: number, content: Uint8Array): Buffer {
+    const header = Buffer.alloc(HEADER_SIZE);
+    header.writeUInt32LE(Verb[verb], 0);
+    header.writeInt32LE(tid, 4);
+    header.writeUInt32LE(content.length, 8);
+    this.#send(Buffer.concat([header, content]));
     const reply = this.#receive();
     const payload = reply.subarray(HEADER_SIZE);
     const error = reply.readInt32LE(12);

@@ -131,6 +131,7 @@ export function captureProcess(
       objects,
       choices: options.descriptors,
       files,
+      guard: tracer,
       keep: (fd) => fds.add(fd),
     });
     files.assertUsed(pid);

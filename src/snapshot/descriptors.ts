@@ -58,6 +58,49 @@ export const fileSignalSchema = z.object({
   signal: int.min(0).max(64),
 });
 
+const sequence = int.min(0).max(0xffff_ffff);
+
+/** A TCP connection that goes on in the image (`--tcp keep`). */
+export const tcpConnectionSchema = z.object({
+  state: z.enum(['established', 'syn-sent', 'fin-wait-1', 'fin-wait-2', 'close-wait', 'closing', 'last-ack']),
+  local: socketAddress,
+  peer: socketAddress,
+  /**
+   * Sequence number of the first byte that the peer has not confirmed; of a SYN that was sent: its own; of an
+   * end that was confirmed: its own.
+   */
+  sendSequence: sequence,
+  /** Sequence number of the first byte of `input`. */
+  receiveSequence: sequence,
+  /** What the peer has sent and the program has not read. */
+  input: bytes,
+  /** What was sent and not confirmed. */
+  unconfirmed: bytes,
+  /** What waits to be sent. */
+  unsent: bytes,
+  /** The end of our stream, where the program has ended it, waits behind `unsent`. */
+  endUnsent: z.boolean(),
+  /** The most that fits into a segment, by what both sides have said. */
+  segment: int.min(1).max(0xffff),
+  /** What fits into one by what is known of the way, without the options in its header. */
+  currentSegment: int.min(1).max(0xffff),
+  /** Factors of the windows as powers of two; `null`: not in use. */
+  scale: z.object({ send: int.min(0).max(14), receive: int.min(0).max(14) }).nullable(),
+  selective: z.boolean(),
+  /** Time stamps are in use. */
+  stamped: z.boolean(),
+  /** TCP_TIMESTAMP: what the next segment's would have been. */
+  timestamp: sequence,
+  /** `struct tcp_repair_window`: snd_wl1, snd_wnd, max_window, rcv_wnd, rcv_wup. */
+  window: z.tuple([sequence, sequence, sequence, sequence, sequence]),
+  /** TCP_WINDOW_CLAMP. */
+  clamp: index,
+  /** SO_SNDBUF and SO_RCVBUF as getsockopt(2) tells them; SO_BUF_LOCK. */
+  sendBuffer: index,
+  receiveBuffer: index,
+  locks: index,
+});
+
 /** What every open file description has, whatever its kind. */
 const common = {
   /** `O_*` access mode and status flags from fdinfo, without O_CLOEXEC. */
@@ -213,6 +256,8 @@ export const openFileSchema = z.discriminatedUnion('kind', [
     ended: z.enum(['closed', 'reset', 'refused', 'failed']).nullable(),
     /** What the process has not read of a connection that was closed. */
     input: bytes,
+    /** A TCP connection that is kept: `local` and `peer` are its own. */
+    connection: tcpConnectionSchema.nullable().default(null),
     /** What setsockopt(2) takes; SO_RCVBUF and SO_SNDBUF as getsockopt(2) tells them. */
     options: z.array(z.object({ level: index, option: index, value: bytes })),
     /** Options whose value is the number of an interface; `swapped`: in the network's order of bytes. */
@@ -332,6 +377,15 @@ export const descriptorTableSchema = z.object({
     }),
   ),
   /**
+   * The nftables table (of the family inet) that holds the packets of the connections that are kept, until
+   * they are made again; `null`: none are.
+   */
+  hold: z
+    .string()
+    .regex(/^[a-z][a-z0-9-]{0,31}$/)
+    .nullable()
+    .default(null),
+  /**
    * Modes of the terminal that a `stream` was, if the process had it in the foreground:
    * `struct termios2` (44 bytes) and `struct winsize` (8).
    */
@@ -353,5 +407,7 @@ export type OpenFile = z.infer<typeof openFileSchema>;
 export type OpenFileKind = OpenFile['kind'];
 /** An open file description of one kind. */
 export type OpenFileOf<K extends OpenFileKind> = Extract<OpenFile, { kind: K }>;
+/** See {@link tcpConnectionSchema}. */
+export type TcpConnection = z.infer<typeof tcpConnectionSchema>;
 /** See {@link descriptorTableSchema}. */
 export type DescriptorTable = z.infer<typeof descriptorTableSchema>;

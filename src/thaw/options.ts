@@ -1,4 +1,5 @@
 /** What the image's own command line understands, and what `--help` and `--info` print. */
+import { holdLine } from '../nftables.js';
 import type { Snapshot } from '../snapshot/schema.js';
 import type { Arena } from './arena.js';
 import { call } from './calls.js';
@@ -84,6 +85,7 @@ Exit status: the process's own; 125 if it cannot be thawed, 2 for an unknown opt
 function infoText(snapshot: Snapshot): string {
   const [process] = snapshot.processes;
   const { host } = snapshot;
+  const { hold } = process!.descriptors;
   const when = new Date(Number(snapshot.taken.realtime / 1_000_000n)).toISOString();
   return `command:    ${title(snapshot)}
 process:    ${process!.pid} (${printable(process!.comm)}), ${process!.threads.length} thread${process!.threads.length === 1 ? '' : 's'}
@@ -93,7 +95,7 @@ host:       ${printable(host.name)}, Linux ${printable(host.kernel)} ${printable
 processor:  ${printable(snapshot.processor.model)}
 memory:     ${process!.regions.length} regions, ${snapshot.lazy ? 'lazy' : 'eager'} by default
 tool:       ${printable(snapshot.tool)}
-`;
+${hold === null ? '' : `${holdLine(hold)}\n`}`;
 }
 
 /** Text of the process, made safe for a terminal. */

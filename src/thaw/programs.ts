@@ -26,7 +26,7 @@ import {
 } from './process.js';
 import { type Cell, Flag, type Op, type Program } from './program.js';
 import { planSharedMemory, sharedMemoryRoom } from './shared-memory.js';
-import { planSettings, planThread } from './thread.js';
+import { planPrivileges, planSettings, planThread } from './thread.js';
 import { vdsoPlan } from './vdso.js';
 import { planVerdict } from './verdict.js';
 
@@ -70,7 +70,8 @@ export function planPrograms(
     (thread, i): Program => ({
       name: `thread ${thread.tid}`,
       ops: [
-        ...planThread(arena, process, thread, tids[i + 1]!),
+        ...planThread(arena, thread, tids[i + 1]!),
+        ...planPrivileges(arena, process, thread),
         convert(frames.frames[i + 1]!.xstatePlan),
         { op: 'barrier', address: barrier, parties: process.threads.length },
         {
@@ -158,11 +159,14 @@ export function planPrograms(
       ...planSeals(process.regions),
       ...planFutureLocks(process),
       ...planSettings(PROCESS_SETTINGS, process.settings),
-      ...planThread(arena, process, leader, tids[0]!),
+      ...planThread(arena, leader, tids[0]!),
       ...planLimits(process.limits),
-      prctl('PR_SET_DUMPABLE', PR_SET_DUMPABLE, [1], { check: { kind: 'none' } }),
       convert(frames.frames[0]!.xstatePlan),
       { op: 'barrier', address: barrier, parties: process.threads.length },
+      // Nothing can fail any more, and what others notice still has the privileges that it takes.
+      ...descriptors.release,
+      ...planPrivileges(arena, process, leader),
+      prctl('PR_SET_DUMPABLE', PR_SET_DUMPABLE, [1], { check: { kind: 'none' } }),
       ...planTimerStart(arena, process),
       { op: 'builtin', name: 'say_ids', args: [process.pid, refusal], unless: Flag.CHECK },
       // Until here messages could be written.

@@ -22,8 +22,8 @@ const LINUX_CAPABILITY_VERSION_3 = 0x20080522;
 const PRIO_PROCESS = 0;
 const IOPRIO_WHO_PROCESS = 1;
 
-/** State of one thread, run by itself. `tid` is the cell with its id. */
-export function planThread(arena: Arena, process: Process, thread: Thread, tid: Cell): Op[] {
+/** State of one thread but for {@link planPrivileges}, run by itself. `tid` is the cell with its id. */
+export function planThread(arena: Arena, thread: Thread, tid: Cell): Op[] {
   const who = `thread ${thread.tid}`;
   const set = decodeRegisters(thread.registers);
   const ops: Op[] = [
@@ -50,11 +50,17 @@ export function planThread(arena: Arena, process: Process, thread: Thread, tid: 
     );
   }
   ops.push(...planStack(arena, thread), ...planScheduling(arena, thread));
-  ops.push(...planPending(arena, thread, tid), ...planCredentials(arena, process.credentials));
+  ops.push(...planPending(arena, thread, tid), ...planSettings(THREAD_SETTINGS, thread.settings));
+  return ops;
+}
+
+/** Ids and capabilities of a thread, and what their change takes away. */
+export function planPrivileges(arena: Arena, process: Process, thread: Thread): Op[] {
+  const ops = planCredentials(arena, process.credentials);
   if (thread.parentDeathSignal !== 0) {
     ops.push(prctl('PR_SET_PDEATHSIG', PR_SET_PDEATHSIG, [thread.parentDeathSignal]));
   }
-  return [...ops, ...planSettings(THREAD_SETTINGS, thread.settings)];
+  return ops;
 }
 
 /** prctl(2) settings by their tables. */

@@ -34,6 +34,7 @@ function processWith(files: OpenFile[], descriptors: [fd: number, file: number][
       descriptors: descriptors.map(([fd, index]) => ({ fd, file: index, closeOnExec: false })),
       pipes: [{ capacity: 4096, content: [], path: '/home/a/fifo' }],
       terminal: null,
+      hold: null,
     },
   };
 }

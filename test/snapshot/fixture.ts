@@ -89,6 +89,7 @@ const descriptors: DescriptorTable = {
   ],
   pipes: [{ capacity: 65536, content: [Uint8Array.of(1, 2, 3)], path: '' }],
   terminal: { modes: new Uint8Array(44), size: new Uint8Array(8) },
+  hold: null,
 };
 
 /** A process with one region and one thread. */

@@ -1,5 +1,6 @@
 import { addressText } from '../../inet.js';
-import type { DescriptorTable, OpenFile, OpenFileOf } from '../../snapshot/descriptors.js';
+import { holdLine } from '../../nftables.js';
+import type { DescriptorTable, OpenFile, OpenFileOf, TcpConnection } from '../../snapshot/descriptors.js';
 import type { Process } from '../../snapshot/schema.js';
 import { TFD } from '../../timerfd.js';
 import { socketName } from '../../unix-name.js';
@@ -10,9 +11,10 @@ import { table } from './table.js';
 
 /** The descriptors of a process; which of them share an open file shows by its number. */
 export function* descriptorLines(process: Process, style: Style): Generator<string> {
-  const { descriptors, files } = process.descriptors;
+  const { descriptors, files, hold } = process.descriptors;
   yield '';
   yield style.heading(`Descriptors (${descriptors.length})`);
+  if (hold !== null) yield holdLine(hold);
   yield* table(
     descriptors.map(({ fd, file: index, closeOnExec }) => {
       const file = files[index];
@@ -79,12 +81,24 @@ function describeFile(file: OpenFile, { pipes }: DescriptorTable): string {
   }
 }
 
+/** `127.0.0.1:80 to 127.0.0.1:4242, established`. */
+function describeConnection({ local, peer, state, input, unconfirmed, unsent }: TcpConnection): string {
+  return [
+    `connection ${addressText(local)} to ${addressText(peer)}`,
+    state,
+    `${input.length} bytes unread`,
+    `${unconfirmed.length} bytes not confirmed`,
+    `${unsent.length} not sent`,
+  ].join(', ');
+}
+
 function describeInet(file: OpenFileOf<'inet'>): string {
   const parts = [
     `${file.protocol} over ${file.family}`,
     file.local ? `at ${addressText(file.local)}` : '',
     file.peer ? `to ${addressText(file.peer)}` : '',
     file.backlog === null ? '' : `listens, backlog ${file.backlog}`,
+    file.connection ? describeConnection(file.connection) : '',
     file.ended ? `a connection that is ${file.ended}, ${file.input.length} bytes unread` : '',
   ];
   return parts.filter((part) => part !== '').join(', ');

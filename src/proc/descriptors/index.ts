@@ -2,6 +2,7 @@
 import { closeSync } from 'node:fs';
 import { UsageError } from '../../errors.js';
 import { pidfdGetfd, pidfdOpen, tcgets2, tiocgwinsz } from '../../native/syscalls.js';
+import { holdLine } from '../../nftables.js';
 import type { DescriptorTable, OpenFile } from '../../snapshot/descriptors.js';
 import { FileDecisions } from '../file-choices.js';
 import type { ObjectTable } from '../objects.js';
@@ -16,6 +17,8 @@ import { groupByDescription } from './sharing.js';
 import { signalsOf } from './signals.js';
 import { streamOf } from './stream.js';
 import { readTarget, type Target } from './target.js';
+import type { Repair } from './tcp-connections.js';
+import { endsOf, holdConnections, keepProblem, type TcpGuard } from './tcp-hold.js';
 import { terminalStream } from './terminal.js';
 import { privateTables } from './threads.js';
 
@@ -28,6 +31,8 @@ export interface DescriptorCaptureContext {
   readonly choices: DescriptorChoices;
   /** What becomes of regular files; every one is opened again if it is left out. */
   readonly files?: FileDecisions;
+  /** Stands by where connections are to be kept (`tcp: 'keep'`). */
+  readonly guard?: TcpGuard;
   /** Takes descriptors of ours that must stay open until the image is written. */
   keep(fd: number): void;
 }
@@ -52,7 +57,8 @@ export function surveyDescriptors(
 ): string[] {
   const target = readTarget(pid, choices, files);
   assertChoicesKnown(target);
-  return [...privateTables(pid), ...problemsOf(target)];
+  const unable = choices.tcp === 'keep' ? keepProblem() : null;
+  return [...(unable === null ? [] : [unable]), ...privateTables(pid), ...problemsOf(target)];
 }
 
 /** Captures all descriptors. @throws TargetError, PermissionError, UsageError as {@link surveyDescriptors} does */
@@ -75,15 +81,17 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
     assertChoicesKnown(target);
     const problems = [...privateTables(pid), ...problemsOf(target)];
     const warnings: string[] = [];
-    const table: DescriptorTable = { files: [], descriptors: [], pipes: [], terminal: null };
+    const table: DescriptorTable = { files: [], descriptors: [], pipes: [], terminal: null, hold: null };
     if (problems.length > 0) return { table, warnings, problems };
     const descriptions = describe(target);
     const files = new Map<number, number>();
     descriptions.forEach(({ entries }, index) => {
       for (const { fd } of entries) files.set(fd, index);
     });
+    table.hold = hold(descriptions, context, withCopy, warnings);
     const kindContext: KindContext = {
       ...{ pid, target, warnings, duplicate, withCopy },
+      repair: table.hold === null ? null : repairBy(context.guard!),
       objects: context.objects,
       pipes: table.pipes,
       fileOf: (fd) => files.get(fd) ?? null,
@@ -104,6 +112,37 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
   } finally {
     closeSync(pidfd);
   }
+}
+
+/** Holds all connections that are to be kept; the name of the hold, `null` where there are none. */
+function hold(
+  descriptions: readonly Description[],
+  { pid, choices, guard }: DescriptorCaptureContext,
+  withCopy: KindContext['withCopy'],
+  warnings: string[],
+): string | null {
+  if (choices.tcp !== 'keep') return null;
+  const chosen = (fd: number): boolean => choices.replace.has(fd) || choices.inherit.has(fd);
+  const connections = descriptions.flatMap(({ entries: [entry], stream }) => {
+    if (stream !== null || chosen(entry!.fd) || !/^TCP/.test(entry!.protocol ?? '')) return [];
+    return withCopy(entry!.fd, endsOf) ?? [];
+  });
+  if (connections.length === 0) return null;
+  if (!guard) throw new Error('connections are kept where somebody stands by');
+  const name = holdConnections(pid, connections, guard);
+  warnings.push(holdLine(name));
+  return name;
+}
+
+function repairBy(guard: TcpGuard): Repair {
+  return (fd, look) => {
+    guard.repair(fd);
+    try {
+      return look();
+    } finally {
+      guard.repair(null);
+    }
+  };
 }
 
 function captureOne(

@@ -74,16 +74,19 @@ function networkOf(fd: number): Uint8Array | null {
  * Reads the options of a socket.
  * @param copy a duplicate of it
  * @param idle it is not connected
+ * @param sizes with the sizes of its buffers
  * @throws Refusal for an option that is not carried
  */
 export function captureOptions(
   copy: number,
   fresh: Fresh,
   idle: boolean,
+  sizes = true,
 ): Pick<Inet, 'options' | 'interfaces' | 'filter'> {
   const interfaces: Inet['interfaces'] = [];
-  const set = fresh.options.flatMap(({ level, option, mode, value: usual }) => {
-    if ((mode === 'idle' || mode === 'interface') && !idle) return [];
+  const set = fresh.options.flatMap(({ name, level, option, mode, value: usual }) => {
+    // Those of multicast take the values of the segment by which a connection came.
+    if ((mode === 'idle' || mode === 'interface' || name.includes('MULTICAST')) && !idle) return [];
     const value = getOption(copy, level, option);
     if (!value || (Buffer.compare(value, usual) === 0 && mode !== 'always')) return [];
     if (mode === 'refused') throw new Refusal(`its option ${optionName(level, option)} is not carried`);
@@ -95,7 +98,8 @@ export function captureOptions(
     }
     return [{ level, option, value }];
   });
-  return { options: [...set, ...captureSizes(copy, fresh)], interfaces, filter: captureFilter(copy) };
+  const options = sizes ? [...set, ...captureSizes(copy, fresh)] : set;
+  return { options, interfaces, filter: captureFilter(copy) };
 }
 
 /** Sizes of buffers that the program has chosen. */

@@ -32,7 +32,7 @@ export function factsOf(
   context: KindContext,
 ): InetFacts | null {
   const { family, protocol } = making;
-  const sockets = once(context, `facts ${family} ${protocol}`, () => {
+  const sockets = once(context, `facts ${family} ${protocol} ${states}`, () => {
     const number = protocolNumber(making);
     return inetSockets(family === 'ipv4' ? AF.INET : AF.INET6, number, states);
   });

@@ -6,6 +6,7 @@ import { ANY_STATE, IDLE_STATES } from '../../native/inet-diag.js';
 import { getOption, integerOption, Poll, pollNow } from '../../native/sockets.js';
 import { fionread } from '../../native/syscalls.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
+import { KEPT_STATES, TCP } from '../../tcp.js';
 import { errnoOf } from '../read.js';
 import type { Entry } from './entries.js';
 import { captureOptions, type Fresh, isHere, readFreshInet } from './inet-options.js';
@@ -14,9 +15,10 @@ import { warnOfDistribution, warnOfInterface } from './inet-unseen.js';
 import type { DescriptorKind, KindContext } from './kind.js';
 import { captureGroups, readGroups } from './multicast.js';
 import { Refusal } from './refusal.js';
+import type { Target } from './target.js';
+import { captureConnection as captureKept } from './tcp-connections.js';
 
-/** `net/tcp_states.h` */
-const TCP = { SYN_SENT: 2, CLOSE: 7, LISTEN: 10 } as const;
+const MD5 = 'it has keys for TCP_MD5SIG, which are not carried';
 const ELSEWHERE = 'it belongs to another network namespace, which is not carried';
 
 type Inet = OpenFileOf<'inet'>;
@@ -26,11 +28,9 @@ type Connection = Pick<Inet, 'ended' | 'input'>;
 export const inet: DescriptorKind = {
   matches: ({ protocol }) => protocolOf(protocol) !== null,
   describe: ({ protocol, link }) => `${protocol} socket, ${link}`,
-  problem: (entry, { pid, choices }) => {
-    if (networkOf(String(pid)) !== networkOf('self')) return ELSEWHERE;
-    return choices.tcp === 'keep' && isConnected(entry)
-      ? 'keeping connections (--tcp keep) is not carried yet, --tcp close is'
-      : null;
+  problem: (entry, target) => {
+    if (networkOf(String(target.pid)) !== networkOf('self')) return ELSEWHERE;
+    return target.choices.tcp === 'keep' ? keepProblem(entry, target) : null;
   },
   capture: ({ entries: [entry] }, context) =>
     context.withCopy(entry!.fd, (copy) => captureSocket(entry!, copy, context)),
@@ -53,11 +53,25 @@ function networkOf(pid: string): string {
   }
 }
 
-/** Whether a TCP socket has a connection, or is about to: those and the listening ones have a line in these tables. */
-function isConnected({ protocol, stat }: Entry): boolean {
-  if (protocolOf(protocol)?.protocol !== 'tcp') return false;
+/** Why `--tcp keep` does not work for a socket. */
+function keepProblem(entry: Entry, target: Target): string | null {
+  const state = connectionState(entry);
+  if (state === undefined || state === TCP.LISTEN) return null;
+  if (!KEPT_STATES.some(([kept]) => kept === state)) {
+    return 'its connection is being accepted (SYN_RECV), which --tcp keep does not carry';
+  }
+  const elsewhere = target.heldElsewhere(entry);
+  if (elsewhere === false) return null;
+  return elsewhere
+    ? 'another process has its connection open, too, so that --tcp keep cannot carry it'
+    : 'another process may have its connection open, too (not all can be looked at): --tcp keep cannot carry it';
+}
+
+/** The state of a TCP socket; `undefined` where it is in no table, having neither a connection nor a queue of them. */
+function connectionState({ protocol, stat }: Entry): number | undefined {
+  if (protocolOf(protocol)?.protocol !== 'tcp') return undefined;
   const line = findLine(protocol === 'TCP' ? 'tcp' : 'tcp6', stat.ino);
-  return line !== undefined && stateOf(line) !== TCP.LISTEN;
+  return line && stateOf(line);
 }
 
 function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<Inet, 'locks'> {
@@ -72,6 +86,7 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
     ...{ kind: 'inet' as const, flags: entry.info.flags, ...making },
     local: isBound(name, protocol) ? name : null,
     scope: scopeName(copy, name, peer),
+    connection: null,
   };
   if (common.local) warnOfDistribution(entry, copy, common.local, context);
   if (protocol !== 'tcp') {
@@ -88,9 +103,19 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
       `descriptor ${entry.fd} (TCP, ${entry.link}): ${waiting} connections to ${addressText(name)} that were not accepted yet are not carried`,
     );
   }
+  if (context.repair && state !== TCP.LISTEN && state !== TCP.CLOSE) {
+    if (factsOf(entry, making, ANY_STATE, context)?.md5) throw new Refusal(MD5);
+    const options = captureOptions(copy, fresh, false, false);
+    const warn = (what: string) =>
+      context.warnings.push(`descriptor ${entry.fd} (TCP, ${entry.link}): its connection ${what}`);
+    const connection = captureKept(entry.fd, copy, context.repair, warn);
+    const none = { local: null, peer: null, backlog: null, ended: null, input: new Uint8Array(0) };
+    const idle = { groups: [], shutdown: 0 };
+    return { ...common, ...none, ...idle, connection, ...options };
+  }
   const connection = captureConnection(entry, copy, state, context);
   const facts = factsOf(entry, making, IDLE_STATES, context);
-  if (facts?.md5) throw new Refusal('it has keys for TCP_MD5SIG, which are not carried');
+  if (facts?.md5) throw new Refusal(MD5);
   return {
     ...{ ...common, ...connection, peer: null },
     ...(connection.ended === null ? {} : { local: null, scope: '' }),

@@ -3,6 +3,7 @@ import type { DescriptorTable, OpenFile } from '../../snapshot/descriptors.js';
 import type { ObjectTable } from '../objects.js';
 import type { Entry } from './entries.js';
 import type { Target } from './target.js';
+import type { Repair } from './tcp-connections.js';
 
 /** An open file description: the descriptors that share it, ascending. */
 export interface Description {
@@ -44,6 +45,8 @@ export interface KindContext {
   /** Filled as pipes are found. */
   readonly pipes: DescriptorTable['pipes'];
   readonly warnings: string[];
+  /** How connections are looked at that are to be kept; `null`: they are closed. */
+  readonly repair: Repair | null;
   /** Index of the file that a descriptor will have; `null` for one that is dropped. */
   fileOf(fd: number): number | null;
   /** A duplicate of the target's descriptor, which the caller closes. */

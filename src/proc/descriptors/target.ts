@@ -27,6 +27,8 @@ export interface Target {
   entry(fd: number): Entry | undefined;
   /** Ends of a pipe that the process has, by inode. */
   pipe(stat: BigIntStats): PipeEnds;
+  /** Whether another process has the same file open, of the TCP connections to keep; `null`: that cannot be told. */
+  heldElsewhere(entry: Entry): boolean | null;
   /** Where the end lies that the process may lack. */
   otherEnd(entry: Entry): OtherEnd;
 }
@@ -54,7 +56,8 @@ export function readTarget(
   }
   const byNumber = new Map(entries.map((entry) => [entry.fd, entry]));
   const pipes = pipeEnds(entries);
-  const links = new Set(entries.filter(({ stat }) => isFifo(stat)).map(({ link }) => link));
+  const keep = (entry: Entry): boolean => choices.tcp === 'keep' && /^TCP/.test(entry.protocol ?? '');
+  const links = new Set(entries.filter((entry) => isFifo(entry.stat) || keep(entry)).map(({ link }) => link));
   const holders = findPipeHolders(pid, links);
   const known = new Map<string, OtherEnd>();
   const pipe = (stat: BigIntStats): PipeEnds => pipes.get(`${stat.dev} ${stat.ino}`)!;
@@ -79,6 +82,7 @@ export function readTarget(
     root,
     entry: (fd) => byNumber.get(fd),
     pipe,
+    heldElsewhere: ({ link }) => holders.held.has(link) || (holders.complete ? false : null),
     otherEnd: (entry) => {
       const key = `${entry.stat.dev} ${entry.stat.ino}`;
       const end = known.get(key) ?? otherEnd(entry);

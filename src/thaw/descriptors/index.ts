@@ -15,6 +15,7 @@ import { fillPtys, makePtys } from './pty.js';
 import { testScratch } from './scratch.js';
 import { planSignals } from './signals.js';
 import { placeStandard, planStreamFlags, planStreams } from './stream.js';
+import { openNetlink, removeHold, testHold } from './tcp-hold.js';
 import { planTerminal } from './terminal.js';
 import { fillSockets, makeSockets, socketPlaces } from './unix.js';
 import { bindSockets, testSocketNames } from './unix-names.js';
@@ -33,7 +34,7 @@ export interface DescriptorPlanContext {
   tidOf(tid: number): Operand;
 }
 
-/** Operations in three parts. Between the first two, memory is mapped. */
+/** Operations in parts. Between the first two, memory is mapped. */
 export interface DescriptorPlan {
   /** One more than the highest number that is used meanwhile. */
   readonly count: number;
@@ -51,6 +52,8 @@ export interface DescriptorPlan {
   readonly finish: readonly Op[];
   /** When the thaw fails, at whatever step: removes what `finish` has made outside of the process. */
   readonly undo: readonly Op[];
+  /** When all else is done, with the privileges of whoever started the image: connections go on. */
+  readonly release: readonly Op[];
 }
 
 const LAST = 0xffff_ffff;
@@ -73,7 +76,7 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
     ...makePipes(tools),
     ...makeSockets(tools),
     ...makeAll(tools),
-    ...innerFirst(bench.table.files).flatMap((index) => connect(index, tools)),
+    ...connectAll(tools),
     ...fillPipes(tools),
     ...fillPtys(tools),
     ...fillSockets(tools),
@@ -88,9 +91,13 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
     ...locks.late,
     ...planStreamFlags(bench),
     ...planTerminal(bench),
-    ...startAll(tools),
+    ...startAll(tools, 'start'),
     ...planSignals(tools),
   ];
+  const { hold } = bench.table;
+  const netlink = arena.cell();
+  const release = hold === null ? [] : [...removeHold(hold, netlink, arena), ...startAll(tools, 'release')];
+  if (hold !== null) finish.push(...openNetlink(netlink, { label: 'cannot open a netlink socket' }));
   return {
     count: bench.temporary(),
     objects: objects.fds,
@@ -99,11 +106,13 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
       ...planExternals(bench),
       ...testSocketNames(bench),
       ...testScratch(context.scratch, bench),
+      ...(hold === null ? [] : testHold(hold, bench)),
       ...onlyCheck(checkAll(tools)),
       ...unlessCheck(open),
     ],
     finish: unlessCheck(finish),
     undo: names.undo,
+    release: unlessCheck(release),
   };
 }
 
@@ -122,17 +131,22 @@ function makeAll(tools: Tools): Op[] {
   });
 }
 
-function connect(index: number, tools: Tools): Op[] {
-  const file = tools.bench.table.files[index]!;
-  return plannerOf(file).connect?.(file, tools.bench.places[index]!, tools) ?? [];
+/** What others watch comes first. */
+function connectAll(tools: Tools): Op[] {
+  const { places, table } = tools.bench;
+  const watched = places.map(({ index }) => index).filter((index) => table.files[index]!.kind !== 'epoll');
+  return [...watched, ...innerFirst(table.files)].flatMap((index) => {
+    const file = table.files[index]!;
+    return plannerOf(file).connect?.(file, places[index]!, tools) ?? [];
+  });
 }
 
 /** What begins to run: 0, 1 and 2 are in their places by now. */
-function startAll(tools: Tools): Op[] {
+function startAll(tools: Tools, step: 'start' | 'release'): Op[] {
   return tools.bench.places.flatMap((place) => {
     const file = tools.bench.table.files[place.index]!;
     const fd = place.descriptors[0]?.fd;
-    return fd === undefined ? [] : (plannerOf(file).start?.(file, { ...place, at: fd }, tools) ?? []);
+    return fd === undefined ? [] : (plannerOf(file)[step]?.(file, { ...place, at: fd }, tools) ?? []);
   });
 }
 

@@ -1,4 +1,4 @@
-/** IPv4 and IPv6 sockets that have no connection: made, set up, bound; and listening, or with a fixed peer. */
+/** IPv4 and IPv6 sockets: made, set up, bound; and listening, or with a fixed peer. */
 import { O } from '../../fcntl.js';
 import { addressText, optionName, scopeOf } from '../../inet.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
@@ -11,6 +11,14 @@ import { findInterface, storeIndex, testInterface } from './interfaces.js';
 import { joinGroups } from './multicast.js';
 import type { KindPlanner } from './planner.js';
 import { makeSocket, setOptions, toAddress } from './socket-calls.js';
+import {
+  type Connected,
+  isConnected,
+  makeConnection,
+  restoreConnection,
+  startConnection,
+  testConnection,
+} from './tcp-connection.js';
 
 type Inet = OpenFileOf<'inet'>;
 
@@ -18,6 +26,7 @@ type Inet = OpenFileOf<'inet'>;
 export const inet: KindPlanner<Inet> = {
   make: (file, place, { bench }) => {
     if (file.ended !== null) return makeEnded(file, file.ended, place, bench);
+    if (isConnected(file)) return makeConnection(file, place, bench);
     const { arena } = bench;
     const label = `cannot make a socket (${place.name})`;
     const ops = bench.create(
@@ -44,7 +53,10 @@ export const inet: KindPlanner<Inet> = {
     if (settable(file.flags) & ~O.NONBLOCK) ops.push(setFlags(place.at, file.flags, { label }));
     return ops;
   },
+  connect: (file, place, { bench }) => (isConnected(file) ? reconnect(file, place, bench) : []),
+  release: (file, place, { bench }) => (isConnected(file) ? startConnection(file, place, bench) : []),
   check: (file, place, { bench }) => {
+    if (isConnected(file)) return testConnection(file, place.name, bench);
     if (file.ended !== null || !file.local) return [];
     const cell = bench.arena.cell();
     const label = `cannot make a socket (${place.name})`;
@@ -55,6 +67,16 @@ export const inet: KindPlanner<Inet> = {
     ];
   },
 };
+
+/** A connection that is kept. */
+function reconnect(file: Connected, place: Place, bench: Bench): Op[] {
+  const { local, peer } = file.connection;
+  return [
+    ...testScope(place.at, { ...file, local, peer }, place.name, bench),
+    ...setInterfaces(place.at, file, place.name, bench),
+    ...restoreConnection(file, place, bench),
+  ];
+}
 
 /** Options, groups and address. */
 function setUp(fd: Operand, file: Inet, name: string, bench: Bench): Op[] {

@@ -38,7 +38,7 @@ export interface PipeUsers {
   readonly packets: boolean;
 }
 
-/** A kind. Everything is emitted in this order: all `make`, duplicates, all `connect`; at the end all `start`. */
+/** A kind. Everything is emitted in this order: all `make`, duplicates, all `connect`; at the end all `start`, then `release`. */
 export interface KindPlanner<F extends OpenFile> {
   /** Makes the description at `place.at`. */
   make(file: F, place: Place, tools: Tools): Op[];
@@ -46,6 +46,8 @@ export interface KindPlanner<F extends OpenFile> {
   connect?(file: F, place: Place, tools: Tools): Op[];
   /** What begins to run, once everything is in its place: `place.at` is a number of the process. */
   start?(file: F, place: Place, tools: Tools): Op[];
+  /** The very last of all, when nothing can fail any more: what others notice. `place` is as for `start`. */
+  release?(file: F, place: Place, tools: Tools): Op[];
   /** Under `--check`: what can be tested without making anything. */
   check?(file: F, place: Place, tools: Tools): Op[];
 }

@@ -8,6 +8,8 @@ import type { Op, Operand } from '../program.js';
 
 type Inet = OpenFileOf<'inet'>;
 
+const SO_REUSEADDR = 2;
+const SO_LOCK_FILTER = 44;
 const FAMILIES = { ipv4: AF.INET, ipv6: AF.INET6 } as const;
 
 /** socket(2) of the kind that a description is. */
@@ -52,10 +54,17 @@ export function setOption(
 }
 
 /** setsockopt(2) with an int. */
-function setInteger(fd: Operand, option: number, value: number, arena: Arena, extra: Extra = {}): Op {
+export function setInteger(
+  fd: Operand,
+  level: number,
+  option: number,
+  value: number,
+  arena: Arena,
+  extra: Extra = {},
+): Op {
   return setOption(
     fd,
-    SOL.SOCKET,
+    level,
     option,
     Uint8Array.from(Buffer.from(Int32Array.of(value).buffer)),
     arena,
@@ -76,9 +85,19 @@ export function setSize(
 ): Op[] {
   const half = Math.ceil(size / 2);
   return [
-    setInteger(fd, option, half, arena, extra),
-    setInteger(fd, SO_FORCE[option], half, arena, { ...extra, check: tolerate('EPERM') }),
+    setInteger(fd, SOL.SOCKET, option, half, arena, extra),
+    setInteger(fd, SOL.SOCKET, SO_FORCE[option], half, arena, { ...extra, check: tolerate('EPERM') }),
   ];
+}
+
+/** SO_REUSEADDR, which leaving repair mode takes away. */
+export function isReuse({ level, option }: Inet['options'][number]): boolean {
+  return level === SOL.SOCKET && option === SO_REUSEADDR;
+}
+
+/** SO_LOCK_FILTER, after which no filter can be set. */
+export function isLock({ level, option }: Inet['options'][number]): boolean {
+  return level === SOL.SOCKET && option === SO_LOCK_FILTER;
 }
 
 /** SO_ATTACH_FILTER. */

@@ -18,6 +18,7 @@ function tableOf(
     descriptors: descriptors.map(([fd, file]) => ({ fd, file, closeOnExec: false })),
     pipes,
     terminal: null,
+    hold: null,
   };
 }
 

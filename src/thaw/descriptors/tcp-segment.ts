@@ -1,0 +1,161 @@
+/** Segments that a socket of ours is given in the name of its peer: what that had said, and cannot be set. */
+import { O } from '../../fcntl.js';
+import { AF, onWire, SOL, takeApart } from '../../inet.js';
+import { PASSING_MARK } from '../../nftables.js';
+import type { TcpConnection } from '../../snapshot/descriptors.js';
+import { KEPT_STATES, TCP_OPTION } from '../../tcp.js';
+import { call, type Extra } from '../calls.js';
+import type { Op } from '../program.js';
+import type { Bench } from './bench.js';
+import { close } from './calls.js';
+import { setInteger } from './socket-calls.js';
+
+/** A segment without content, by `struct tcphdr`. */
+export interface Segment {
+  readonly sequence: number;
+  /** What it confirms. */
+  readonly confirmed: number;
+  /** As it stands in the header. */
+  readonly window: number;
+  /** It ends the stream (FIN). */
+  readonly end: boolean;
+}
+
+const SOCK_RAW = 3;
+const IPPROTO_RAW = 255;
+const IPPROTO_TCP = 6;
+const SO_MARK = 36;
+const TCPHDR = 20;
+const FIN = 1;
+const ACK = 0x10;
+const HOPS = 64;
+/** Milliseconds between looks at the state: a segment on the loopback interface is there at once. */
+const PAUSES = [1, 10, 100, 1000, 5000];
+
+/** Sends a segment from the peer's address to ours, past the hold. */
+export function sendSegment(
+  { local, peer }: TcpConnection,
+  segment: Segment,
+  { arena }: Bench,
+  extra: Extra,
+): Op[] {
+  const label = `${extra.label}, which takes CAP_NET_RAW`;
+  const socket = arena.cell();
+  const packet = packetOf(local, peer, segment);
+  const to = target(local);
+  const family = to.length === 16 ? AF.INET : AF.INET6;
+  return [
+    call('socket', [family, SOCK_RAW | O.CLOEXEC, IPPROTO_RAW], {
+      ...{ label, result: socket },
+      text: `socket(${family === AF.INET ? 'AF_INET' : 'AF_INET6'}, SOCK_RAW|SOCK_CLOEXEC, IPPROTO_RAW)`,
+    }),
+    setInteger(socket, SOL.SOCKET, SO_MARK, PASSING_MARK, arena, { label }),
+    call('sendto', [socket, arena.bytes(packet), packet.length, 0, arena.bytes(to), to.length], {
+      label,
+      text: `sendto(RAW, [${segment.end ? 'FIN, ' : ''}ACK])`,
+    }),
+    close(socket),
+  ];
+}
+
+/** Waits until a connection is in a state. */
+export function awaitState(fd: number, state: TcpConnection['state'], bench: Bench, extra: Extra): Op[] {
+  const { arena, scratch } = bench;
+  const [number] = KEPT_STATES.find(([, name]) => name === state)!;
+  const done = bench.mark();
+  const length = arena.reserve(8);
+  const look = (jump?: string): Op[] => [
+    { op: 'store', address: length, width: 4, value: 1 },
+    call('getsockopt', [fd, SOL.TCP, TCP_OPTION.INFO, scratch, length], {
+      ...extra,
+      text: `getsockopt(${fd}, TCP_INFO)`,
+    }),
+    {
+      op: 'test',
+      address: scratch,
+      width: 1,
+      mask: 0xffn,
+      check: { kind: 'equal', expected: number, ...(jump ? { jump } : {}) },
+      ...extra,
+      reason: `it does not come into the state ${state}`,
+      text: `test tcpi_state == ${number}`,
+    },
+  ];
+  return [
+    ...PAUSES.flatMap((pause): Op[] => {
+      const wait = bench.mark();
+      return [
+        ...look(wait),
+        { op: 'jump', to: done },
+        { op: 'mark', name: wait },
+        call('poll', [0, 0, pause], { check: { kind: 'none' } }),
+      ];
+    }),
+    ...look(),
+    { op: 'mark', name: done },
+  ];
+}
+
+/** Where a raw socket sends to: the address without a port, which it would take for a protocol. */
+function target(local: Uint8Array): Uint8Array {
+  const { host } = takeApart(local);
+  const wire = onWire(host);
+  if (wire.length === 16) {
+    const address = Uint8Array.from(local);
+    address.set([0, 0], 2);
+    return address;
+  }
+  const address = Buffer.alloc(16);
+  address.writeUInt16LE(AF.INET, 0);
+  address.set(wire, 4);
+  return address;
+}
+
+/** An IPv4 packet, or an IPv6 one, from the peer. */
+function packetOf(local: Uint8Array, peer: Uint8Array, segment: Segment): Uint8Array {
+  const [own, its] = [takeApart(local), takeApart(peer)];
+  const [to, from] = [onWire(own.host), onWire(its.host)];
+  const tcp = Buffer.alloc(TCPHDR);
+  tcp.writeUInt16BE(its.port, 0);
+  tcp.writeUInt16BE(own.port, 2);
+  tcp.writeUInt32BE(segment.sequence, 4);
+  tcp.writeUInt32BE(segment.confirmed, 8);
+  tcp.writeUInt8((TCPHDR / 4) << 4, 12);
+  tcp.writeUInt8(ACK | (segment.end ? FIN : 0), 13);
+  tcp.writeUInt16BE(segment.window, 14);
+  tcp.writeUInt16BE(checksum([from, to, Uint8Array.of(0, IPPROTO_TCP, 0, TCPHDR), tcp]), 16);
+  return Buffer.concat([to.length === 4 ? ipv4(from, to) : ipv6(from, to), tcp]);
+}
+
+/** `struct iphdr`; the kernel fills in its checksum. */
+function ipv4(from: Uint8Array, to: Uint8Array): Uint8Array {
+  const header = Buffer.alloc(20);
+  header.writeUInt8(0x45, 0);
+  header.writeUInt16BE(header.length + TCPHDR, 2);
+  header.writeUInt8(HOPS, 8);
+  header.writeUInt8(IPPROTO_TCP, 9);
+  header.set(from, 12);
+  header.set(to, 16);
+  return header;
+}
+
+/** `struct ipv6hdr` */
+function ipv6(from: Uint8Array, to: Uint8Array): Uint8Array {
+  const header = Buffer.alloc(40);
+  header.writeUInt8(0x60, 0);
+  header.writeUInt16BE(TCPHDR, 4);
+  header.writeUInt8(IPPROTO_TCP, 6);
+  header.writeUInt8(HOPS, 7);
+  header.set(from, 8);
+  header.set(to, 24);
+  return header;
+}
+
+/** The sum of the Internet protocols; each part has an even number of bytes. */
+function checksum(parts: readonly Uint8Array[]): number {
+  const bytes = Buffer.concat(parts);
+  let sum = 0;
+  for (let at = 0; at < bytes.length; at += 2) sum += bytes.readUInt16BE(at);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  return ~sum & 0xffff;
+}

@@ -1,0 +1,218 @@
+/** TCP connections that are kept (`--tcp keep`): the other side notices a pause, and nothing else. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { get, type IncomingMessage } from 'node:http';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { ExecutionContext } from 'ava';
+import { connectTo, freePort } from './harness/client.js';
+import { holdOf, isHeld, letGo, testKeeping } from './harness/hold.js';
+import { cli, script } from './harness/paths.js';
+import { roundTrip } from './harness/round-trip.js';
+import { start, within } from './harness/running.js';
+import { scratch } from './harness/scratch.js';
+import { freeze, proc2elf, run } from './harness/tool.js';
+
+const KEEP = ['--tcp', 'keep', '--kill'] as const;
+const connections = script('scripts/connections.py');
+
+/** Starts the other side; its two ports. */
+async function startPeer(t: ExecutionContext<unknown>): Promise<string[]> {
+  const peer = start(t, 'python3', [connections, 'peer'], { cwd: scratch(t) });
+  return (await peer.line()).split(' ');
+}
+
+async function keep(t: ExecutionContext<unknown>, args: readonly string[]): Promise<void> {
+  await roundTrip(t, {
+    ...{ command: 'python3', args: [connections, ...args], goesOn: false, freeze: ['--tcp', 'keep'] },
+    prepare: async (_, cwd) => letGo(t, join(cwd, 'frozen.bin')),
+  });
+}
+
+for (const host of ['127.0.0.1', '::1', '::ffff:127.0.0.1']) {
+  testKeeping(['python3'], `connections in all states go on: ${host}`, async (t) => {
+    await keep(t, ['states', host, ...(await startPeer(t))]);
+  });
+}
+
+testKeeping(['python3'], 'numbers in both directions come without a gap and without a repeat', async (t) => {
+  const [port] = await startPeer(t);
+  await keep(t, ['stream', '127.0.0.1', port!]);
+});
+
+/** Checks a download of {@link download.mjs} as it comes. */
+class Download {
+  #rest = Buffer.alloc(0);
+  #next = 0;
+  #ended = false;
+
+  constructor(readonly response: IncomingMessage) {
+    response.on('data', (data: Buffer) => this.#take(data));
+    response.on('end', () => {
+      this.#ended = true;
+    });
+  }
+
+  #take(data: Buffer): void {
+    const bytes = Buffer.concat([this.#rest, data]);
+    const whole = bytes.length & ~3;
+    for (let at = 0; at < whole; at += 4) {
+      if (bytes.readUInt32LE(at) !== this.#next++) throw new Error(`word ${this.#next - 1} differs`);
+    }
+    this.#rest = bytes.subarray(whole);
+  }
+
+  get bytes(): number {
+    return this.#next * 4 + this.#rest.length;
+  }
+
+  async until(bytes: number): Promise<void> {
+    await within(
+      (async () => {
+        while (this.bytes < bytes && !this.#ended) await pause(5);
+      })(),
+      () => `${this.bytes} of ${bytes} bytes came`,
+    );
+  }
+}
+
+testKeeping([], 'a download from a Node.js server that is frozen in its midst is whole', async (t) => {
+  const size = 64 << 20;
+  const cwd = scratch(t);
+  const image = join(cwd, 'frozen.bin');
+  letGo(t, image);
+  const port = await freePort();
+  const server = start(t, process.execPath, [script('scripts/download.mjs'), String(port), String(size)], {
+    cwd,
+  });
+  await server.ready();
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    get({ port, host: '127.0.0.1', agent: false }, resolve).on('error', reject);
+  });
+  t.teardown(() => response.destroy());
+  const download = new Download(response);
+  await download.until(4 << 20);
+  response.pause();
+  await freeze(server.pid, image, KEEP, { cwd });
+  t.true(download.bytes < size / 2, 'it is frozen before the end');
+  response.resume();
+  const thawed = start(t, image, [], { cwd });
+  await download.until(size);
+  t.is(download.bytes, size);
+  t.is(thawed.stderr, '');
+});
+
+/** A redis command in the form that has no limit. */
+function redis(...words: readonly string[]): string {
+  return `*${words.length}\r\n${words.map((word) => `$${word.length}\r\n${word}\r\n`).join('')}`;
+}
+
+testKeeping(
+  ['redis-server'],
+  'a client of redis goes on over the same connection, and so does MULTI',
+  async (t) => {
+    const cwd = scratch(t);
+    const image = join(cwd, 'frozen.bin');
+    letGo(t, image);
+    const port = await freePort();
+    const server = start(t, 'redis-server', ['--port', String(port), '--save', '', '--bind', '127.0.0.1'], {
+      cwd,
+    });
+    const client = await connectTo(t, port);
+    for (let i = 1; i <= 1000; i++) await client.ask(redis('INCR', 'count'), new RegExp(`^:${i}\r\n`));
+    await client.ask(redis('MULTI'), /^\+OK\r\n/);
+    await client.ask(redis('INCR', 'count'), /^\+QUEUED\r\n/);
+    await freeze(server.pid, image, KEEP, { cwd });
+    const answer = client.ask(redis('INCR', 'count'), /^\+QUEUED\r\n/);
+    start(t, image, [], { cwd });
+    await answer;
+    await client.ask(redis('EXEC'), /^\*2\r\n:1001\r\n:1002\r\n/);
+    for (let i = 1003; i <= 2000; i++) await client.ask(redis('INCR', 'count'), new RegExp(`^:${i}\r\n`));
+    t.pass();
+  },
+);
+
+/** A server with one client, whose first request was answered. */
+async function serve(t: ExecutionContext<unknown>) {
+  const cwd = scratch(t);
+  const image = join(cwd, 'frozen.bin');
+  letGo(t, image);
+  const port = await freePort();
+  const server = start(t, 'python3', [script('scripts/serve.py'), 'lines', String(port)], { cwd });
+  await server.ready();
+  const client = await connectTo(t, port);
+  await client.ask('next\n', /^answer 1\n/);
+  return { cwd, image, port, server, client };
+}
+
+testKeeping(['python3'], 'an image is thawed once, and says so the second time', async (t) => {
+  const { cwd, image, server, client } = await serve(t);
+  const { warnings } = await freeze(server.pid, image, KEEP, { cwd });
+  const hold = await holdOf(image);
+  t.true(isHeld(hold), 'the connections are held');
+  t.regex(warnings.join('\n'), new RegExp(`nft delete table inet ${hold}`), 'and how to end that is told');
+  const info = await run(image, ['--info'], { cwd });
+  t.regex(info.stdout, new RegExp(`nftables table inet ${hold}`));
+  const inspected = await proc2elf(['inspect', image], { cwd });
+  t.regex(inspected.stdout, new RegExp(`nftables table inet ${hold}`));
+  t.regex(inspected.stdout, /connection 127\.0\.0\.1:\d+ to 127\.0\.0\.1:\d+, established/);
+  const tried = await run(image, ['--check'], { cwd });
+  t.is(tried.code, 0, tried.stderr);
+  const thawed = start(t, image, [], { cwd });
+  await client.ask('next\n', /^answer 2\n/);
+  t.false(isHeld(hold), 'nothing holds them any more');
+  const again = await run(image, [], { cwd });
+  t.is(again.code, 125);
+  t.regex(again.stderr, /^frozen\.bin: cannot go on with TCP connections: nothing holds them [^\n]*\n$/m);
+  await client.ask('next\n', /^answer 3\n/);
+  t.is(thawed.stderr, '');
+});
+
+const WITHOUT = ['setpriv', '--bounding-set=-net_admin', '--inh-caps=-net_admin'] as const;
+
+testKeeping(['python3', 'setpriv'], 'without CAP_NET_ADMIN nothing is done', async (t) => {
+  const { cwd, image, server, client } = await serve(t);
+  const refused = await proc2elf([String(server.pid), '-o', image, ...KEEP], { cwd }, WITHOUT);
+  t.is(refused.code, 1);
+  t.is(refused.stderr, 'proc2elf: --tcp keep needs CAP_NET_ADMIN: run as root\n');
+  await client.ask('next\n', /^answer 2\n/);
+  await freeze(server.pid, image, KEEP, { cwd });
+  const hold = await holdOf(image);
+  for (const option of [[], ['--check']]) {
+    const failed = await run(WITHOUT[0], [...WITHOUT.slice(1), image, ...option], { cwd });
+    t.is(failed.code, 125);
+    t.regex(failed.stderr, /^frozen\.bin: [^\n]*CAP_NET_ADMIN[^\n]*\n/);
+    t.true(isHeld(hold), 'the connections are still held');
+  }
+  start(t, image, [], { cwd });
+  await client.ask('next\n', /^answer 3\n/);
+});
+
+testKeeping(['python3'], 'a connection is in one place only', async (t) => {
+  const { cwd, image, server, client } = await serve(t);
+  for (const after of [[], ['--stop']]) {
+    const refused = await proc2elf([String(server.pid), '-o', image, '--tcp', 'keep', ...after], { cwd });
+    t.is(refused.code, 2);
+    t.regex(refused.stderr, /^proc2elf: --tcp keep needs --kill: [^\n]*\n$/);
+  }
+  await client.ask('next\n', /^answer 2\n/);
+});
+
+testKeeping(['python3'], 'the tool is killed while connections are held: they go on', async (t) => {
+  const { cwd, image, server, client } = await serve(t);
+  // Nobody reads the image: it is never whole, and the process stays held.
+  const tool = spawn(process.execPath, [cli, String(server.pid), '-o', '-', ...KEEP], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  t.teardown(() => tool.kill('SIGKILL'));
+  const ended = once(tool, 'exit');
+  await within(once(tool.stdout, 'readable'), () => 'no image comes');
+  const answer = client.ask('next\n', /^answer 2\n/);
+  tool.kill('SIGKILL');
+  await ended;
+  await answer;
+  await freeze(server.pid, image, KEEP, { cwd });
+  start(t, image, [], { cwd });
+  await client.ask('next\n', /^answer 3\n/);
+  t.pass();
+});
