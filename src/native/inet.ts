@@ -71,7 +71,7 @@ export function peekBytes(fd: number, size: number): Uint8Array {
   return buffer.subarray(0, Number(got));
 }
 
-/** SIOCOUTQ of tcp(7): bytes that the peer has not confirmed. */
+/** SIOCOUTQ: bytes that the peer has not confirmed, or for UDP the memory of what has not left the machine. */
 export function unconfirmed(fd: number): number {
   const count = new Int32Array(1);
   ioctl(fd, SIOCOUTQ, new Uint8Array(count.buffer));

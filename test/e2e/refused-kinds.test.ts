@@ -31,6 +31,17 @@ testWith(['python3'], 'asynchronous input and output', (t) =>
   ),
 );
 
+testWith(['python3'], 'a datagram in the making', (t) =>
+  refused(
+    t,
+    `import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.connect(("127.0.0.1", 9))
+s.send(b"half", socket.MSG_MORE)`,
+    /^proc2elf: descriptor 3 \(UDP socket, .*: it holds data that is not sent yet \(UDP_CORK, .*--drop-fd 3/,
+  ),
+);
+
 testWith(['python3'], 'files of other processes and threads', async (t) => {
   const other = `import signal, threading
 child = os.fork()

@@ -19,6 +19,8 @@ import type { Target } from './target.js';
 import { captureConnection as captureKept } from './tcp-connections.js';
 
 const MD5 = 'it has keys for TCP_MD5SIG, which are not carried';
+const UNSENT =
+  'it holds data that is not sent yet (UDP_CORK, MSG_MORE, or a busy interface), which is not carried';
 const ELSEWHERE = 'it belongs to another network namespace, which is not carried';
 
 type Inet = OpenFileOf<'inet'>;
@@ -90,6 +92,7 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
   };
   if (common.local) warnOfDistribution(entry, copy, common.local, context);
   if (protocol !== 'tcp') {
+    if (unconfirmed(copy) > 0) throw new Refusal(UNSENT);
     warnOfDatagrams(entry, copy, context);
     const groups = captureGroups(copy, once(context, 'groups', readGroups));
     const options = captureOptions(copy, fresh, true);
