@@ -241,7 +241,7 @@ test('what cannot be carried is refused by number, kind and path, and let go of 
   const target = await startTarget(
     t,
     `
-at(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW).detach(), 10)
+s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 16); s.bind((0, 0)); at(s.detach(), 10)
 at(os.open("/proc/self/ns/net", os.O_RDONLY), 11)
 at(os.open("moved", os.O_RDWR | os.O_CREAT), 12)
 os.link("moved", "other"); os.unlink("moved")
