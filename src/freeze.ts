@@ -1,5 +1,6 @@
 /** Freezing a process into an image: the whole of it, from the pid to a file safely on disk. */
-import { readdirSync, statSync } from 'node:fs';
+import { readdirSync, rmSync, statSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { PermissionError, TargetError, UnsupportedError, UsageError } from './errors.js';
 import { relieveHeap } from './heap.js';
 import type { ImageCopy } from './image/layout.js';
@@ -114,6 +115,7 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
         });
         return { held, tids, capture };
       });
+      let committed = false;
       try {
         keepDeadlines(tracer, capture); // in case that we do not live to say it again
         const placed = placeContents(capture.snapshot);
@@ -131,8 +133,9 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
             tracer.release(after);
           } catch (error) {
             throw translate(pid, error);
+          } finally {
+            heldMs = performance.now() - held;
           }
-          heldMs = performance.now() - held;
         };
         const written = await writeCopiesFirst(output, { copies, end: placed.end }, assemble, {
           onProgress: options.onProgress,
@@ -145,7 +148,10 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
         if (after !== 'run') assertHeld(tracer, tids[0]!);
         const unreadable = unreadableWarnings(capture.snapshot.processes[0]!.regions, written.unreadable);
         const bytesOnDisk = await output.commit(signal);
-        if (after !== 'run') release();
+        committed = true;
+        // If the tracer was killed behind its SIGKILL, there is nobody left but the image.
+        if (after === 'kill') await unlessEnded(pid, release);
+        else if (after === 'stop') release();
         return {
           pid,
           output: path,
@@ -161,7 +167,11 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
       } catch (error) {
         // The tracer sees to it, unless it is the one that was killed.
         const { hold } = capture.snapshot.processes[0]!.descriptors;
-        if (hold !== null) removeHold(hold);
+        if (hold !== null) {
+          removeHold(hold);
+          // Its connections go on in the process, and it could never be thawed.
+          if (committed && !output.stream) rmSync(path, { force: true });
+        }
         throw error;
       } finally {
         capture.close();
@@ -171,6 +181,30 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
     }
   } finally {
     await output.discard();
+  }
+}
+
+/** Milliseconds that a process which was sent SIGKILL is given to end. */
+const PATIENCE = 1000;
+
+/** Lets go of a process; if that fails though the process has been ended, all is well. @throws whatever `release` throws */
+async function unlessEnded(pid: number, release: () => void): Promise<void> {
+  try {
+    release();
+  } catch (error) {
+    for (let waited = 0; !hasEnded(pid); waited += 10) {
+      if (waited >= PATIENCE) throw error;
+      await sleep(10);
+    }
+  }
+}
+
+/** Whether there is nothing left of a process but what its parent has to collect. */
+function hasEnded(pid: number): boolean {
+  try {
+    return /^State:\s[ZX]/m.test(readProcText(pid, 'status'));
+  } catch {
+    return true;
   }
 }
 

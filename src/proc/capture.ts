@@ -12,6 +12,7 @@ import { closeAll } from './content.js';
 import { outOfCriticalSection } from './critical-section.js';
 import type { DescriptorChoices } from './descriptors/choices.js';
 import { captureDescriptors } from './descriptors/index.js';
+import { removeHold } from './descriptors/tcp-hold.js';
 import { type FileChoices, FileDecisions } from './file-choices.js';
 import { assertSettled } from './hold.js';
 import { parseCredentials, readIdentity } from './identity.js';
@@ -98,6 +99,7 @@ export function captureProcess(
     fds.add(fd);
     return fd;
   };
+  let held: string | null = null;
   try {
     const mem = open(`/proc/${pid}/mem`, constants.O_RDWR);
     const pagemap = open(`/proc/${pid}/pagemap`, constants.O_RDONLY);
@@ -134,6 +136,7 @@ export function captureProcess(
       guard: tracer,
       keep: (fd) => fds.add(fd),
     });
+    held = descriptors.table.hold;
     files.assertUsed(pid);
     problems.push(...descriptors.problems, ...calls.problems);
     if (problems.length > 0) throw new UnsupportedError(problems);
@@ -176,6 +179,8 @@ export function captureProcess(
       close: () => closeAll(fds),
     };
   } catch (error) {
+    // The tracer sees to it, unless it is the one that was killed.
+    if (held !== null) removeHold(held);
     closeAll(fds);
     throw error;
   }

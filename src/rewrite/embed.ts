@@ -52,8 +52,9 @@ export function embedFiles(process: Process, wishes: ReadonlyMap<string, Wish>):
       const object = file.kind === 'file' && file.type === 'regular' ? indexes.get(file.path) : undefined;
       if (file.kind !== 'file' || object === undefined) return file;
       assertSame(file, stampOf(object));
-      const { flags, locks, offset } = file;
-      return { kind: 'object', flags, locks, object, offset };
+      const { flags, locks, offset, signals, lease } = file;
+      if (lease) throw new ImageError(`cannot embed ${file.path}: it has a lease, which memory cannot have`);
+      return { kind: 'object', flags, locks, object, offset, ...(signals ? { signals } : {}) };
     });
     const mapped = rewriteMappings(process, objects, indexes);
     return {
@@ -98,6 +99,8 @@ function openFile(path: string, wish: Wish): Found | null {
         size: Number(stat.size),
         mode: Number(stat.mode) & 0o7777,
         seals: 0,
+        owner: { uid: Number(stat.uid), gid: Number(stat.gid) },
+        times: { accessed: stat.atimeNs, modified: stat.mtimeNs },
         extents: fileExtents(fd),
       },
       source: { fd, base: 0n, stamp: { path, size: stat.size, modified: stat.mtimeNs } },

@@ -25,11 +25,11 @@ export function reopenFiles(process: Process, { all, paths }: FileChanges): Proc
   });
   const files = process.descriptors.files.map((file): OpenFile => {
     if (file.kind !== 'object') return file;
-    const { object, flags, locks, offset } = file;
+    const { object, flags, locks, offset, signals } = file;
     if (!reopened(object)) return { ...file, object: kept.indexOf(object) };
     const { name: path, size } = objects[object]!;
     const state = { offset, size: BigInt(size), modified: null, device: null };
-    return { kind: 'file', type: 'regular', flags, locks, path, ...state };
+    return { kind: 'file', type: 'regular', flags, locks, path, ...state, ...(signals ? { signals } : {}) };
   });
   return {
     ...process,

@@ -28,9 +28,23 @@ function checkRegions({ regions, objects, mappedFiles }: Process, where: string)
     if (region.start < previous) fail(place, 'overlaps the region before it');
     previous = region.end;
     checkExtents(region.extents, region.start, region.end, place);
+    checkGuards(region, place);
     const { backing } = region;
     if (backing.kind === 'file') requireIndex(backing.file, mappedFiles, `${place}.backing.file`);
     if (backing.kind === 'object') requireIndex(backing.object, objects, `${place}.backing.object`);
+  });
+}
+
+/** They are put in place by address: outside of the region they would hit other memory. */
+function checkGuards({ guards, start, end }: Process['regions'][number], where: string): void {
+  const page = BigInt(PAGE_SIZE);
+  let previous = start;
+  guards.forEach((guard, i) => {
+    const place = `${where}.guards[${i}]`;
+    if (guard.start % page !== 0n || guard.end % page !== 0n) fail(place, 'is no run of pages');
+    if (guard.start < previous || guard.end <= guard.start) fail(place, 'begins before its place');
+    if (guard.end > end) fail(place, 'ends behind its place');
+    previous = guard.end;
   });
 }
 
@@ -60,6 +74,12 @@ function checkDescriptors({ descriptors: table, objects, threads }: Process, whe
     }
     if (file.kind === 'object') requireIndex(file.object, objects, `${place}.object`);
     if (file.kind === 'pipe') requireIndex(file.pipe, table.pipes, `${place}.pipe`);
+    if (file.kind === 'inet' && file.connection !== null) {
+      const { local, peer } = file.connection;
+      if (table.hold === null) fail(`${place}.connection`, 'goes on without a table that holds it');
+      if (file.protocol !== 'tcp') fail(`${place}.connection`, 'is none of TCP');
+      if (local.length !== peer.length) fail(`${place}.connection`, 'has addresses of two families');
+    }
     if (file.kind === 'pidfd' && file.thread !== null && !threads.some(({ tid }) => tid === file.thread)) {
       fail(`${place}.thread`, `there is no thread ${file.thread}`);
     }

@@ -344,7 +344,7 @@ export const openFileSchema = z.discriminatedUnion('kind', [
     /** Sides that cannot be opened again (TIOCEXCL). */
     exclusive: z.object({ master: z.boolean(), slave: z.boolean() }),
     /** What brings back the input that the slave has not read, if it is typed in `TYPING_MODES`. */
-    typed: bytes.refine((value) => value.length <= 3 * MOST_INPUT, 'is more than fits'),
+    typed: bytes.refine((value) => value.length <= MOST_INPUT, 'is more than fits'),
     /** What the master has not read. */
     output: bytes.refine((value) => value.length <= MOST_OUTPUT, 'is more than fits'),
     /** Of `/dev/pts/N`; `null` where that is not there. */
@@ -382,7 +382,7 @@ export const descriptorTableSchema = z.object({
    */
   hold: z
     .string()
-    .regex(/^[a-z][a-z0-9-]{0,31}$/)
+    .regex(/^proc2elf-[0-9]{1,10}-[0-9a-f]{8}$/, 'is no table of ours')
     .nullable()
     .default(null),
   /**

@@ -70,13 +70,10 @@ ${USAGE}
   --pid=auto  take the process's old ids if they are free and permitted (default)
   --pid=same  take the old ids, or refuse
   --pid=new   run under new ids
-  { name: '--pts=same', clear: Flag.PTS_NEW },
-  { name: '--pts=new', set: Flag.PTS_NEW },
-  { name: '--scratch', set: Flag.SCRATCH, value: scratch },
-];
-
-const USAGE =
-  'usage: IMAGE [--help | --info | --check] [--verbose] [--lazy | --eager] [--pid=auto|same|new] [--pts=same|new] [--scratch DIR]\n';
+  --pts=same  give the process's own pseudoterminals their old numbers, or refuse (default)
+  --pts=new   give them numbers that are free
+  --scratch DIR
+              make files of the image in DIR, without a name, rather than in memory
 
 Exit status: the process's own; 125 if it cannot be thawed, 2 for an unknown option.
 `;

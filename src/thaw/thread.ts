@@ -1,5 +1,6 @@
 /** Operations that give a thread its own state back; the general registers follow in its signal frame. */
 
+import { ImageError } from '../errors.js';
 import { type PrctlSetting, THREAD_SETTINGS } from '../snapshot/prctl-settings.js';
 import { decodeRegisters } from '../snapshot/registers.js';
 import type { Credentials, Process, Thread } from '../snapshot/schema.js';
@@ -67,7 +68,7 @@ export function planPrivileges(arena: Arena, process: Process, thread: Thread): 
 export function planSettings(table: readonly PrctlSetting[], settings: Thread['settings']): Op[] {
   return settings.flatMap(({ option, value }) => {
     const row = table.find(({ set }) => set === option);
-    if (!row) return [];
+    if (!row) throw new ImageError(`the snapshot is damaged: prctl(2) option ${option} is none of a process`);
     return [
       prctl(row.name, row.set, [...(row.before ?? []), value], {
         label: `cannot set ${row.name} to ${value}`,

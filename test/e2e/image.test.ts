@@ -81,9 +81,18 @@ testWith([], 'an image explains itself', async (t) => {
   const { cwd, image } = await makeImage(t);
   const help = await run(image, ['--help'], { cwd });
   t.is(help.code, 0);
-  for (const option of ['--info', '--lazy', '--eager', '--pid', '--verbose', '--check']) {
-    t.true((help.stdout + help.stderr).includes(option), `--help names ${option}`);
-  }
+  const options = [
+    '--info',
+    '--lazy',
+    '--eager',
+    '--pid=new',
+    '--pts=new',
+    '--scratch DIR',
+    '--verbose',
+    '--check',
+  ];
+  for (const option of options) t.regex(help.stdout, new RegExp(`^  ${option}\\s+\\w`, 'm'));
+  t.notRegex(help.stdout, /[{}]/, 'text alone');
   const info = await run(image, ['--info'], { cwd });
   t.is(info.code, 0);
   t.regex(info.stdout, /memory/);

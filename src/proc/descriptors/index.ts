@@ -18,7 +18,7 @@ import { signalsOf } from './signals.js';
 import { streamOf } from './stream.js';
 import { readTarget, type Target } from './target.js';
 import type { Repair } from './tcp-connections.js';
-import { endsOf, holdConnections, keepProblem, type TcpGuard } from './tcp-hold.js';
+import { endsOf, holdConnections, keepProblem, removeHold, type TcpGuard } from './tcp-hold.js';
 import { terminalStream } from './terminal.js';
 import { privateTables } from './threads.js';
 
@@ -74,6 +74,7 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
       closeSync(copy);
     }
   };
+  let held: string | null = null;
   try {
     const target = readTarget(pid, choices, context.files, (entry) =>
       withCopy(entry.fd, (copy) => isOtherEndClosed(entry, copy)),
@@ -88,7 +89,7 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
     descriptions.forEach(({ entries }, index) => {
       for (const { fd } of entries) files.set(fd, index);
     });
-    table.hold = hold(descriptions, context, withCopy, warnings);
+    table.hold = held = hold(descriptions, context, withCopy, warnings);
     const kindContext: KindContext = {
       ...{ pid, target, warnings, duplicate, withCopy },
       repair: table.hold === null ? null : repairBy(context.guard!),
@@ -109,6 +110,10 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
       .sort((a, b) => a.fd - b.fd);
     table.terminal = captureTerminal(target, withCopy);
     return { table, warnings, problems };
+  } catch (error) {
+    // The tracer sees to it, unless it is the one that was killed.
+    if (held !== null) removeHold(held);
+    throw error;
   } finally {
     closeSync(pidfd);
   }

@@ -92,7 +92,7 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
   };
   if (common.local) warnOfDistribution(entry, copy, common.local, context);
   if (protocol !== 'tcp') {
-    if (unconfirmed(copy) > 0) throw new Refusal(UNSENT);
+    if (/^udp/.test(protocol) && unconfirmed(copy) > 0) throw new Refusal(UNSENT);
     warnOfDatagrams(entry, copy, context);
     const groups = captureGroups(copy, once(context, 'groups', readGroups));
     const options = captureOptions(copy, fresh, true);
