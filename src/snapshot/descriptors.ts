@@ -113,6 +113,13 @@ const common = {
   lease: z.enum(['read', 'write']).optional(),
 };
 
+/** A file that is watched, which must be found again by its path; type and device as for a `file`. */
+const watched = {
+  path: text,
+  type: z.enum(['regular', 'directory', 'device', 'fifo', 'socket', 'symlink']),
+  device: z.object({ major: int, minor: int }).nullable(),
+};
+
 /**
  * An open file description by kind.
  * - `stream`: becomes descriptor 0, 1 or 2 of the image that is run
@@ -183,10 +190,7 @@ export const openFileSchema = z.discriminatedUnion('kind', [
         wd: int.min(1).max(0x7fff_ffff),
         /** `IN_*`. */
         mask: int.min(0).max(0xffff_ffff),
-        path: text,
-        /** As for a `file`. */
-        type: z.enum(['regular', 'directory', 'device', 'fifo', 'socket', 'symlink']),
-        device: z.object({ major: int, minor: int }).nullable(),
+        ...watched,
       }),
     ),
   }),
@@ -203,10 +207,7 @@ export const openFileSchema = z.discriminatedUnion('kind', [
         /** `FAN_*`: what is told, and what of that is not. */
         mask: int.min(0).max(0xffff_ffff),
         ignored: int.min(0).max(0xffff_ffff),
-        path: text,
-        /** As for a `file`. */
-        type: z.enum(['regular', 'directory', 'device', 'fifo', 'socket', 'symlink']),
-        device: z.object({ major: int, minor: int }).nullable(),
+        ...watched,
       }),
     ),
   }),

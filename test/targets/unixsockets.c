@@ -163,6 +163,23 @@ static void check_gone(void) {
     ends("closed packet peer", packets_rest);
 }
 
+/* What waits, with the credentials of whoever sent it; those of nobody (pid -1) if it bears none.
+ */
+static ssize_t receive_signed(int fd, char *text, size_t size, struct ucred *from) {
+    char control[CMSG_SPACE(sizeof *from)];
+    struct iovec part = {text, size};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = sizeof control};
+    ssize_t got = recvmsg(fd, &message, MSG_DONTWAIT);
+    struct cmsghdr *header = got < 0 ? NULL : CMSG_FIRSTHDR(&message);
+    *from = (struct ucred){.pid = -1};
+    if (header && header->cmsg_type == SCM_CREDENTIALS)
+        memcpy(from, CMSG_DATA(header), sizeof *from);
+    return got;
+}
+
 /* Names. */
 struct named {
     struct sockaddr_un address;
@@ -274,19 +291,11 @@ static void check_names(void) {
     send_fails("unconnected", plain, ENOTCONN);
 
     char text[16] = {0};
-    char control[CMSG_SPACE(sizeof(struct ucred))];
-    struct iovec part = {text, sizeof text};
-    struct msghdr message = {.msg_iov = &part,
-                             .msg_iovlen = 1,
-                             .msg_control = control,
-                             .msg_controllen = sizeof control};
+    struct ucred from;
     CHECK(send(sender, "datagram", 8, 0) == 8, "connected by name: %s", strerror(errno));
-    CHECK(recvmsg(datagrams, &message, MSG_DONTWAIT) == 8, "bound datagram socket: %s",
+    CHECK(receive_signed(datagrams, text, sizeof text, &from) == 8, "bound datagram socket: %s",
           strerror(errno));
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    CHECK(header && header->cmsg_type == SCM_CREDENTIALS &&
-              ((struct ucred *)CMSG_DATA(header))->pid == getpid(),
-          "SO_PASSCRED");
+    CHECK(from.pid == getpid(), "SO_PASSCRED");
     CHECK(stat(datagram_path, &status) == 0 && S_ISSOCK(status.st_mode), "datagram socket's file");
 }
 
@@ -300,18 +309,11 @@ static void make_credentials(void) {
 }
 static void check_credentials(void) {
     char text[16] = {0};
-    char control[CMSG_SPACE(sizeof(struct ucred))];
-    struct iovec part = {text, sizeof text};
-    struct msghdr message = {.msg_iov = &part,
-                             .msg_iovlen = 1,
-                             .msg_control = control,
-                             .msg_controllen = sizeof control};
-    ssize_t got = recvmsg(credentials[1], &message, MSG_DONTWAIT);
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    struct ucred *from = header ? (struct ucred *)CMSG_DATA(header) : NULL;
+    struct ucred from;
+    ssize_t got = receive_signed(credentials[1], text, sizeof text, &from);
     CHECK(got == 6 && strcmp(text, "signed") == 0, "stream with credentials: %zd", got);
-    CHECK(from && from->pid == getpid() && from->uid == getuid() && from->gid == getgid(),
-          "credentials of pid %d", from ? from->pid : -1);
+    CHECK(from.pid == getpid() && from.uid == getuid() && from.gid == getgid(),
+          "credentials of pid %d", from.pid);
     struct sockaddr_un address;
     socklen_t length = sizeof address;
     NEED(getsockname(credentials[0], (struct sockaddr *)&address, &length));
