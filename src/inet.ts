@@ -1,5 +1,8 @@
 /** IPv4 and IPv6 sockets: constants, addresses in words, and the options that a program can set. */
+import { SO } from './socket.js';
 import { TCP_OPTION } from './tcp.js';
+
+export { SO };
 
 /** Address families of socket(2). */
 export const AF = { INET: 2, INET6: 10, NETLINK: 16 } as const;
@@ -125,19 +128,6 @@ export const SOCKET_OPTIONS: readonly SocketOption[] = [
   ),
 ];
 
-/** Options beside those of {@link SOCKET_OPTIONS}. */
-export const SO = {
-  TYPE: 3,
-  ERROR: 4,
-  SNDBUF: 7,
-  RCVBUF: 8,
-  LINGER: 13,
-  REUSEPORT: 15,
-  RCVTIMEO: 20,
-  SNDTIMEO: 21,
-  ATTACH_FILTER: 26,
-  PROTOCOL: 38,
-} as const;
 /** As {@link SO}, without regard to net.core.rmem_max and wmem_max; needs CAP_NET_ADMIN. */
 export const SO_FORCE = { [SO.SNDBUF]: 32, [SO.RCVBUF]: 33 } as const;
 

@@ -11,6 +11,8 @@ export const SOL_SOCKET = 1;
 export const SO = {
   DEBUG: 1,
   REUSEADDR: 2,
+  TYPE: 3,
+  ERROR: 4,
   DONTROUTE: 5,
   BROADCAST: 6,
   SNDBUF: 7,
@@ -27,6 +29,8 @@ export const SO = {
   RCVTIMEO: 20,
   SNDTIMEO: 21,
   GET_FILTER: 26,
+  /** The same number, for setsockopt(2). */
+  ATTACH_FILTER: 26,
   TIMESTAMP: 29,
   SNDBUFFORCE: 32,
   RCVBUFFORCE: 33,
@@ -34,6 +38,7 @@ export const SO = {
   TIMESTAMPNS: 35,
   MARK: 36,
   TIMESTAMPING: 37,
+  PROTOCOL: 38,
   RXQ_OVFL: 40,
   WIFI_STATUS: 41,
   PEEK_OFF: 42,
