@@ -26,9 +26,12 @@ void stops_init(void) {
 /*
  * Needed in two places. While we wait for a request, or else a target that is killed while held
  * would stay a zombie. And around PTRACE_SEIZE: it waits for an execve(2) in progress, which waits
- * for the other threads' ends, which, being traced, wait for us.
+ * for the other threads' ends, which, being traced, wait for us. An end whose SIGCHLD was awaited
+ * for the sake of another thread, and is no longer pending, has to be collected before.
  */
 void with_stops_collected(bool on) {
+    if (on)
+        collect_stops();
     sigprocmask(on ? SIG_UNBLOCK : SIG_BLOCK, &child_signal, NULL);
 }
 

@@ -1,4 +1,7 @@
-/* Executes itself over and over, from a thread that is not the leader, while others run. */
+/*
+ * Executes itself over and over, from a thread that is not the leader, while others run. They keep
+ * the processors busy: an execve(2) in progress is then met by who attaches.
+ */
 #include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -6,8 +9,8 @@
 static char **arguments;
 
 static void *spin(void *unused) {
-    for (;;)
-        usleep(50);
+    for (volatile unsigned long turns = 0;;)
+        turns++;
     return unused;
 }
 
