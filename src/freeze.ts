@@ -15,6 +15,7 @@ import { type FileChoices, NO_FILE_CHOICES } from './proc/file-choices.js';
 import { whenSettled } from './proc/hold.js';
 import { commOf } from './proc/identity.js';
 import { parseMaps } from './proc/maps.js';
+import { memoryPolicyWarnings } from './proc/memory-policy.js';
 import { assertUnchanged } from './proc/objects.js';
 import { assertFreezable, permissionAdvice, surveyProcess } from './proc/preflight.js';
 import { readProcText } from './proc/read.js';
@@ -91,6 +92,7 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
   };
   const early = surveyProcess(pid, concessions);
   if (early.length > 0) throw new UnsupportedError(early);
+  const policies = memoryPolicyWarnings(pid);
   const path = options.output ?? `${fileName(commOf(pid))}.${pid}.bin`;
   const output = await prepareOutput(path, { needed: estimateSize(pid), lasting: options.after === 'kill' });
   try {
@@ -162,7 +164,7 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
           pagesCopied: Math.ceil(written.written / 4096),
           heldMs,
           totalMs: performance.now() - started,
-          warnings: [...capture.warnings, ...unreadable],
+          warnings: [...policies, ...capture.warnings, ...unreadable],
         };
       } catch (error) {
         // The tracer sees to it, unless it is the one that was killed.

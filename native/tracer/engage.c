@@ -71,13 +71,15 @@ static int suspend_seccomp(struct thread *thread) {
     return ptrace(PTRACE_SETOPTIONS, thread->tid, 0, options) < 0 ? errno : 0;
 }
 
-/* Emulators have calls from outside their own code turned into SIGSYS. */
+bool read_dispatch(pid_t tid, uint64_t dispatch[4]) {
+    long size = 4 * sizeof *dispatch;
+    return ptrace(GET_SYSCALL_USER_DISPATCH_CONFIG, tid, size, dispatch) == 0 && dispatch[0] != 0;
+}
+
 static int suspend_dispatch(struct thread *thread) {
     const uint64_t off[4] = {0};
     long size = sizeof thread->dispatch;
-    if (ptrace(GET_SYSCALL_USER_DISPATCH_CONFIG, thread->tid, size, thread->dispatch) < 0)
-        return 0;
-    thread->dispatches = thread->dispatch[0] != 0;
+    thread->dispatches = read_dispatch(thread->tid, thread->dispatch);
     if (thread->dispatches && ptrace(SET_SYSCALL_USER_DISPATCH_CONFIG, thread->tid, size, off) < 0)
         return errno;
     return 0;

@@ -54,8 +54,8 @@ struct state {
     uint32_t rseq_signature;
     uint32_t group_stopped;
     uint32_t xstate_size;
-    uint32_t pending; /* siginfos after the xstate */
-    uint32_t reserved;
+    uint32_t pending;    /* siginfos after the xstate */
+    uint32_t dispatches; /* it has system call user dispatch; Linux 6.4 tells */
 };
 
 /* The scratch code's way to say that it is done; as in native/interpreter/program.h. */

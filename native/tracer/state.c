@@ -51,6 +51,8 @@ int read_state(struct thread *thread, struct state *state, void *xstate, uint8_t
     memcpy(state->registers, &thread->found, sizeof state->registers);
     state->group_stopped = thread->group_stopped;
     read_rseq(thread->tid, state);
+    uint64_t dispatch[4];
+    state->dispatches = thread->engaged ? thread->dispatches : read_dispatch(thread->tid, dispatch);
     if (thread->engaged) {
         state->mask = thread->mask;
         state->xstate_size = thread->xstate_size;

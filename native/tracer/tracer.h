@@ -126,6 +126,11 @@ int scratch_remove(void);
  * its registers lead into a net or a query, which set the mask back if we die.
  */
 int engage(struct thread *);
+/*
+ * struct ptrace_sud_config; whether it is on. Emulators have calls from outside their own code
+ * turned into SIGSYS. Linux before 6.4 does not tell: false.
+ */
+bool read_dispatch(pid_t tid, uint64_t dispatch[4]);
 int block_signals(struct thread *);
 void disengage(struct thread *);
 /*

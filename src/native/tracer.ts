@@ -24,6 +24,8 @@ export interface ThreadState {
   readonly rseq: { address: bigint; length: number; signature: number } | null;
   /** The thread is in a group stop (SIGSTOP and the like) and stays in it. */
   readonly groupStopped: boolean;
+  /** It has system call user dispatch; told since Linux 6.4. */
+  readonly dispatches: boolean;
 }
 
 export interface Tracer {
@@ -304,6 +306,7 @@ function parseState(tid: number, bytes: Buffer): ThreadState {
             signature: bytes.readUInt32LE(REGISTERS_SIZE + 20),
           },
     groupStopped: bytes.readUInt32LE(REGISTERS_SIZE + 24) !== 0,
+    dispatches: bytes.readUInt32LE(REGISTERS_SIZE + 36) !== 0,
   };
 }
 

@@ -114,7 +114,7 @@ export function captureProcess(
     const theirs = withoutLeftovers(mappings, [...trampolines, ...stray]);
     const objects = new ObjectTable();
     const files = new FileDecisions(options.files);
-    const problems = surveyProcess(pid, options);
+    const problems = [...surveyProcess(pid, options), ...dispatchProblems(states)];
     const regions = captureRegions(
       {
         pid,
@@ -191,6 +191,16 @@ function stopWarnings(states: readonly ThreadState[]): string[] {
   return states.some(({ groupStopped }) => groupStopped)
     ? ['the process is stopped (SIGSTOP or the like) and stays so; its image will run at once']
     : [];
+}
+
+/** Wine and the like: calls from code that is not theirs become SIGSYS, at the thaw the trampoline's as well. */
+function dispatchProblems(states: readonly ThreadState[]): string[] {
+  return states
+    .filter(({ dispatches }) => dispatches)
+    .map(
+      ({ tid }) =>
+        `thread ${tid} has its system calls dispatched to itself (PR_SET_SYSCALL_USER_DISPATCH), which is not carried yet`,
+    );
 }
 
 /** States of all threads, none of them inside the vDSO, whose code may differ where the image is thawed. */

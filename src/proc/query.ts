@@ -88,13 +88,16 @@ export function threadQuery(arena: Arena): Query<ThreadAnswers> {
 function settingsQuery(arena: Arena, rows: readonly PrctlSetting[]): Query<Thread['settings']> {
   const asked = rows.map((row) => ({ row, value: arena.cell(), result: arena.cell() }));
   return {
-    ops: asked.map(({ row, value, result }) => prctlGet(row.get, row.byAddress ? value.cell : 0, result)),
+    ops: asked.map(({ row, value, result }) =>
+      prctlGet(row.get, row.byAddress ? value.cell : row.several ? row.before! : 0, result),
+    ),
     decode: (answers) =>
       asked.flatMap(({ row, value, result }) => {
         const returned = Number(cellValue(answers, result));
         if (returned < 0) return [];
-        const found = row.byAddress ? answers(value.cell, 4).readInt32LE() : returned;
-        return found === row.usual ? [] : [{ option: row.set, value: found }];
+        const carried = row.carried(row.byAddress ? answers(value.cell, 4).readInt32LE() : returned);
+        const which = row.several ? { which: row.before! } : {};
+        return carried === null ? [] : [{ option: row.set, ...which, value: carried }];
       }),
   };
 }

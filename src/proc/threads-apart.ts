@@ -9,6 +9,8 @@ import { parseStatus } from './status.js';
 
 const SCHED_RESET_ON_FORK = 0x4000_0000;
 const SCHED_DEADLINE = 6;
+/** `linux/sched.h`; of programs only PR_SET_IO_FLUSHER sets it. */
+const PF_LOCAL_THROTTLE = 0x0010_0000;
 const CREDENTIALS = ['Uid', 'Gid', 'Groups', 'CapPrm', 'CapEff', 'CapInh', 'NoNewPrivs'];
 
 /** A line for each peculiarity of each thread. Threads that end meanwhile, and kernels without kcmp, give none. */
@@ -29,8 +31,19 @@ export function surveyThreads(pid: number): string[] {
         `thread ${tid} is scheduled by deadlines (SCHED_DEADLINE), which is not carried yet: give it another policy (chrt -o -p 0 ${tid})`,
       );
     }
+    if (tells(() => isFlusher(readProcText(pid, `task/${tid}/stat`)))) {
+      problems.push(
+        `thread ${tid} writes other programs' data to their disks (PR_SET_IO_FLUSHER), which is not carried yet`,
+      );
+    }
     return problems;
   });
+}
+
+/** By the flags in `/proc/PID/stat`, field 9. @internal exported for tests */
+export function isFlusher(stat: string): boolean {
+  const [, , , , , , flags] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(flags) & PF_LOCAL_THROTTLE) !== 0;
 }
 
 /** Set for one thread by hand with raw system calls, by next to nobody. */

@@ -96,8 +96,8 @@ export const mappedFileSchema = z.object({
 /** `struct siginfo`, 128 bytes. */
 const siginfo = bytes.refine((b) => b.length === 128, 'a siginfo has 128 bytes');
 
-/** What prctl(2) sets: option, and value. See prctl-settings.ts. */
-const settingsSchema = z.array(z.object({ option: int, value: int })).default([]);
+/** What prctl(2) sets: option, which of several things it is about, and value. See prctl-settings.ts. */
+const settingsSchema = z.array(z.object({ option: int, which: int.optional(), value: int })).default([]);
 
 /** A thread: its registers, and what the kernel keeps for it. */
 export const threadSchema = z.object({

@@ -66,13 +66,13 @@ export function planPrivileges(arena: Arena, process: Process, thread: Thread): 
 
 /** prctl(2) settings by their tables. */
 export function planSettings(table: readonly PrctlSetting[], settings: Thread['settings']): Op[] {
-  return settings.flatMap(({ option, value }) => {
-    const row = table.find(({ set }) => set === option);
+  return settings.flatMap(({ option, which, value }) => {
+    const row = table.find(({ set, several, before }) => set === option && (!several || before === which));
     if (!row) throw new ImageError(`the snapshot is damaged: prctl(2) option ${option} is none of a process`);
     return [
-      prctl(row.name, row.set, [...(row.before ?? []), value], {
+      prctl(row.name, row.set, [...(row.before === undefined ? [] : [row.before]), value], {
         label: `cannot set ${row.name} to ${value}`,
-        ...(row.optional ? { check: tolerate('EPERM', 'EINVAL') } : {}),
+        ...(row.tolerated ? { check: tolerate(...row.tolerated) } : {}),
       }),
     ];
   });

@@ -14,6 +14,7 @@ const refusals: readonly (readonly [what: string, options: readonly string[], li
   ['watched', ['--drop-fd', '3'], /the memory at \S+ rw-p is watched by a userfaultfd/],
   ['folder', [], /thread \d+ has a working directory and umask of its own/],
   ['deadline', [], /thread \d+ is scheduled by deadlines/],
+  ['flusher', [], /thread \d+ writes other programs' data to their disks/],
   ['gone', [], /a working directory that is gone, \/\S+\/gone \(deleted\): --cwd DIR gives it another/],
 ];
 
@@ -38,6 +39,28 @@ for (const [what, options, line] of refusals) {
     await original.goAndExpectOk();
   });
 }
+
+testWith([], 'what cannot be carried is refused: system call user dispatch', async (t) => {
+  const cwd = scratch(t);
+  const original = start(t, command, ['dispatched'], { cwd });
+  await original.ready();
+  // Only a tracer is told.
+  const frozen = await proc2elf([String(original.pid), '-o', 'frozen.bin'], { cwd });
+  t.is(frozen.code, 1, frozen.stderr);
+  t.regex(frozen.stderr, /^[^\n]*thread \d+ has its system calls dispatched to itself[^\n]*\n$/);
+  await original.goAndExpectOk();
+});
+
+testWith([], 'a memory policy is not carried, with a warning', async (t) => {
+  const cwd = scratch(t);
+  const original = start(t, command, ['bound'], { cwd });
+  await original.ready();
+  const frozen = await proc2elf([String(original.pid), '-o', 'frozen.bin'], { cwd });
+  t.is(frozen.code, 0, frozen.stderr);
+  t.regex(frozen.stderr, /memory policies are not carried \(bind:0\)/);
+  await original.goAndExpectOk();
+  await start(t, join(cwd, 'frozen.bin'), [], { cwd }).goAndExpectOk();
+});
 
 testWith([], '--cwd gives the image another working directory', async (t) => {
   const cwd = scratch(t);

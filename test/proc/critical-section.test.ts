@@ -26,6 +26,7 @@ function stateAt(rip: bigint, changes: Partial<ThreadState> = {}, orig_rax = -1n
     pending: [],
     rseq: { address: AREA, length: 32, signature: SIGNATURE },
     groupStopped: false,
+    dispatches: false,
     ...changes,
   };
 }

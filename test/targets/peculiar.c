@@ -16,11 +16,18 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, SCHED_DEADLINE_ = 6 };
+enum {
+    PAGE = 4096,
+    SCHED_DEADLINE_ = 6,
+    SET_IO_FLUSHER = 57,
+    SET_SYSCALL_USER_DISPATCH = 59,
+    MPOL_BIND_ = 2
+};
 
 /* linux/sched/types.h, which does not go together with sched.h. */
 struct attributes {
@@ -80,6 +87,32 @@ static void deadline(void) {
     offered(syscall(SYS_sched_setattr, 0, &attributes, 0), "SCHED_DEADLINE");
 }
 
+/* Its selector lets all calls pass. */
+static void dispatched(void) {
+    static char selector;
+    offered(prctl(SET_SYSCALL_USER_DISPATCH, 1, 0, 0, &selector), "system call user dispatch");
+}
+
+static void flusher(void) {
+    offered(prctl(SET_IO_FLUSHER, 1, 0, 0, 0), "PR_SET_IO_FLUSHER");
+}
+
+static void *bind_to_first_node(void *unused) {
+    unsigned long node = 1;
+    offered(syscall(SYS_set_mempolicy, MPOL_BIND_, &node, 64), "set_mempolicy");
+    sem_post(&apart);
+    while (sem_wait(&leave) != 0) {
+    }
+    return unused;
+}
+
+static void bound(void) {
+    pthread_t thread;
+    NEED(-pthread_create(&thread, NULL, bind_to_first_node, NULL));
+    while (sem_wait(&apart) != 0) {
+    }
+}
+
 static void deleted(void) {
     NEED(mkdir("gone", 0700));
     NEED(chdir("gone"));
@@ -89,11 +122,9 @@ static void deleted(void) {
 static const struct {
     const char *name;
     void (*make)(void);
-} rows[] = {{"secret", secret},
-            {"watched", watched},
-            {"folder", folder},
-            {"deadline", deadline},
-            {"gone", deleted}};
+} rows[] = {{"secret", secret},     {"watched", watched},       {"folder", folder},
+            {"deadline", deadline}, {"dispatched", dispatched}, {"flusher", flusher},
+            {"bound", bound},       {"gone", deleted}};
 
 int main(int argc, char **argv) {
     CHECK(argc > 1, "which?");
