@@ -1,26 +1,24 @@
 /** Helpers of the tests here: small C programs as targets, and looks at them from outside. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, openSync, readdirSync, readFileSync, readSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { openSync, readdirSync, readFileSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { makeFolder } from '../folder.js';
 
 const sources = fileURLToPath(new URL('../../../test/targets/native/', import.meta.url));
 const tracerSources = fileURLToPath(new URL('../../../native/tracer/', import.meta.url));
-const directory = mkdtempSync(join(tmpdir(), 'proc2elf-native-'));
-process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
 
 /** Compiles test/targets/native/NAME.c; returns the program's path. */
 export function compile(name: string, options: readonly string[] = []): string {
-  const program = join(directory, `${name}${options.join('')}`);
+  const program = join(makeFolder('native-'), `${name}${options.join('')}`);
   execFileSync('gcc', ['-O1', '-Wall', '-pthread', ...options, '-o', program, join(sources, `${name}.c`)]);
   return program;
 }
 
 /** Compiles a tracer that dies before a certain one of its calls of ptrace(2): see dying.c there. */
 export function compileTracer(): string {
-  const folder = mkdtempSync(join(directory, 'tracer-'));
+  const folder = makeFolder('tracer-');
   const options = ['-O1', '-std=gnu17', '-D_GNU_SOURCE'];
   const units = readdirSync(tracerSources).filter((name) => name.endsWith('.c'));
   const objects = [...units, 'dying.c'].map((name) => {

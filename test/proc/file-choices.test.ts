@@ -1,9 +1,9 @@
-import { linkSync, mkdtempSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { linkSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { UsageError } from '../../src/errors.js';
 import { FileDecisions, parseFileChoices } from '../../src/proc/file-choices.js';
+import { makeFolder } from '../folder.js';
 
 test('paths and what becomes of them; relative ones start at the folder', (t) => {
   const { all, paths } = parseFileChoices('embed', ['a=reopen', '/b=c=embed', 'd=./embed', 'e=f'], '/srv');
@@ -26,7 +26,7 @@ for (const file of [['a'], ['a='], ['=a'], ['a=embed', 'b/../a=reopen'], ['a=emb
 }
 
 function twoNames() {
-  const folder = mkdtempSync(join(tmpdir(), 'files-'));
+  const folder = makeFolder('files-');
   const [a, b] = [join(folder, 'a'), join(folder, 'b')] as const;
   writeFileSync(a, '');
   linkSync(a, b);

@@ -1,14 +1,13 @@
 /** Processes with descriptors to look at: Python programs that make some, and are then stopped. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
 import { NO_CHOICES } from '../../../src/proc/descriptors/choices.js';
 import { type CapturedDescriptors, captureDescriptors } from '../../../src/proc/descriptors/index.js';
 import { FileDecisions } from '../../../src/proc/file-choices.js';
 import { ObjectTable } from '../../../src/proc/objects.js';
+import { makeFolder } from '../../folder.js';
 
 const PRELUDE = `
 import ctypes, fcntl, os, select, signal, socket, struct, sys
@@ -40,7 +39,7 @@ export async function startTarget(
   code: string,
   stdio: Streams = ['ignore', 'ignore', 'ignore'],
 ): Promise<Target> {
-  const folder = mkdtempSync(join(tmpdir(), 'descriptors-'));
+  const folder = makeFolder('descriptors-');
   const child = spawn('python3', ['-S', '-c', PRELUDE + code + STOP], { cwd: folder, stdio, detached: true });
   // The group: some targets have children.
   t.teardown(() => killGroup(child.pid!));

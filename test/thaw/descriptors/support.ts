@@ -1,7 +1,6 @@
 /** Plans that are really carried out: by a Python program that runs operations as the interpreter does. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { parseChoices } from '../../../src/proc/descriptors/choices.js';
@@ -13,6 +12,7 @@ import { planDescriptors } from '../../../src/thaw/descriptors/index.js';
 import { errnoNumber } from '../../../src/thaw/errno.js';
 import type { Op } from '../../../src/thaw/program.js';
 import { syscallNumber } from '../../../src/thaw/syscall-numbers.js';
+import { makeFolder } from '../../folder.js';
 import {
   capture,
   killGroup,
@@ -68,7 +68,7 @@ export function plan({ table, objects }: Pick<Planned, 'table' | 'objects'>): {
 
 /** Writes a plan down; the command that carries it out. `flags`: bits of `Flag`. */
 export function preparePlan(planned: Planned, flags = 0): string[] {
-  const folder = mkdtempSync(join(tmpdir(), 'plan-'));
+  const folder = makeFolder('plan-');
   const { ops, arena, imageFd } = plan(planned);
   const image = join(folder, 'image');
   writeFileSync(image, planned.content);
