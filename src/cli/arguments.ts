@@ -11,36 +11,28 @@ export function choiceOptions<T>(yargs: Argv<T>) {
       describe: 'carry writable shared file mappings in the image instead of opening the files again',
     })
     .option('drop-children', { type: 'boolean', default: false, describe: 'leave child processes out' })
-    .option('cwd', {
-      type: 'string',
-      requiresArg: true,
-      describe: 'the working directory in the image',
-      coerce: oneValue('--cwd'),
-    })
+    .option('cwd', word('--cwd', 'the working directory in the image'))
     .option('tcp', {
-      type: 'string',
       default: 'close',
-      requiresArg: true,
-      describe:
+      ...word(
+        '--tcp',
         'TCP connections: close: the resumed program finds them closed; keep (with --kill): they go on, and ' +
-        'their peers notice a pause',
-      coerce: oneValue('--tcp'),
+          'their peers notice a pause',
+      ),
     })
     .option('unix-peer', {
-      type: 'string',
       default: 'refuse',
-      requiresArg: true,
-      describe:
+      ...word(
+        '--unix-peer',
         'Unix domain sockets to other processes: refuse; close: the resumed program finds them closed',
-      coerce: oneValue('--unix-peer'),
+      ),
     })
     .option('pty-peer', {
-      type: 'string',
       default: 'refuse',
-      requiresArg: true,
-      describe:
+      ...word(
+        '--pty-peer',
         'pseudoterminals whose slave other processes have: refuse; close: the resumed program finds it closed',
-      coerce: oneValue('--pty-peer'),
+      ),
     })
     .option('files', {
       choices: ['reopen', 'embed'] as const,
@@ -74,6 +66,11 @@ export function descriptorOptions<T>(yargs: Argv<T>) {
 /** An option with one value that may be given several times. */
 export function list(describe: string) {
   return { type: 'string', array: true, nargs: 1, default: [] as string[], describe } as const;
+}
+
+/** An option with one value, without which things stay as they are. */
+export function word(option: string, describe: string) {
+  return { type: 'string', requiresArg: true, describe, coerce: oneValue(option) } as const;
 }
 
 /** Refuses an option that was given twice, which yargs makes a list of, or is empty. */

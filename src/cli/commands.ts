@@ -3,7 +3,7 @@
  * usage errors come at once.
  */
 import type { Argv, CommandModule } from 'yargs';
-import { choiceOptions, descriptorOptions, list, oneValue } from './arguments.js';
+import { choiceOptions, descriptorOptions, list, oneValue, word } from './arguments.js';
 import type { CheckArguments } from './check.js';
 import type { FreezeArguments } from './freeze.js';
 import type { InspectArguments } from './inspect.js';
@@ -87,12 +87,19 @@ export const rewriteCommand: CommandModule<object, RewriteArguments> = {
         ),
       )
       .option('path', list('OLD=NEW: every path that is opened again and begins with OLD begins with NEW'))
-      .option('cwd', {
-        type: 'string',
-        describe: 'the working directory',
-        requiresArg: true,
-        coerce: oneValue('--cwd'),
-      })
+      .option('cwd', word('--cwd', 'the working directory'))
+      .option(
+        'tcp',
+        word('--tcp', 'close: TCP connections that are kept are found closed instead; keep: refuse others'),
+      )
+      .option(
+        'unix-peer',
+        word(
+          '--unix-peer',
+          'refuse: refuse an image that let go of sockets to other processes; close: do not',
+        ),
+      )
+      .option('pty-peer', word('--pty-peer', 'refuse: the same for slaves of pseudoterminals; close: do not'))
       .option(
         'env',
         list(

@@ -8,6 +8,7 @@ import { parsePid } from './arguments.js';
 import { escapeControls, jsonText } from './inspect/escape.js';
 import { interruptible } from './interruptible.js';
 import { unsuspended } from './unsuspended.js';
+import { printWarnings } from './warnings.js';
 
 /** The command line of a freeze. */
 export interface FreezeArguments {
@@ -68,9 +69,7 @@ export async function runFreeze(args: FreezeArguments): Promise<void> {
   const out = report.output === '-' ? process.stderr : process.stdout;
   if (args.json) out.write(jsonText(report));
   else if (!args.quiet) out.write(summary(report, args));
-  if (!args.json)
-    for (const warning of report.warnings)
-      process.stderr.write(`proc2elf: warning: ${escapeControls(warning)}\n`);
+  if (!args.json) printWarnings(report.warnings);
 }
 
 function summary(report: FreezeReport, args: FreezeArguments): string {

@@ -1,6 +1,8 @@
 /** Other descriptors in place of those of an image, as `--fd`, `--drop-fd` and `--external` say. */
 import { UsageError } from '../errors.js';
 import { type DescriptorChoices, NULL_DEVICE, optionsOf } from '../proc/descriptors/choices.js';
+import { lockLetGo } from '../proc/descriptors/locks.js';
+import { signalsLetGo } from '../proc/descriptors/signals.js';
 import type { DescriptorTable, OpenFile } from '../snapshot/descriptors.js';
 import type { Process } from '../snapshot/schema.js';
 
@@ -9,11 +11,13 @@ type MutableTable = { -readonly [K in keyof DescriptorTable]: DescriptorTable[K]
 /**
  * Applies choices to the table. Indices stay as they are: what no descriptor means any more becomes the null
  * device, which is closed again before the process starts.
+ * @param warnings filled with what is let go of, beside what was said
  * @throws UsageError for a descriptor that the image does not have
  */
 export function rewriteDescriptors(
   { descriptors: table, objects }: Pick<Process, 'descriptors' | 'objects'>,
   choices: DescriptorChoices,
+  warnings: string[],
 ): DescriptorTable {
   const unknown = optionsOf(choices).find(({ fd }) => !table.descriptors.some((known) => known.fd === fd));
   if (unknown) throw new UsageError(`${unknown.option}: the image has no descriptor ${unknown.fd}`);
@@ -29,6 +33,7 @@ export function rewriteDescriptors(
       const path = choices.replace.get(descriptor.fd);
       const key = `${descriptor.file} ${path ?? descriptor.fd}`;
       const index = made.get(key) ?? result.files.push(file) - 1;
+      if (!made.has(key)) warnings.push(...losses(old, file, descriptor.fd, objects));
       made.set(key, index);
       return { ...descriptor, file: index };
     });
@@ -55,22 +60,36 @@ function replacement(
   choices: DescriptorChoices,
   objects: Process['objects'],
 ): OpenFile | null {
-  const { flags } = old;
+  const { flags, signals, lease } = old;
   if (choices.inherit.has(fd)) {
     const was = describe(old, objects);
-    return fd <= 2
-      ? { kind: 'stream', flags, locks: [], stream: fd, was, reopen: 'shared' }
-      : { kind: 'external', flags, locks: [], was };
+    if (fd > 2) return { kind: 'external', flags, locks: [], was };
+    const to = signals ? { signals } : {};
+    return { kind: 'stream', flags, locks: [], ...to, stream: fd, was, reopen: 'shared' };
   }
   const path = choices.replace.get(fd);
   if (path === undefined) return null;
-  const common = { kind: 'file', type: 'chosen', flags, path, modified: null, device: null } as const;
-  const locks = path === NULL_DEVICE ? [] : old.locks;
+  const free = path === NULL_DEVICE;
+  const locks = free ? [] : old.locks;
+  const common = {
+    ...({ kind: 'file', type: 'chosen', flags, path, modified: null, device: null } as const),
+    ...(lease && !free ? { lease } : {}),
+  };
   if (old.kind === 'object') {
     return { ...common, locks, offset: old.offset, size: BigInt(objects[old.object]!.size) };
   }
   const positioned = old.kind === 'file' && (old.type === 'regular' || old.type === 'chosen');
   return { ...common, locks, offset: positioned ? old.offset : 0n, size: positioned ? old.size : 0n };
+}
+
+/** What a file had, and what takes its place has not; the same as at the freeze. */
+function losses(old: OpenFile, file: OpenFile, fd: number, objects: Process['objects']): string[] {
+  const locked = old.locks.length > 0 || old.lease !== undefined;
+  const unlocked = file.locks.length === 0 && file.lease === undefined;
+  return [
+    ...(locked && unlocked ? [lockLetGo(describe(old, objects), fd, old.lease)] : []),
+    ...(old.signals && !file.signals ? [signalsLetGo(fd)] : []),
+  ];
 }
 
 function describe(file: OpenFile, objects: Process['objects']): string {

@@ -12,6 +12,7 @@ import { assertUnchanged } from '../proc/objects.js';
 import type { Process, Snapshot } from '../snapshot/schema.js';
 import { planImage } from '../thaw/plan.js';
 import type { ImageChanges } from './changes.js';
+import { rewriteConnections } from './connections.js';
 import { rewriteDescriptors } from './descriptors.js';
 import { type Embedding, embedFiles } from './embed.js';
 import { rewriteEnvironment } from './environment.js';
@@ -25,6 +26,8 @@ export interface RewriteReport {
   readonly bytes: number;
   /** What it takes on disk; 0 for a stream. */
   readonly bytesOnDisk: number;
+  /** What is lost by the changes, beside what was said. */
+  readonly warnings: readonly string[];
 }
 
 const PAGE = 4096n;
@@ -45,11 +48,15 @@ export async function rewriteImage(
   const [old, ...others] = image.snapshot.processes as [Process, ...Process[]];
   const moved = rewritePaths(reopenFiles(old, changes.files), changes);
   // Choices by number come last: their paths are meant as they are said.
-  const descriptors = rewriteDescriptors(moved.process, changes.descriptors);
+  const warnings: string[] = [];
+  const chosen = rewriteDescriptors(moved.process, changes.descriptors, warnings);
+  const descriptors = rewriteConnections(chosen, changes.descriptors, warnings);
   const embedding = embedFiles({ ...moved.process, descriptors }, moved.embed);
   try {
     const processes: [Process, ...Process[]] = [embedding.process, ...others];
-    return await writePlanned(image, { ...image.snapshot, processes }, embedding.sources, output, changes);
+    const written = { ...image.snapshot, processes };
+    const sizes = await writePlanned(image, written, embedding.sources, output, changes);
+    return { output, ...sizes, warnings };
   } finally {
     embedding.close();
   }
@@ -62,7 +69,7 @@ async function writePlanned(
   sources: Embedding['sources'],
   output: string,
   changes: ImageChanges,
-): Promise<RewriteReport> {
+): Promise<Pick<RewriteReport, 'bytes' | 'bytesOnDisk'>> {
   const { path } = image;
   const [process] = snapshot.processes;
   const blob = { bytes: addon.interpreter(), entry: 0, headerAddress: 0x40 };
@@ -83,7 +90,7 @@ async function writePlanned(
       };
       const { bytes } = await writeContents(place, layout, plan.snapshot);
       assertUnchanged(sources);
-      return { output, bytes, bytesOnDisk: await place.commit() };
+      return { bytes, bytesOnDisk: await place.commit() };
     } finally {
       await place.discard();
     }

@@ -113,6 +113,12 @@ const common = {
   lease: z.enum(['read', 'write']).optional(),
 };
 
+/**
+ * It was connected to others when it was frozen, and is found closed by the user's choice: `--tcp close`,
+ * `--unix-peer close`, `--pty-peer close`. Left out where it was not, or is still.
+ */
+const letGo = z.literal(true).optional();
+
 /** A file that is watched, which must be found again by its path; type and device as for a `file`. */
 const watched = {
   path: text,
@@ -257,6 +263,7 @@ export const openFileSchema = z.discriminatedUnion('kind', [
     ended: z.enum(['closed', 'reset', 'refused', 'failed']).nullable(),
     /** What the process has not read of a connection that was closed. */
     input: bytes,
+    letGo,
     /** A TCP connection that is kept: `local` and `peer` are its own. */
     connection: tcpConnectionSchema.nullable().default(null),
     /** What setsockopt(2) takes; SO_RCVBUF and SO_SNDBUF as getsockopt(2) tells them. */
@@ -315,6 +322,7 @@ export const openFileSchema = z.discriminatedUnion('kind', [
      * `reset`: with bytes that it had not read, of which this end is yet to be told (ECONNRESET).
      */
     gone: z.object({ reset: z.boolean() }).nullable(),
+    letGo,
     /** 1: nothing more is received; 2: nothing more is sent. */
     shutdown: int.min(0).max(3),
     /** What can be read: of a stream one piece at most, else one entry a message. */
@@ -348,6 +356,7 @@ export const openFileSchema = z.discriminatedUnion('kind', [
     typed: bytes.refine((value) => value.length <= MOST_INPUT, 'is more than fits'),
     /** What the master has not read. */
     output: bytes.refine((value) => value.length <= MOST_OUTPUT, 'is more than fits'),
+    letGo,
     /** Of `/dev/pts/N`; `null` where that is not there. */
     node: z.object({ mode: int.min(0).max(0o7777), uid: index, gid: index }).nullable(),
   }),

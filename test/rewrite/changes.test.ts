@@ -134,7 +134,7 @@ test('what changes nothing, or contradicts itself is a usage error', (t) => {
   for (const values of [['/x=/y', '/x=/z'], ['/x'], ['=/x'], ['/x=']])
     t.throws(() => parsePaths(values), usage);
   for (const values of [['A=1', 'A=2'], ['A'], ['=1']]) t.throws(() => parseEnvironment(values), usage);
-  t.throws(() => rewriteDescriptors(process, parseChoices([4], [])), usage);
+  t.throws(() => rewriteDescriptors(process, parseChoices([4], []), []), usage);
 });
 
 test('descriptors by number, and the epoll sets that watch them', (t) => {
@@ -162,7 +162,7 @@ test('descriptors by number, and the epoll sets that watch them', (t) => {
     ],
   );
   const choices = parseChoices([6], ['0=inherit', '3=/new', '7=/new', '8=null'], '/', [5]);
-  const table = rewriteDescriptors(process, choices);
+  const table = rewriteDescriptors(process, choices, []);
   const at = (fd: number) => table.descriptors.find((one) => one.fd === fd)?.file;
   t.like(table.files[at(0)!], { kind: 'stream', stream: 0, was: '/x' });
   t.like(table.files[at(3)!], { kind: 'file', type: 'chosen', path: '/new', offset: 7n, modified: null });
@@ -178,6 +178,40 @@ test('descriptors by number, and the epoll sets that watch them', (t) => {
   ]);
   t.is(table.pipes[0]?.path, '', 'the FIFO is not opened');
   for (const gone of [0, 2, 3]) t.like(table.files[gone], { kind: 'file', path: '/dev/null' });
+});
+
+test('signals, leases and locks go with a descriptor as at the freeze, or a warning says that they do not', (t) => {
+  const lock = { type: 'flock', write: true, first: 0n, last: null } as const;
+  const signals = { owner: { kind: 'process' }, signal: 0 } as const;
+  const all: OpenFile = { ...file('/x'), locks: [lock], lease: 'write', signals };
+  const process = processWith(
+    [all, { ...file('/y'), locks: [lock] }],
+    [
+      [1, 0],
+      [3, 0],
+      [4, 0],
+      [5, 0],
+      [6, 1],
+      [7, 0],
+    ],
+  );
+  const warnings: string[] = [];
+  const choices = parseChoices([7], ['1=inherit', '3=/new', '4=null'], '/', [5, 6]);
+  const table = rewriteDescriptors(process, choices, warnings);
+  const at = (fd: number) => table.files[table.descriptors.find((one) => one.fd === fd)!.file]!;
+  t.deepEqual([at(1).signals, at(1).lease, at(1).locks], [signals, undefined, []]);
+  t.deepEqual([at(3).signals, at(3).lease, at(3).locks], [undefined, 'write', [lock]]);
+  for (const fd of [4, 5])
+    t.deepEqual([at(fd).signals, at(fd).lease, at(fd).locks], [undefined, undefined, []]);
+  t.deepEqual(warnings, [
+    'the lease on /x (descriptor 1) is let go of',
+    'that descriptor 3 sends signals (F_SETOWN, O_ASYNC) is let go of',
+    'the lease on /x (descriptor 4) is let go of',
+    'that descriptor 4 sends signals (F_SETOWN, O_ASYNC) is let go of',
+    'the lease on /x (descriptor 5) is let go of',
+    'that descriptor 5 sends signals (F_SETOWN, O_ASYNC) is let go of',
+    'the lock on /y (descriptor 6) is let go of',
+  ]);
 });
 
 const socket = (name: string | Uint8Array, peer: number | null): OpenFile => ({
@@ -215,6 +249,6 @@ test('Unix domain sockets: their names are paths, and their other ends may go', 
       instanceOf: UsageError,
     });
   }
-  const alone = rewriteDescriptors(process, parseChoices([4], []));
+  const alone = rewriteDescriptors(process, parseChoices([4], []), []);
   t.like(alone.files[0], { peer: null, gone: { reset: false }, shutdown: 3 });
 });

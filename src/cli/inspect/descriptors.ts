@@ -23,7 +23,8 @@ export function* descriptorLines(process: Process, style: Style): Generator<stri
       const locks = file.locks.length > 0 ? `, ${file.locks.length} locks` : '';
       const lease = file.lease === undefined ? '' : `, a ${file.lease} lease`;
       const signals = file.signals === undefined ? '' : ', signals';
-      const what = `${describeFile(file, process.descriptors)}${locks}${lease}${signals}`;
+      const letGo = 'letGo' in file && file.letGo ? ', let go of' : '';
+      const what = `${describeFile(file, process.descriptors)}${letGo}${locks}${lease}${signals}`;
       return [String(fd), file.kind, flags, `file ${index}`, what];
     }),
     [0],

@@ -6,7 +6,7 @@ import { ANY_STATE, IDLE_STATES } from '../../native/inet-diag.js';
 import { getOption, integerOption, Poll, pollNow } from '../../native/sockets.js';
 import { fionread } from '../../native/syscalls.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
-import { KEPT_STATES, TCP } from '../../tcp.js';
+import { isEnded, KEPT_STATES, TCP } from '../../tcp.js';
 import { errnoOf } from '../read.js';
 import type { Entry } from './entries.js';
 import { captureOptions, type Fresh, isHere, readFreshInet } from './inet-options.js';
@@ -17,6 +17,7 @@ import { captureGroups, readGroups } from './multicast.js';
 import { Refusal } from './refusal.js';
 import type { Target } from './target.js';
 import { captureConnection as captureKept } from './tcp-connections.js';
+import { endsOf } from './tcp-hold.js';
 
 const MD5 = 'it has keys for TCP_MD5SIG, which are not carried';
 const UNSENT =
@@ -24,7 +25,7 @@ const UNSENT =
 const ELSEWHERE = 'it belongs to another network namespace, which is not carried';
 
 type Inet = OpenFileOf<'inet'>;
-type Connection = Pick<Inet, 'ended' | 'input'>;
+type Connection = Pick<Inet, 'ended' | 'input' | 'letGo'>;
 
 /** IPv4 and IPv6 sockets. */
 export const inet: DescriptorKind = {
@@ -185,19 +186,31 @@ function captureConnection(
     const input = unread(copy);
     return { ended: events & Poll.ERR && input.length === 0 ? 'reset' : 'closed', input };
   }
-  const peer = peerName(copy);
+  const peer = endsOf(copy)?.peer;
   const between = `${addressText(socketName(copy))} to ${peer ? addressText(peer) : 'its peer'}`;
   const what = `descriptor ${fd} (TCP, ${link}): the connection from ${between}`;
   if (state === TCP.SYN_SENT) {
-    warnings.push(`${what}, which is being made, is not carried: the resumed program will find it refused`);
-    return { ended: 'refused', input: none };
+    warnings.push(notMadeLine(what));
+    return { ended: 'refused', input: none, letGo: true };
   }
-  const lost = unconfirmed(copy);
-  warnings.push(
+  const pending = unconfirmed(copy);
+  // The end of its stream, which is counted, too, is no byte.
+  const end = pending > 0 && KEPT_STATES.some(([number, name]) => number === state && isEnded(name));
+  warnings.push(closedLine(what, pending - Number(end)));
+  return { ended: 'closed', input: unread(copy), letGo: true };
+}
+
+/** Says that an attempt to connect is not carried. @param what `descriptor 5 (TCP): the connection from ...` */
+export function notMadeLine(what: string): string {
+  return `${what}, which is being made, is not carried: the resumed program will find it refused`;
+}
+
+/** Says that a connection is not carried. @param lost bytes that the peer has not confirmed */
+export function closedLine(what: string, lost: number): string {
+  return (
     `${what} is not carried: the resumed program will find it closed by its peer` +
-      (lost > 0 ? `, with ${lost} bytes that may not have arrived there` : ''),
+    (lost > 0 ? `, with ${lost} bytes that may not have arrived there` : '')
   );
-  return { ended: 'closed', input: unread(copy) };
 }
 
 /** What can still be read. */

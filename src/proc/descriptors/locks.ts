@@ -29,6 +29,11 @@ export function leaseOf(text: string): OpenFile['lease'] {
   return lease?.type === 'lease' ? (lease.write ? 'write' : 'read') : undefined;
 }
 
+/** Says that a description will have no lock, or no lease, any more. @param what path of the file */
+export function lockLetGo(what: string, fd: number, lease: OpenFile['lease']): string {
+  return `the ${lease ? 'lease' : 'lock'} on ${what} (descriptor ${fd}) is let go of`;
+}
+
 /**
  * Locks and lease of each description, in the order given. A POSIX lock goes to the first description that can take
  * it. What is passed in, and the null device, are others' as well: nothing is locked there.
@@ -43,8 +48,7 @@ export function locksOf(
     const { fd, link, stat, info } = entry!;
     const lease = leaseOf(info.text);
     if (choices.inherit.has(fd) || choices.replace.get(fd) === NULL_DEVICE) {
-      if (parseLockLines(info.text).length > 0)
-        warnings.push(`the ${lease ? 'lease' : 'lock'} on ${link} (descriptor ${fd}) is let go of`);
+      if (parseLockLines(info.text).length > 0) warnings.push(lockLetGo(link, fd, lease));
       return { locks: [] };
     }
     const locks = parseLockLines(info.text).filter((lock): lock is FileLock => {

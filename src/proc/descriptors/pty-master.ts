@@ -21,7 +21,7 @@ import { Refusal } from './refusal.js';
 import type { Target } from './target.js';
 import { nameOf } from './threads.js';
 
-type Queues = Pick<OpenFileOf<'pty-master'>, 'typed' | 'output'> & { readonly exclusive: boolean };
+type Queues = Pick<OpenFileOf<'pty-master'>, 'typed' | 'output' | 'letGo'> & { readonly exclusive: boolean };
 
 /** Why the queues were left alone, by {@link PtyQueues.obstacle}. */
 const OBSTACLES = [
@@ -61,6 +61,7 @@ export const ptyMaster: DescriptorKind = {
         exclusive: { master: exclusive, slave: queues.exclusive },
         typed: queues.typed,
         output: queues.output,
+        ...(queues.letGo ? { letGo: true } : {}),
         node: nodeOf(pty, context.target),
       };
     });
@@ -105,7 +106,7 @@ function queuesOf(pty: Pty, copy: number, switches: PtySwitches, context: KindCo
         `descriptor ${pty.masters[0]!.fd} (master of ${pty.path}): what was written to it and not read stays behind`,
       );
     }
-    return { typed: new Uint8Array(), output: new Uint8Array(), exclusive: false };
+    return { typed: new Uint8Array(), output: new Uint8Array(), letGo: true, exclusive: false };
   }
   if (controlsSession(copy)) throw new Refusal('it controls a session of processes that stay behind');
   return take(copy, switches);

@@ -33,14 +33,18 @@ export function signalsOf(
   // Whoever opened a stream may have had signals sent elsewhere.
   const ofOthers = file.kind === 'stream' && (known === null || known.kind === 'nobody');
   if (another || ofOthers) {
-    if (another || info.flags & O.ASYNC)
-      warnings.push(`that descriptor ${fd} sends signals (F_SETOWN, O_ASYNC) is let go of`);
+    if (another || info.flags & O.ASYNC) warnings.push(signalsLetGo(fd));
     return undefined;
   }
   if (known === null) throw new Refusal(strangerProblem(owner));
   const problem = dnotifyProblem(entry, owner) ?? numberProblem(entries, signal) ?? closedProblem(file);
   if (problem !== null) throw new Refusal(problem);
   return { owner: known, signal };
+}
+
+/** Says that a descriptor will send no signals any more. */
+export function signalsLetGo(fd: number): string {
+  return `that descriptor ${fd} sends signals (F_SETOWN, O_ASYNC) is let go of`;
 }
 
 /** The owner, if that is the process, one of its threads, or nobody. */
@@ -73,8 +77,8 @@ function numberProblem(entries: readonly Entry[], signal: number): string | null
   return 'its signals (F_SETSIG) bear the number of one of its descriptors, and the kernel does not tell which';
 }
 
-/** A connection that is closed by the freeze would have sent a signal. */
-function closedProblem(file: UnlockedFile): string | null {
+/** A connection that is closed by the freeze, or by rewriting, would have sent a signal. */
+export function closedProblem(file: UnlockedFile): string | null {
   if (!(file.flags & O.ASYNC)) return null;
   const closed =
     (file.kind === 'inet' && file.ended !== null) || (file.kind === 'unix' && file.gone !== null);

@@ -109,6 +109,7 @@ function captureSocket(
     backlog: listens ? socket.sent : null,
     peer: where === 'inside' ? context.fileOf(view.entry(socket.peer!)!.fd) : null,
     gone: gone ? { reset: failed } : null,
+    ...(where === 'outside' ? { letGo: true } : {}),
     shutdown: gone && type !== 'datagram' ? 3 : socket.shutdown,
     ...(listens ? { content: [], credentials: false } : captureQueue(copy, { pid, socket, where, peer })),
     ...captureOptions(copy, socket.type),

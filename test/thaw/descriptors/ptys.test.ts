@@ -209,6 +209,9 @@ os.write(11, b"said"); os.close(11)
   await untilStopped(child.pid!);
   const after = capture({ pid: child.pid! });
   t.deepEqual(after.problems, []);
+  const master = fileOf(before, 10);
+  t.like(master, { letGo: true });
+  if (master.kind === 'pty-master') delete master.letGo; // by now nobody else has the slave
   t.deepEqual(withoutNumbers(after), withoutNumbers(before));
 });
 
