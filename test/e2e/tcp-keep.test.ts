@@ -102,36 +102,6 @@ testKeeping([], 'a download from a Node.js server that is frozen in its midst is
   t.is(thawed.stderr, '');
 });
 
-/** A redis command in the form that has no limit. */
-function redis(...words: readonly string[]): string {
-  return `*${words.length}\r\n${words.map((word) => `$${word.length}\r\n${word}\r\n`).join('')}`;
-}
-
-testKeeping(
-  ['redis-server'],
-  'a client of redis goes on over the same connection, and so does MULTI',
-  async (t) => {
-    const cwd = scratch(t);
-    const image = join(cwd, 'frozen.bin');
-    letGo(t, image);
-    const port = await freePort();
-    const server = start(t, 'redis-server', ['--port', String(port), '--save', '', '--bind', '127.0.0.1'], {
-      cwd,
-    });
-    const client = await connectTo(t, port);
-    for (let i = 1; i <= 1000; i++) await client.ask(redis('INCR', 'count'), new RegExp(`^:${i}\r\n`));
-    await client.ask(redis('MULTI'), /^\+OK\r\n/);
-    await client.ask(redis('INCR', 'count'), /^\+QUEUED\r\n/);
-    await freeze(server.pid, image, KEEP, { cwd });
-    const answer = client.ask(redis('INCR', 'count'), /^\+QUEUED\r\n/);
-    start(t, image, [], { cwd });
-    await answer;
-    await client.ask(redis('EXEC'), /^\*2\r\n:1001\r\n:1002\r\n/);
-    for (let i = 1003; i <= 2000; i++) await client.ask(redis('INCR', 'count'), new RegExp(`^:${i}\r\n`));
-    t.pass();
-  },
-);
-
 /** A server with one client, whose first request was answered. */
 async function serve(t: ExecutionContext<unknown>) {
   const cwd = scratch(t);
