@@ -335,10 +335,13 @@ function unreadableWarnings(
       lost.map(([address, size]) => `${size} bytes of memory at 0x${address.toString(16)} cannot be read`),
     );
   }
-  return unknown.map(
-    ([address, size]) =>
-      `${size} bytes at 0x${address.toString(16)} could not be read (behind the end of a mapped file): they are zeros in the image`,
-  );
+  // Where nothing may be accessed, as in the gaps between the parts of a shared library, nobody will notice.
+  return unknown
+    .filter(([address]) => regionAt(regions, address)?.prot !== 0)
+    .map(
+      ([address, size]) =>
+        `${size} bytes at 0x${address.toString(16)} could not be read (behind the end of a mapped file): they are zeros in the image`,
+    );
 }
 
 function regionAt(regions: readonly Region[], address: bigint): Region | undefined {

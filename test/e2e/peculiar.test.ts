@@ -62,6 +62,21 @@ testWith([], 'a memory policy is not carried, with a warning', async (t) => {
   await start(t, join(cwd, 'frozen.bin'), [], { cwd }).goAndExpectOk();
 });
 
+testWith(
+  [],
+  'a warning tells of pages behind the end of a mapped file, where they may be touched',
+  async (t) => {
+    const cwd = scratch(t);
+    const original = start(t, command, ['cut'], { cwd });
+    await original.ready();
+    const { warnings } = await freeze(original.pid, join(cwd, 'frozen.bin'), [], { cwd });
+    t.is(warnings.length, 1, warnings.join('\n'));
+    t.regex(warnings[0]!, /^8192 bytes at 0x[0-9a-f]+ could not be read \(behind the end of a mapped file\)/);
+    await original.goAndExpectOk();
+    await start(t, join(cwd, 'frozen.bin'), [], { cwd }).goAndExpectOk();
+  },
+);
+
 testWith([], '--cwd gives the image another working directory', async (t) => {
   const cwd = scratch(t);
   const image = join(cwd, 'frozen.bin');

@@ -113,6 +113,16 @@ static void bound(void) {
     }
 }
 
+/* A file that was cut off while it was mapped, once to be read and once not to be touched. */
+static void cut(void) {
+    int fd = (int)NEED(open("cut", O_RDWR | O_CREAT | O_EXCL, 0600));
+    NEED(ftruncate(fd, 3 * PAGE));
+    NEED((intptr_t)mmap(NULL, 3 * PAGE, PROT_READ, MAP_PRIVATE, fd, 0));
+    NEED((intptr_t)mmap(NULL, 3 * PAGE, PROT_NONE, MAP_PRIVATE, fd, 0));
+    NEED(ftruncate(fd, PAGE));
+    close(fd);
+}
+
 static void deleted(void) {
     NEED(mkdir("gone", 0700));
     NEED(chdir("gone"));
@@ -122,9 +132,10 @@ static void deleted(void) {
 static const struct {
     const char *name;
     void (*make)(void);
-} rows[] = {{"secret", secret},     {"watched", watched},       {"folder", folder},
-            {"deadline", deadline}, {"dispatched", dispatched}, {"flusher", flusher},
-            {"bound", bound},       {"gone", deleted}};
+} rows[] = {
+    {"secret", secret},         {"watched", watched}, {"folder", folder}, {"deadline", deadline},
+    {"dispatched", dispatched}, {"flusher", flusher}, {"bound", bound},   {"cut", cut},
+    {"gone", deleted}};
 
 int main(int argc, char **argv) {
     CHECK(argc > 1, "which?");
