@@ -1,3 +1,4 @@
+import { bytesOfText } from '../byte-text.js';
 import type { Process, Region, Thread } from '../snapshot/schema.js';
 
 /** Sizes of `struct elf_prstatus`, `struct elf_prpsinfo` (x86-64, `<sys/procfs.h>`). */
@@ -32,7 +33,7 @@ export function prpsinfo(process: Process): Uint8Array {
     out.writeInt32LE(id, 24 + 4 * i);
   });
   // Both strings end in a NUL, cut where they are too long.
-  Buffer.from(process.comm).copy(out, 40, 0, 15);
+  bytesOfText(process.comm).copy(out, 40, 0, 15);
   Buffer.from(process.commandLine.join(' ')).copy(out, 56, 0, 79);
   return out;
 }

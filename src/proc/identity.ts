@@ -1,4 +1,5 @@
 /** Who the process is: command line, limits, credentials and the like, all from `/proc`. */
+import { textOfBytes } from '../byte-text.js';
 import type { Credentials, Process } from '../snapshot/schema.js';
 import { readProc, readProcLink, readProcText } from './read.js';
 import { field, hex, numbers, parseStat, parseStatus, type Status } from './status.js';
@@ -121,9 +122,9 @@ function readCoredumpFilter(pid: number): number | null {
   }
 }
 
-/** `comm` without its newline; it may hold any bytes. @throws TargetError if the process or thread has ended */
+/** `comm` without its newline, as {@link textOfBytes} makes it of any bytes. @throws TargetError if the process or thread has ended */
 export function commOf(pid: number, tid = pid): string {
-  return readProcText(pid, `task/${tid}/comm`).replace(/\n$/, '');
+  return textOfBytes(readProc(pid, `task/${tid}/comm`)).replace(/\n$/, '');
 }
 
 function splitStrings(bytes: Buffer): string[] {

@@ -46,10 +46,22 @@ const speculation = (what: number, usual: number): PrctlSetting => ({
   tolerated: ['EPERM', 'ENXIO', 'ENODEV', 'EINVAL'],
 });
 
+const PR_THP_DISABLE_EXCEPT_ADVISED = 2;
+const THP_UNLESS_ADVISED = 1 | PR_THP_DISABLE_EXCEPT_ADVISED;
+
 /** The process as a whole. */
 export const PROCESS_SETTINGS: readonly PrctlSetting[] = [
   { name: 'PR_SET_MEMORY_MERGE', get: 68, set: 67, carried: unless(0), tolerated: ['EPERM', 'EINVAL'] },
   { name: 'PR_SET_MDWE', get: 66, set: 65, carried: unless(0) },
+  // Linux 6.18; all huge pages are forbidden before (`thpDisabled`), and stay so where this is not known.
+  {
+    name: 'PR_SET_THP_DISABLE',
+    get: 42,
+    set: 41,
+    before: 1,
+    carried: (told) => (told === THP_UNLESS_ADVISED ? PR_THP_DISABLE_EXCEPT_ADVISED : null),
+    tolerated: ['EINVAL'],
+  },
 ];
 
 /** Each thread. */

@@ -1,5 +1,6 @@
 /** Operations that give a thread its own state back; the general registers follow in its signal frame. */
 
+import { bytesOfText } from '../byte-text.js';
 import { ImageError } from '../errors.js';
 import { type PrctlSetting, THREAD_SETTINGS } from '../snapshot/prctl-settings.js';
 import { decodeRegisters } from '../snapshot/registers.js';
@@ -13,6 +14,7 @@ const ARCH_SET_FS = 0x1002;
 const PR_SET_PDEATHSIG = 1;
 const PR_SET_KEEPCAPS = 8;
 const PR_SET_NAME = 15;
+const SECBIT_KEEP_CAPS = 0x10;
 const PR_CAPBSET_DROP = 24;
 const PR_SET_SECUREBITS = 28;
 const PR_SET_TIMERSLACK = 29;
@@ -21,6 +23,7 @@ const PR_CAP_AMBIENT = 47;
 const PR_CAP_AMBIENT_RAISE = 2;
 const LINUX_CAPABILITY_VERSION_3 = 0x20080522;
 const PRIO_PROCESS = 0;
+const NUL = Buffer.of(0);
 const IOPRIO_WHO_PROCESS = 1;
 
 /** State of one thread but for {@link planPrivileges}, run by itself. `tid` is the cell with its id. */
@@ -37,7 +40,7 @@ export function planThread(arena: Arena, thread: Thread, tid: Cell): Op[] {
     call('set_tid_address', [thread.tidAddress], { result: tid }),
     call('arch_prctl', [ARCH_SET_FS, set.fs_base], { label: `cannot set the fs base of ${who}` }),
     call('arch_prctl', [ARCH_SET_GS, set.gs_base], { label: `cannot set the gs base of ${who}` }),
-    prctl('PR_SET_NAME', PR_SET_NAME, [arena.string(thread.comm)]),
+    prctl('PR_SET_NAME', PR_SET_NAME, [arena.bytes(Buffer.concat([bytesOfText(thread.comm), NUL]), 1)]),
   ];
   if (thread.robustList.head !== 0n) {
     ops.push(call('set_robust_list', [thread.robustList.head, thread.robustList.length]));
@@ -180,7 +183,8 @@ function planCredentials(arena: Arena, credentials: Credentials): Op[] {
       );
     }
   }
-  ops.push(prctl('PR_SET_KEEPCAPS', PR_SET_KEEPCAPS, [0], { check: permitted }));
+  const keeps = secureBits & SECBIT_KEEP_CAPS ? 1 : 0;
+  ops.push(prctl('PR_SET_KEEPCAPS', PR_SET_KEEPCAPS, [keeps], { check: permitted }));
   if (noNewPrivileges) ops.push(prctl('PR_SET_NO_NEW_PRIVS', PR_SET_NO_NEW_PRIVS, [1]));
   return ops;
 }

@@ -86,6 +86,34 @@ static void filter_core_files(void) {
     close(fd);
 }
 
+static void keep_capabilities(void) {
+    prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0);
+}
+static long kept_capabilities(void) {
+    return prctl(PR_GET_KEEPCAPS, 0, 0, 0, 0);
+}
+
+/* Linux 6.18: huge pages only where they are advised. */
+static void forbid_huge_pages(void) {
+    prctl(PR_SET_THP_DISABLE, 1, 2, 0, 0);
+}
+static long huge_pages(void) {
+    return prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0);
+}
+
+/* No UTF-8, and its last character is cut off. */
+static void set_name(void) {
+    prctl(PR_SET_NAME, "\xff\x80 to\xc3\xa9\xed\xb2\x80 long \xc3\xa9");
+}
+static long name(void) {
+    char text[16] = {0};
+    long sum = 0;
+    prctl(PR_GET_NAME, text);
+    for (size_t i = 0; i < sizeof text; i++)
+        sum = sum * 31 + (unsigned char)text[i];
+    return sum;
+}
+
 static void seal(void) {
     sealed = (char *)mapping(MAP_PRIVATE);
     fill(sealed, PAGE, 1);
@@ -135,6 +163,9 @@ static const struct {
     {"merging of memory", merge_memory, merges_memory},
     {"new code", forbid_new_code, new_code},
     {"core files", filter_core_files, NULL}, /* support/self.c compares it */
+    {"kept capabilities", keep_capabilities, kept_capabilities},
+    {"huge pages", forbid_huge_pages, huge_pages},
+    {"name", set_name, name},
     {"seal", seal, is_sealed},
     {"droppable memory", map_droppable, is_droppable},
     {"locks on future memory", lock_what_comes, is_locked},

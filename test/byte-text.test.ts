@@ -1,0 +1,30 @@
+import test from 'ava';
+import { bytesOfText, textOfBytes } from '../src/byte-text.js';
+
+test('bytes come back, whether they are text or not', (t) => {
+  const cases = [
+    '',
+    '61',
+    'c3a9',
+    'f09f9880',
+    'efbfbd',
+    '80',
+    'ff80',
+    '61c3',
+    'c3a9c3',
+    'f09f98',
+    'edb280',
+    'c0af',
+    'f4908080',
+  ];
+  for (const hex of cases) {
+    const bytes = Buffer.from(hex, 'hex');
+    t.is(bytesOfText(textOfBytes(bytes)).toString('hex'), hex);
+    t.is(bytesOfText(JSON.parse(JSON.stringify(textOfBytes(bytes)))).toString('hex'), hex);
+  }
+});
+
+test('text is itself', (t) => {
+  t.is(textOfBytes(Buffer.from('é \u{1f600}')), 'é \u{1f600}');
+  t.is(textOfBytes(Buffer.from([0x61, 0xc3])), 'a\udcc3');
+});
