@@ -9,6 +9,7 @@ import { parseMaps } from './proc/maps.js';
 import { assertFreezable, surveyProcess, yamaScope } from './proc/preflight.js';
 import { readProcText } from './proc/read.js';
 import { classify, describeMapping } from './proc/regions.js';
+import { surveySharers } from './proc/sharers.js';
 
 /** A facility of the kernel, and what follows from it. */
 export interface Facility {
@@ -136,10 +137,11 @@ export function checkProcess(
   } = {},
 ): CheckReport {
   assertFreezable(pid);
-  const problems = surveyProcess(pid, {
+  const concessions = {
     dropChildren: options.dropChildren ?? false,
     workingDirectory: options.workingDirectory,
-  });
+  };
+  const problems = [...surveyProcess(pid, concessions), ...surveySharers(pid)];
   const files = new FileDecisions(options.files);
   for (const mapping of parseMaps(readProcText(pid, 'smaps'))) {
     const found = classify(mapping, '', { embedShared: options.embedShared ?? false, files });

@@ -16,10 +16,12 @@ import { whenSettled } from './proc/hold.js';
 import { commOf } from './proc/identity.js';
 import { parseMaps } from './proc/maps.js';
 import { memoryPolicyWarnings } from './proc/memory-policy.js';
+import { namespaceWarnings } from './proc/namespaces.js';
 import { assertUnchanged } from './proc/objects.js';
 import { assertFreezable, permissionAdvice, surveyProcess } from './proc/preflight.js';
 import { readProcText } from './proc/read.js';
 import { blankRseq } from './proc/rseq.js';
+import { lastingSharers } from './proc/sharers.js';
 import { confirmSleeps, observeSleeps, untilDeadline } from './proc/sleep.js';
 import type { Region, Snapshot } from './snapshot/schema.js';
 import { placeContents } from './thaw/contents.js';
@@ -90,9 +92,9 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
     dropChildren: options.dropChildren ?? false,
     workingDirectory: options.workingDirectory,
   };
-  const early = surveyProcess(pid, concessions);
+  const early = [...surveyProcess(pid, concessions), ...(await lastingSharers(pid))];
   if (early.length > 0) throw new UnsupportedError(early);
-  const policies = memoryPolicyWarnings(pid);
+  const surroundings = [...namespaceWarnings(pid), ...memoryPolicyWarnings(pid)];
   const path = options.output ?? `${fileName(commOf(pid))}.${pid}.bin`;
   const output = await prepareOutput(path, { needed: estimateSize(pid), lasting: options.after === 'kill' });
   try {
@@ -164,7 +166,7 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
           pagesCopied: Math.ceil(written.written / 4096),
           heldMs,
           totalMs: performance.now() - started,
-          warnings: [...policies, ...capture.warnings, ...unreadable],
+          warnings: [...surroundings, ...capture.warnings, ...unreadable],
         };
       } catch (error) {
         // The tracer sees to it, unless it is the one that was killed.

@@ -114,7 +114,11 @@ export function captureProcess(
     const theirs = withoutLeftovers(mappings, [...trampolines, ...stray]);
     const objects = new ObjectTable();
     const files = new FileDecisions(options.files);
-    const problems = [...surveyProcess(pid, options), ...dispatchProblems(states)];
+    const problems = [
+      ...surveyProcess(pid, options),
+      ...dispatchProblems(states),
+      ...segmentProblems(states),
+    ];
     const regions = captureRegions(
       {
         pid,
@@ -203,6 +207,17 @@ function dispatchProblems(states: readonly ThreadState[]): string[] {
     );
 }
 
+/** 64-bit programs leave these at 0, but for those that go over to 32-bit code. rt_sigreturn(2) does not set them. */
+function segmentProblems(states: readonly ThreadState[]): string[] {
+  return states.flatMap(({ tid, registers }) => {
+    const set = decodeRegisters(registers);
+    const used = (['ds', 'es', 'fs', 'gs'] as const).filter((name) => set[name] !== 0n);
+    if (used.length === 0) return [];
+    const values = used.map((name) => `${name} ${set[name].toString(16)}`).join(', ');
+    return [`thread ${tid} has segment registers of its own (${values}), which are not carried yet`];
+  });
+}
+
 /** States of all threads, none of them inside the vDSO, whose code may differ where the image is thawed. */
 function holdStates(tracer: Tracer, tids: readonly number[], mappings: readonly Mapping[]): ThreadState[] {
   const vdso = mappings.find(({ path }) => path === '[vdso]');
@@ -251,7 +266,14 @@ function interrogate(
   for (const { start, end } of stray) tracer.syscall(caller, gadget, SYS_MUNMAP, [start, end - start]);
   const lockedBefore = lockedMemory(pid);
   const infection: Infection = infect(tracer, caller, mem, gadget, blob, capacity, theirs);
-  const { brk, secureBits, ...answers } = infection.ask(leader, (arena) => processQuery(arena, timers));
+  const { brk, secureBits, hasLocalDescriptors, ...answers } = infection.ask(leader, (arena) =>
+    processQuery(arena, timers),
+  );
+  if (hasLocalDescriptors) {
+    throw new UnsupportedError([
+      `process ${pid} has segments of its own (modify_ldt), which are not carried yet`,
+    ]);
+  }
   const { status, memory, ...identity } = readIdentity(pid);
   const sharedPending = tracer.sharedPending(leader.tid);
   const context = {

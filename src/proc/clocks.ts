@@ -1,7 +1,7 @@
 /** The clocks of a process that is in a time namespace: time_namespaces(7). */
-import { readFileSync, readlinkSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { UnsupportedError } from '../errors.js';
-import { errnoOf } from './read.js';
+import { namespaceOf } from './namespaces.js';
 
 /** How far a process's clocks are ahead of ours, in nanoseconds. */
 export interface ClockOffsets {
@@ -29,16 +29,6 @@ export function clockOffsets(pid: number): ClockOffsets {
   const target = offsetsOf(pid);
   const ours = own === namespaceOf('self', 'time_for_children') ? offsetsOf('self') : NONE;
   return { monotonic: target.monotonic - ours.monotonic, boottime: target.boottime - ours.boottime };
-}
-
-/** The link of a namespace; `null` on a kernel without time namespaces. */
-function namespaceOf(pid: number | 'self', name: string): string | null {
-  try {
-    return readlinkSync(`/proc/${pid}/ns/${name}`);
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return null;
-    throw error;
-  }
 }
 
 function offsetsOf(pid: number | 'self'): ClockOffsets {

@@ -14,6 +14,8 @@ export interface Mapping {
   /** Two-letter codes of `VmFlags`. */
   flags: string[];
   pageSize: number;
+  /** Of pkeys(7); 0 for most memory, and where processors have none. */
+  protectionKey: number;
   /** Rss and Swap together: 0 means that the mapping has no pages of its own. */
   resident: number;
 }
@@ -40,6 +42,7 @@ export function parseMaps(text: string): Mapping[] {
         path: unescapePath(path!),
         flags: [],
         pageSize: 4096,
+        protectionKey: 0,
         resident: 0,
       };
       mappings.push(current);
@@ -75,6 +78,9 @@ function addDetail(mapping: Mapping, line: string): void {
       break;
     case 'KernelPageSize':
       mapping.pageSize = Number.parseInt(value, 10) * 1024;
+      break;
+    case 'ProtectionKey':
+      mapping.protectionKey = Number.parseInt(value, 10);
       break;
     case 'Rss':
     case 'Swap':

@@ -1,7 +1,8 @@
 /** What can be said of a process before it is touched: is it one that can be frozen? Reads `/proc` only. */
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
 import { PermissionError, TargetError } from '../errors.js';
 import { commOf } from './identity.js';
+import { surveyUserNamespace } from './namespaces.js';
 import { errnoOf, readProcLink, readProcText } from './read.js';
 import { field, numbers, parseStat, parseStatus } from './status.js';
 import { surveyThreads } from './threads-apart.js';
@@ -168,15 +169,28 @@ export function surveyProcess(pid: number, concessions: Concessions): string[] {
   if (root !== null && root !== '/') {
     problems.push(`process ${pid} has the root directory ${root} (chroot), which cannot be carried`);
   }
-  problems.push(...surveyFolder(pid, concessions), ...surveyThreads(pid));
+  problems.push(...surveyUserNamespace(pid), ...surveyFolder(pid, concessions), ...surveyThreads(pid));
   return problems;
 }
 
-/** A working directory that was deleted has a path no more. */
+/** The working directory is entered by its path, which must lead there from here, too. */
 function surveyFolder(pid: number, { workingDirectory }: Concessions): string[] {
   const path = readProcLink(pid, 'cwd');
-  if (workingDirectory !== undefined || !path?.endsWith(' (deleted)') || existsSync(path)) return [];
-  return [`process ${pid} has a working directory that is gone, ${path}: --cwd DIR gives it another`];
+  if (workingDirectory !== undefined || path === null) return [];
+  const own = identityOf(`/proc/${pid}/cwd`);
+  if (own === null || own === identityOf(path)) return [];
+  const why = path.endsWith(' (deleted)') ? 'that is gone' : 'to which its path does not lead from here';
+  return [`process ${pid} has a working directory ${why}, ${path}: --cwd DIR gives it another`];
+}
+
+/** Device and inode number of a file; `null` if nobody can tell. */
+function identityOf(path: string): string | null {
+  try {
+    const { dev, ino } = statSync(path, { bigint: true });
+    return `${dev} ${ino}`;
+  } catch {
+    return null;
+  }
 }
 
 /** Pids of the children of all threads, from `/proc/PID/task/TID/children`, else by a look at every process. */

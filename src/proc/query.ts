@@ -20,6 +20,9 @@ const PR_GET_THP_DISABLE = 42;
 const ARCH_GET_XCOMP_PERM = 0x1022;
 /** Linux 6.3; before, nobody can ask. */
 const MEMBARRIER_CMD_GET_REGISTRATIONS = 1 << 9;
+const MODIFY_LDT_READ = 0;
+/** Bytes of one descriptor. */
+const LDT_ENTRY = 8;
 const SS_ONSTACK = 1;
 const SIGNALS = 64;
 
@@ -114,7 +117,7 @@ export type ProcessAnswers = Pick<
   | 'settings'
   | 'membarriers'
   | 'permittedFeatures'
-> & { brk: bigint; secureBits: number };
+> & { brk: bigint; secureBits: number; hasLocalDescriptors: boolean };
 
 /** A timer as `/proc/PID/timers` lists it. */
 export type TimerEntry = Omit<PosixTimer, 'remaining' | 'interval'>;
@@ -131,6 +134,7 @@ export function processQuery(arena: Arena, timers: readonly TimerEntry[]): Query
   const thpDisabled = arena.cell();
   const membarriers = arena.cell();
   const permittedFeatures = arena.cell();
+  const localDescriptors = arena.cell();
   const settings = settingsQuery(arena, PROCESS_SETTINGS);
   const ops: Op[] = [];
   for (let signal = 1; signal <= SIGNALS; signal++) {
@@ -148,6 +152,11 @@ export function processQuery(arena: Arena, timers: readonly TimerEntry[]): Query
     prctlGet(PR_GET_CHILD_SUBREAPER, subreaper.cell, arena.cell()),
     prctlGet(PR_GET_THP_DISABLE, 0, thpDisabled),
     call('membarrier', [MEMBARRIER_CMD_GET_REGISTRATIONS, 0, 0], { result: membarriers, ...ignore }),
+    // As many bytes as are asked for if there is a table, else 0.
+    call('modify_ldt', [MODIFY_LDT_READ, arena.reserve(LDT_ENTRY), LDT_ENTRY], {
+      result: localDescriptors,
+      ...ignore,
+    }),
     call('arch_prctl', [ARCH_GET_XCOMP_PERM, permittedFeatures.cell], ignore),
     ...settings.ops,
   );
@@ -178,6 +187,7 @@ export function processQuery(arena: Arena, timers: readonly TimerEntry[]): Query
       settings: settings.decode(answers),
       membarriers: Math.max(0, Number(cellValue(answers, membarriers))),
       permittedFeatures: BigInt.asUintN(64, cellValue(answers, permittedFeatures)),
+      hasLocalDescriptors: cellValue(answers, localDescriptors) > 0n,
     }),
   };
 }

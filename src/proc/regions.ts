@@ -25,6 +25,7 @@ export type Classified =
 
 /** Regions above this are the kernel's own ([vsyscall]). */
 const USER_SPACE_END = 0x7fff_ffff_f000n;
+const EXECUTABLE = 4;
 const DELETED = ' (deleted)';
 /** VmFlags of memory whose missing, minor or write-protection faults a userfaultfd handles. */
 const USERFAULTFD = ['um', 'ui', 'uw'];
@@ -49,6 +50,9 @@ export function classify(mapping: Mapping, root: string, options: RegionOptions)
   }
   if (flags.includes('ss'))
     return { kind: 'unsupported', why: 'is a shadow stack (CET), which is not carried yet' };
+  // Memory that is executable alone gets a key from the kernel, at the thaw as well.
+  if (mapping.protectionKey !== 0 && mapping.prot !== EXECUTABLE)
+    return { kind: 'unsupported', why: 'has a protection key (pkey_mprotect), which is not carried yet' };
   if (USERFAULTFD.some((flag) => flags.includes(flag)))
     return { kind: 'unsupported', why: 'is watched by a userfaultfd, which cannot be carried' };
   if (!shared) return { kind: isAnonymous(mapping) ? 'anonymous' : 'image' };

@@ -1,7 +1,7 @@
 /** Rare things that no image can carry: refused by name, beforehand too, and never dropped in silence. */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { testWith } from './harness/needs.js';
+import { leaveOut, testWith } from './harness/needs.js';
 import { target } from './harness/paths.js';
 import { start } from './harness/running.js';
 import { scratch } from './harness/scratch.js';
@@ -15,6 +15,7 @@ const refusals: readonly (readonly [what: string, options: readonly string[], li
   ['folder', [], /thread \d+ has a working directory and umask of its own/],
   ['deadline', [], /thread \d+ is scheduled by deadlines/],
   ['flusher', [], /thread \d+ writes other programs' data to their disks/],
+  ['shared memory', ['--drop-children'], /process \d+ shares its memory with process \d+ \(peculiar\)/],
   ['gone', [], /a working directory that is gone, \/\S+\/gone \(deleted\): --cwd DIR gives it another/],
 ];
 
@@ -40,14 +41,73 @@ for (const [what, options, line] of refusals) {
   });
 }
 
-testWith([], 'what cannot be carried is refused: system call user dispatch', async (t) => {
+const refusedOnceHeld: readonly (readonly [what: string, line: RegExp])[] = [
+  ['dispatched', /thread \d+ has its system calls dispatched to itself/],
+  ['segments', /thread \d+ has segment registers of its own \(es 2b\)/],
+  ['local descriptors', /process \d+ has segments of its own \(modify_ldt\)/],
+];
+
+for (const [what, line] of refusedOnceHeld) {
+  testWith([], `what cannot be carried, and only a tracer is told of, is refused: ${what}`, async (t) => {
+    const cwd = scratch(t);
+    const original = start(t, command, [what], { cwd });
+    await original.ready();
+    const frozen = await proc2elf([String(original.pid), '-o', 'frozen.bin'], { cwd });
+    t.is(frozen.code, 1, frozen.stderr);
+    t.regex(frozen.stderr, line);
+    t.regex(frozen.stderr, /^[^\n]+\n$/);
+    await original.goAndExpectOk();
+  });
+}
+
+testWith(['unshare'], 'a user namespace is refused', async (t) => {
   const cwd = scratch(t);
-  const original = start(t, command, ['dispatched'], { cwd });
+  const original = start(t, 'unshare', ['--user', '--map-root-user', command, 'nothing'], { cwd });
+  try {
+    await original.ready();
+  } catch {
+    return leaveOut(t, 'user namespaces are not permitted here');
+  }
+  for (const line of [['check'], ['freeze', '-o', 'frozen.bin']]) {
+    const { code, stdout, stderr } = await proc2elf([...line, String(original.pid)], { cwd });
+    t.is(code, 1);
+    t.regex(stdout + stderr, /^[^\n]*process \d+ is in a user namespace of its own[^\n]*\n$/);
+  }
+  await original.goAndExpectOk();
+});
+
+testWith(
+  ['unshare', 'mount'],
+  'a folder of other mounts is refused, and the namespace told of',
+  async (t) => {
+    if (process.getuid?.() !== 0) return leaveOut(t, 'mounts are made by root');
+    const cwd = scratch(t);
+    const image = join(cwd, 'frozen.bin');
+    mkdirSync(join(cwd, 'own'));
+    const enter = 'mount -t tmpfs none own && cd own && exec "$@"';
+    const original = start(t, 'unshare', ['-m', 'sh', '-c', enter, 'sh', command, 'nothing', cwd], { cwd });
+    await original.ready();
+    const refused = await proc2elf([String(original.pid), '-o', image], { cwd });
+    t.is(refused.code, 1);
+    t.regex(refused.stderr, /a working directory to which its path does not lead from here, \S+\/own: --cwd/);
+    const frozen = await proc2elf([String(original.pid), '-o', image, '--kill', '--cwd', '.'], { cwd });
+    t.is(frozen.code, 0, frozen.stderr);
+    t.regex(frozen.stderr, /^[^\n]*warning: the process is in namespaces of its own \(mounts\)[^\n]*\n$/);
+    await start(t, image, [], { cwd }).goAndExpectOk();
+  },
+);
+
+testWith([], 'a folder whose path is not text is refused', async (t) => {
+  const cwd = scratch(t);
+  const folder = Buffer.concat([Buffer.from(`${cwd}/`), Buffer.of(0xff)]);
+  mkdirSync(folder);
+  mkdirSync(join(cwd, '\ufffd'));
+  const enter = 'cd "$(printf "\\377")" && exec "$@"';
+  const original = start(t, 'sh', ['-c', enter, 'sh', command, 'nothing'], { cwd });
   await original.ready();
-  // Only a tracer is told.
-  const frozen = await proc2elf([String(original.pid), '-o', 'frozen.bin'], { cwd });
-  t.is(frozen.code, 1, frozen.stderr);
-  t.regex(frozen.stderr, /^[^\n]*thread \d+ has its system calls dispatched to itself[^\n]*\n$/);
+  const refused = await proc2elf([String(original.pid), '-o', join(cwd, 'frozen.bin')], { cwd });
+  t.is(refused.code, 1);
+  t.regex(refused.stderr, /a working directory to which its path does not lead from here/);
   await original.goAndExpectOk();
 });
 

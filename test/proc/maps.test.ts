@@ -11,6 +11,7 @@ VmFlags: rd wr mr mw me ac sd
 7f0000000000-7f0000200000 r--s 00001000 fd:01 123 /srv/a b\\012c (deleted)
 KernelPageSize:     2048 kB
 Rss:                   0 kB
+ProtectionKey:         3
 VmFlags: rd mr me ms sd 
 ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]
 `;
@@ -26,7 +27,16 @@ test('smaps becomes mappings', (t) => {
     pageSize: 4096,
   });
   t.deepEqual(heap!.flags, ['rd', 'wr', 'mr', 'mw', 'me', 'ac', 'sd']);
-  t.like(file, { offset: 0x1000n, device: 'fd:01', inode: 123n, shared: true, prot: 1, pageSize: 2 << 20 });
+  t.like(file, {
+    offset: 0x1000n,
+    device: 'fd:01',
+    inode: 123n,
+    shared: true,
+    prot: 1,
+    pageSize: 2 << 20,
+    protectionKey: 3,
+  });
+  t.is(heap!.protectionKey, 0);
   t.is(file!.path, '/srv/a b\nc (deleted)');
   t.is(vsyscall!.prot, 4);
 });

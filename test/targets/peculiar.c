@@ -6,12 +6,14 @@
 #define _GNU_SOURCE
 #include "support/check.h"
 
+#include <asm/ldt.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -123,6 +125,33 @@ static void cut(void) {
     close(fd);
 }
 
+/* As programs have them that go over to 32-bit code. */
+static void segments(void) {
+    unsigned short data = 0x2b;
+    __asm__ volatile("mov %0, %%es" : : "r"(data));
+}
+
+static void local_descriptors(void) {
+    struct user_desc segment = {.limit = PAGE - 1, .seg_32bit = 1, .useable = 1};
+    offered(syscall(SYS_modify_ldt, 1, &segment, sizeof segment), "modify_ldt");
+}
+
+static int wait_beside(void *unused) {
+    (void)unused;
+    NEED(prctl(PR_SET_PDEATHSIG, SIGKILL));
+    sem_post(&apart);
+    return pause();
+}
+
+static void shares_memory(void) {
+    static char stack[4 * PAGE] __attribute__((aligned(16)));
+    NEED(clone(wait_beside, stack + sizeof stack, CLONE_VM | SIGCHLD, NULL));
+    while (sem_wait(&apart) != 0) {
+    }
+}
+
+static void nothing(void) {}
+
 static void deleted(void) {
     NEED(mkdir("gone", 0700));
     NEED(chdir("gone"));
@@ -132,10 +161,19 @@ static void deleted(void) {
 static const struct {
     const char *name;
     void (*make)(void);
-} rows[] = {
-    {"secret", secret},         {"watched", watched}, {"folder", folder}, {"deadline", deadline},
-    {"dispatched", dispatched}, {"flusher", flusher}, {"bound", bound},   {"cut", cut},
-    {"gone", deleted}};
+} rows[] = {{"secret", secret},
+            {"watched", watched},
+            {"folder", folder},
+            {"deadline", deadline},
+            {"dispatched", dispatched},
+            {"flusher", flusher},
+            {"bound", bound},
+            {"cut", cut},
+            {"segments", segments},
+            {"local descriptors", local_descriptors},
+            {"shared memory", shares_memory},
+            {"nothing", nothing},
+            {"gone", deleted}};
 
 int main(int argc, char **argv) {
     CHECK(argc > 1, "which?");
