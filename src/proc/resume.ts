@@ -3,6 +3,7 @@
  * would have restarted it (kernel/signal.c and arch/x86/kernel/signal.c, `arch_do_signal_or_restart`).
  */
 import { decodeRegisters, encodeRegisters, type RegisterSet } from '../snapshot/registers.js';
+import type { Thread } from '../snapshot/schema.js';
 
 /** errno of a call that a signal ended, `asm-generic/errno-base.h`. */
 export const EINTR = 4n;
@@ -43,6 +44,18 @@ export function callState(set: RegisterSet): CallState {
 }
 
 /**
+ * What a handler that runs makes of the call: EINTR `always`, or `unless-restart`, which is SA_RESTART;
+ * `null` if there is no call, or it is made again whatever comes.
+ */
+export function interruption(bytes: Uint8Array): Thread['interruption'] {
+  const set = decodeRegisters(bytes);
+  const state = callState(set);
+  if (state === 'none' || state === 'done') return null;
+  const error = -BigInt.asIntN(64, set.rax);
+  return error === ERESTARTNOINTR ? null : error === ERESTARTSYS ? 'unless-restart' : 'always';
+}
+
+/**
  * The registers that the thawed thread starts with. A call that was only interrupted by our stop
  * stands again before its `syscall` instruction; where a signal with a handler is about to be
  * delivered, the call ends with EINTR as it would have.
@@ -50,11 +63,9 @@ export function callState(set: RegisterSet): CallState {
 export function resumeRegisters(bytes: Uint8Array, deliverable: Deliverable | null): Uint8Array {
   const set = decodeRegisters(bytes);
   const state = callState(set);
-  const error = -BigInt.asIntN(64, set.rax);
   if (state === 'restart' || state === 'restart-block' || state === 'interrupted') {
-    const interrupts =
-      deliverable?.handled && error !== ERESTARTNOINTR && !(error === ERESTARTSYS && deliverable.restarts);
-    if (interrupts) {
+    const ends = interruption(bytes);
+    if (deliverable?.handled && ends !== null && !(ends === 'unless-restart' && deliverable.restarts)) {
       set.rax = -EINTR;
     } else {
       set.rip -= SYSCALL_LENGTH;

@@ -14,7 +14,7 @@ import type { SignalAction, Thread } from '../snapshot/schema.js';
 import { commOf } from './identity.js';
 import { outOfTrampoline, type Trampoline } from './leftovers.js';
 import type { ThreadAnswers } from './query.js';
-import { callState, type Deliverable, resumeRegisters } from './resume.js';
+import { callState, type Deliverable, interruption, resumeRegisters } from './resume.js';
 import { remainingSleep, type SleepHint } from './sleep.js';
 
 const SIG_DFL = 0n;
@@ -43,6 +43,7 @@ export function describeThread(state: ThreadState, answers: ThreadAnswers, conte
   const hint = context.hints.get(tid);
   const affinity = schedGetaffinity(tid);
   const registers = resumeRegisters(out.registers, firstDeliverable(state, context));
+  const inCall = decodeRegisters(registers).rip !== decodeRegisters(out.registers).rip;
   return {
     tid: context.ownTid(tid),
     comm: commOf(context.pid, tid),
@@ -58,7 +59,8 @@ export function describeThread(state: ThreadState, answers: ThreadAnswers, conte
     policy: schedGetscheduler(tid),
     priority: schedGetparam(tid),
     ioPriority: ioprioGet(tid),
-    inCall: decodeRegisters(registers).rip !== decodeRegisters(out.registers).rip,
+    inCall,
+    interruption: inCall ? interruption(out.registers) : null,
     sleep: sleepOf(out, registers, hint, context),
   };
 }

@@ -128,6 +128,8 @@ export const threadSchema = z.object({
   timerSlack: address,
   /** The thread was frozen in a system call, which it makes again. */
   inCall: z.boolean(),
+  /** What a handler that runs at once makes of that call: EINTR, or only without SA_RESTART. */
+  interruption: z.enum(['always', 'unless-restart']).nullable().default(null),
   /** That call, for a timeout that must go on for the time left. */
   sleep: z
     .object({

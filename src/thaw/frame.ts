@@ -37,6 +37,11 @@ const OFFSETS: readonly (readonly [Register, number])[] = [
   ['eflags', 176],
 ];
 
+/** Where a register lies in a frame, bytes. */
+export function frameOffset(register: 'rax' | 'rip'): bigint {
+  return BigInt(OFFSETS.find(([name]) => name === register)![1]);
+}
+
 /** What rt_sigreturn(2) loads from a signal frame: the state of one thread. */
 export interface FrameContent {
   /** `struct user_regs_struct`. */

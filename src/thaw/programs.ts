@@ -25,6 +25,7 @@ import {
   planTimers,
 } from './process.js';
 import { type Cell, Flag, type Op, type Program } from './program.js';
+import { planRedraw } from './redraw.js';
 import { planSharedMemory, sharedMemoryRoom } from './shared-memory.js';
 import { planPrivileges, planSettings, planThread } from './thread.js';
 import { vdsoPlan } from './vdso.js';
@@ -88,6 +89,7 @@ export function planPrograms(
   const image = own;
   const descriptors = planDescriptors({
     ...{ arena, process, imageFd: image, firstTemporary: own + 1, scratch },
+    redraw: planRedraw(arena, process, frames.frames[0]!.address),
     tidOf: (tid) => tidOf(tid)!,
   });
   const mappedFiles = process.mappedFiles.map(() => arena.cell());

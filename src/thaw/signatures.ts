@@ -124,6 +124,7 @@ const SIGNATURES: Readonly<Record<string, readonly Show[]>> = {
   setfsgid: [int],
   capset: [address, address],
   kill: [int, int],
+  tgkill: [int, int, int],
   rt_sigqueueinfo: [int, int, address],
   rt_tgsigqueueinfo: [int, int, int, address],
   sigaltstack: [address, address],

@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { testWith } from './harness/needs.js';
 import { cli, target } from './harness/paths.js';
 import { start } from './harness/running.js';
@@ -46,6 +47,34 @@ testWith(['python3', 'vim'], 'vim goes on editing a file and draws itself anew',
   t.is((await after.screen.ending()).code, 0);
   t.is(readFileSync(join(cwd, 'text'), 'utf8'), 'first line\nsecond line, half and half\nthird\n');
 });
+
+const waits: readonly (readonly [args: readonly string[], end: RegExp])[] = [
+  [['read'], /EINTR, drawn 1 times/],
+  [['poll'], /EINTR, drawn 1 times/],
+  [['poll', 'restart'], /EINTR, drawn 1 times/],
+  [['timed-poll'], /EINTR, drawn 1 times/],
+  [['select'], /EINTR, drawn 1 times/],
+  [['sleep'], /EINTR, drawn 1 times/],
+  [['read', 'restart'], /a key, drawn 1 times/],
+];
+
+for (const [args, end] of waits) {
+  testWith(['python3'], `a program in a new terminal is told to draw anew: ${args.join(', ')}`, async (t) => {
+    const cwd = scratch(t);
+    const image = join(cwd, 'frozen.bin');
+    const before = await inTerminal(t, [target('winch'), ...args], { cwd });
+    await before.screen.seen(/ready/);
+    while (readFileSync(`/proc/${before.pid}/syscall`, 'utf8').startsWith('running')) await setImmediate();
+    await freeze(before.pid, image, ['--kill'], { cwd });
+    await before.screen.ending();
+
+    const after = await inTerminal(t, [image], { cwd });
+    // For the one wait that a signal does not end.
+    if (args.join() === 'read,restart') after.screen.send('\n');
+    await after.screen.seen(end);
+    t.is((await after.screen.ending()).code, 0);
+  });
+}
 
 testWith(['python3'], 'the tool itself runs in a terminal, and shows there how far it is', async (t) => {
   const cwd = scratch(t);

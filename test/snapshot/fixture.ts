@@ -26,6 +26,7 @@ export function makeThread(tid: number, changes: Partial<Thread> = {}): Thread {
     parentDeathSignal: 0,
     timerSlack: 50_000n,
     inCall: false,
+    interruption: null,
     sleep: null,
     ...changes,
   };

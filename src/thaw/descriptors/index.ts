@@ -30,6 +30,8 @@ export interface DescriptorPlanContext {
   readonly firstTemporary: number;
   /** Holds, under `Flag.SCRATCH`, the address of the name of the folder for files of the image. */
   readonly scratch: Cell;
+  /** What makes a program draw everything anew whose terminal is another one now. */
+  readonly redraw: readonly Op[];
   /** The id that a thread has now, by the one that it had; known when `finish` runs. */
   tidOf(tid: number): Operand;
 }
@@ -90,7 +92,7 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
     ...placeStandard(bench),
     ...locks.late,
     ...planStreamFlags(bench),
-    ...planTerminal(bench),
+    ...planTerminal(bench, context.redraw),
     ...startAll(tools, 'start'),
     ...planSignals(tools),
   ];

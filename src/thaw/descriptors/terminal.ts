@@ -1,18 +1,17 @@
 /** The terminal: its modes as they were, and a hint to draw everything anew. */
-import { call, tolerate } from '../calls.js';
+import { call } from '../calls.js';
 import type { Op } from '../program.js';
 import type { Bench } from './bench.js';
 
 const TIOCGPGRP = 0x540f;
 const TCSETS2 = 0x402c542b;
-const SIGWINCH = 28;
 
 /**
  * Sets the modes of the first stream that was a terminal and is one now, unless the process is in
- * its background, where they are another's. SIGWINCH makes full-screen programs redraw, and ask for
- * the size, which may have changed. SIGTTOU is blocked while an image is thawed.
+ * its background, where they are another's; then `redraw` runs. SIGTTOU is blocked while an image is
+ * thawed.
  */
-export function planTerminal(bench: Bench): Op[] {
+export function planTerminal(bench: Bench, redraw: readonly Op[]): Op[] {
   const { terminal, files } = bench.table;
   if (!terminal) return [];
   const streams = new Set(
@@ -21,17 +20,16 @@ export function planTerminal(bench: Bench): Op[] {
   const modes = bench.arena.bytes(terminal.modes);
   const done = bench.mark();
   return [
-    ...[...streams].sort().flatMap((stream) => setModes(stream, modes, done, bench)),
+    ...[...streams].sort().flatMap((stream) => setModes(stream, modes, done, redraw, bench)),
     { op: 'mark', name: done },
   ];
 }
 
-function setModes(stream: number, modes: bigint, done: string, bench: Bench): Op[] {
+function setModes(stream: number, modes: bigint, done: string, redraw: readonly Op[], bench: Bench): Op[] {
   const { arena } = bench;
   const [set, next] = [bench.mark(), bench.mark()];
   const foreground = arena.cell();
   const group = arena.cell();
-  const pid = arena.cell();
   return [
     // ENOTTY: no terminal, or one that does not control us, where nobody is in the background.
     call('ioctl', [stream, TIOCGPGRP, foreground.cell], {
@@ -52,8 +50,7 @@ function setModes(stream: number, modes: bigint, done: string, bench: Bench): Op
       check: { kind: 'ok', tolerated: ['ENOTTY', 'EBADF', 'EIO', 'EINVAL'], jump: next },
       text: `ioctl(${stream}, TCSETS2)`,
     }),
-    call('getpid', [], { result: pid }),
-    call('kill', [pid, SIGWINCH], { check: tolerate('EPERM'), text: 'kill(getpid(), SIGWINCH)' }),
+    ...redraw,
     { op: 'jump', to: done },
     { op: 'mark', name: next },
   ];

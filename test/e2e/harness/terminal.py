@@ -14,8 +14,9 @@ import termios
 
 pid, terminal = pty.fork()
 if pid == 0:
+    # Here, where nobody can take the SIGWINCH for one of the program's.
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     os.execvp(sys.argv[1], sys.argv[1:])
-fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
 os.write(1, f"pid {pid}\n".encode())
 
 sources = [terminal, 0]

@@ -61,6 +61,7 @@ export function plan({ table, objects }: Pick<Planned, 'table' | 'objects'>): {
   const process = { descriptors: table, objects: [...objects] };
   const { open, finish } = planDescriptors({
     ...{ arena, process, imageFd, firstTemporary: imageFd + 1, scratch: arena.cell() },
+    redraw: [],
     tidOf: () => THREAD,
   });
   return { ops: [...open, ...finish], arena, imageFd };
