@@ -38,12 +38,20 @@ export function captureRegions(
       {
         ...regionOf(mapping),
         backing,
-        extents: regionExtents(context.pagemap, mapping, backing),
+        extents: isDroppable(mapping) ? [] : regionExtents(context.pagemap, mapping, backing),
         guards: within(guards, mapping),
       },
     ];
   });
   return { regions, mappedFiles };
+}
+
+/**
+ * MAP_DROPPABLE: the kernel may empty it at any time, and so may we. What lies there is the state of the vDSO's
+ * getrandom(2), which several copies of a process must not have in common, nor a file on a disk.
+ */
+function isDroppable({ flags }: Mapping): boolean {
+  return flags.includes('dp');
 }
 
 /** The parts of ranges that lie in a mapping. */

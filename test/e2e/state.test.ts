@@ -1,6 +1,11 @@
+import { join } from 'node:path';
+import { readImage } from '../../src/image/read.js';
 import { testWith } from './harness/needs.js';
 import { target } from './harness/paths.js';
 import { roundTrip } from './harness/round-trip.js';
+import { start } from './harness/running.js';
+import { scratch } from './harness/scratch.js';
+import { freeze } from './harness/tool.js';
 
 testWith([], 'signal actions, masks, pending signals and alternate stacks come back', (t) =>
   roundTrip(t, { command: target('signals') }),
@@ -28,6 +33,19 @@ testWith([], 'an undumpable process stays undumpable', (t) => {
 testWith([], 'settings that few programs make come back', (t) =>
   roundTrip(t, { command: target('settings') }),
 );
+
+testWith([], 'what may be dropped is not in the image', async (t) => {
+  const cwd = scratch(t);
+  const image = join(cwd, 'frozen.bin');
+  const original = start(t, target('settings'), [], { cwd });
+  await original.ready();
+  await freeze(original.pid, image, [], { cwd });
+  const { snapshot } = await readImage(image);
+  const droppable = snapshot.processes[0]!.regions.filter(({ flags }) => flags.includes('dp'));
+  if (droppable.length === 0) t.log('this kernel has no droppable memory');
+  t.true(droppable.every(({ extents }) => extents.length === 0));
+  await original.goAndExpectOk();
+});
 
 testWith([], 'settings come back lazily, under a new id', (t) =>
   roundTrip(t, {
