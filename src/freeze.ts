@@ -138,7 +138,7 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
           } catch (error) {
             throw translate(pid, error);
           } finally {
-            heldMs = performance.now() - held;
+            heldMs = millisecondsSince(held);
           }
         };
         const written = await writeCopiesFirst(output, { copies, end: placed.end }, assemble, {
@@ -165,7 +165,7 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
           threads: tids.length,
           pagesCopied: Math.ceil(written.written / 4096),
           heldMs,
-          totalMs: performance.now() - started,
+          totalMs: millisecondsSince(started),
           warnings: [...surroundings, ...capture.warnings, ...unreadable],
         };
       } catch (error) {
@@ -319,6 +319,11 @@ function copiesOf(snapshot: Snapshot, capture: Capture): ImageCopy[] {
     for (const { start, size, offset } of extents) ofMemory.push({ fd, source: base + start, size, offset });
   });
   return ofMemory;
+}
+
+/** To the microsecond: more would not be true. */
+function millisecondsSince(start: number): number {
+  return Number((performance.now() - start).toFixed(3));
 }
 
 /** A command's name as part of a file name. */
