@@ -9,6 +9,7 @@ import { parseMaps } from './proc/maps.js';
 import { assertFreezable, surveyProcess, yamaScope } from './proc/preflight.js';
 import { readProcText } from './proc/read.js';
 import { classify, describeMapping } from './proc/regions.js';
+import { surveySharedOutside } from './proc/shared-outside.js';
 import { surveySharers } from './proc/sharers.js';
 
 /** A facility of the kernel, and what follows from it. */
@@ -137,17 +138,20 @@ export function checkProcess(
   } = {},
 ): CheckReport {
   assertFreezable(pid);
-  const concessions = {
-    dropChildren: options.dropChildren ?? false,
-    workingDirectory: options.workingDirectory,
-  };
-  const problems = [...surveyProcess(pid, concessions), ...surveySharers(pid)];
+  const dropChildren = options.dropChildren ?? false;
+  const embedShared = options.embedShared ?? false;
+  const descriptors = options.descriptors ?? NO_CHOICES;
+  const problems = [
+    ...surveyProcess(pid, { dropChildren, workingDirectory: options.workingDirectory }),
+    ...surveySharers(pid),
+    ...surveySharedOutside(pid, { dropChildren, embedShared, descriptors }),
+  ];
   const files = new FileDecisions(options.files);
   for (const mapping of parseMaps(readProcText(pid, 'smaps'))) {
-    const found = classify(mapping, '', { embedShared: options.embedShared ?? false, files });
+    const found = classify(mapping, '', { embedShared, files });
     if (found.kind === 'unsupported') problems.push(`the memory at ${describeMapping(mapping)} ${found.why}`);
   }
-  problems.push(...surveyDescriptors(pid, options.descriptors ?? NO_CHOICES, files));
+  problems.push(...surveyDescriptors(pid, descriptors, files));
   files.assertUsed(pid);
   return { pid, problems };
 }

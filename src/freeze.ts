@@ -21,6 +21,7 @@ import { assertUnchanged } from './proc/objects.js';
 import { assertFreezable, permissionAdvice, surveyProcess } from './proc/preflight.js';
 import { readProcText } from './proc/read.js';
 import { blankRseq } from './proc/rseq.js';
+import { surveySharedOutside } from './proc/shared-outside.js';
 import { lastingSharers } from './proc/sharers.js';
 import { confirmSleeps, observeSleeps, untilDeadline } from './proc/sleep.js';
 import type { Region, Snapshot } from './snapshot/schema.js';
@@ -92,7 +93,16 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
     dropChildren: options.dropChildren ?? false,
     workingDirectory: options.workingDirectory,
   };
-  const early = [...surveyProcess(pid, concessions), ...(await lastingSharers(pid))];
+  const sharing = {
+    dropChildren: concessions.dropChildren,
+    embedShared: options.embedShared ?? false,
+    descriptors: options.descriptors ?? NO_CHOICES,
+  };
+  const early = [
+    ...surveyProcess(pid, concessions),
+    ...(await lastingSharers(pid)),
+    ...surveySharedOutside(pid, sharing),
+  ];
   if (early.length > 0) throw new UnsupportedError(early);
   const surroundings = [...namespaceWarnings(pid), ...memoryPolicyWarnings(pid)];
   const path = options.output ?? `${fileName(commOf(pid))}.${pid}.bin`;

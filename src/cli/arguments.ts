@@ -8,7 +8,7 @@ export function choiceOptions<T>(yargs: Argv<T>) {
     .option('embed-shared', {
       type: 'boolean',
       default: false,
-      describe: 'carry writable shared file mappings in the image instead of opening the files again',
+      describe: 'carry writable shared file mappings, and memory that other processes share, in the image',
     })
     .option('drop-children', { type: 'boolean', default: false, describe: 'leave child processes out' })
     .option('cwd', word('--cwd', 'the working directory in the image'))

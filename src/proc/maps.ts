@@ -1,5 +1,4 @@
 /** `/proc/PID/smaps`: the memory map with flags, as proc(5) describes it. */
-import { unescapePath } from './read.js';
 
 /** One line of `/proc/PID/maps` with what smaps adds. Sizes in bytes. */
 export interface Mapping {
@@ -39,7 +38,8 @@ export function parseMaps(text: string): Mapping[] {
         offset: BigInt(`0x${offset}`),
         device: device!,
         inode: BigInt(inode!),
-        path: unescapePath(path!),
+        // Of all characters the kernel escapes this one alone.
+        path: path!.replaceAll('\\012', '\n'),
         flags: [],
         pageSize: 4096,
         protectionKey: 0,

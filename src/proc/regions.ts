@@ -37,6 +37,11 @@ const SPECIAL_MEMORY: readonly (readonly [name: string, why: string])[] = [
   ['/dmabuf:', 'is memory of a device'],
 ];
 
+/** Why shared memory of such a name is never carried; `null` for any other. */
+export function whySpecial(path: string): string | null {
+  return SPECIAL_MEMORY.find(([name]) => path.startsWith(name))?.[1] ?? null;
+}
+
 /** Decides what a mapping is. `root` is prefixed to paths of the target, for files seen through `/proc/PID/root`. */
 export function classify(mapping: Mapping, root: string, options: RegionOptions): Classified {
   const { path, shared, flags } = mapping;
@@ -74,22 +79,28 @@ function classifyShared(mapping: Mapping, root: string, options: RegionOptions):
   if (path.startsWith('/memfd:')) {
     return { kind: 'object', object: 'memfd', name: path.slice('/memfd:'.length).replace(DELETED, '') };
   }
-  const special = SPECIAL_MEMORY.find(([name]) => path.startsWith(name));
-  if (special) return { kind: 'unsupported', why: special[1] };
+  const special = whySpecial(path);
+  if (special !== null) return { kind: 'unsupported', why: special };
   if (!path.startsWith('/'))
     return { kind: 'unsupported', why: 'is memory of a kernel object, not of a file' };
   const file = fileAt(root + path, mapping.inode);
   if (file === 'special') return { kind: 'unsupported', why: 'is memory of a device' };
-  if (file === null) {
-    return {
-      kind: 'object',
-      object: 'deleted-file',
-      name: path.endsWith(DELETED) ? path.slice(0, -DELETED.length) : path,
-    };
-  }
   const { files, embedShared } = options;
+  const readOnly = !flags.includes('mw') && !(mapping.prot & 2);
+  if (file === null) {
+    const deleted = path.endsWith(DELETED);
+    if (!deleted && readOnly) return { kind: 'image-shared' };
+    if (!deleted && !embedShared) {
+      return {
+        kind: 'unsupported',
+        why: 'shows a file to which its path does not lead from here: --embed-shared gives the image a copy of its own',
+      };
+    }
+    const name = deleted ? path.slice(0, -DELETED.length) : path;
+    return { kind: 'object', object: 'deleted-file', name };
+  }
   const choice = files.chosen(path, file);
-  if (!flags.includes('mw') && !(mapping.prot & 2)) return { kind: 'image-shared' };
+  if (readOnly) return { kind: 'image-shared' };
   if ((choice?.kind ?? (embedShared ? 'embed' : files.of(path, file).kind)) === 'embed') {
     files.embed(file);
     return { kind: 'object', object: 'embedded-file', name: path, device: deviceName(file.dev) };

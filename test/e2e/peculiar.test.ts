@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { leaveOut, testWith } from './harness/needs.js';
 import { target } from './harness/paths.js';
-import { start } from './harness/running.js';
+import { childrenOf, start } from './harness/running.js';
 import { scratch } from './harness/scratch.js';
 import { freeze, proc2elf } from './harness/tool.js';
 
@@ -16,6 +16,7 @@ const refusals: readonly (readonly [what: string, options: readonly string[], li
   ['deadline', [], /thread \d+ is scheduled by deadlines/],
   ['flusher', [], /thread \d+ writes other programs' data to their disks/],
   ['shared memory', ['--drop-children'], /process \d+ shares its memory with process \d+ \(peculiar\)/],
+  ['misnamed', [], /the memory at \S+ rw-s \S*\/a\\x0ab shows a file to which its path does not lead/],
   ['gone', [], /a working directory that is gone, \/\S+\/gone \(deleted\): --cwd DIR gives it another/],
 ];
 
@@ -59,6 +60,58 @@ for (const [what, line] of refusedOnceHeld) {
     await original.goAndExpectOk();
   });
 }
+
+const inherited: readonly (readonly [what: string, lines: readonly RegExp[], option: readonly string[]])[] = [
+  ['memory', [/^the memory at \S+ rw-s \/dev\/zero \(deleted\) is shared with/], ['--embed-shared']],
+  [
+    'memfd',
+    [/^descriptor 3 \(deleted file, \/memfd:inherited \(deleted\)\).* shared with/],
+    ['--embed-shared'],
+  ],
+  [
+    'objects',
+    [
+      /^descriptor 3 \(eventfd, .* shared with/,
+      /^descriptor 4 \(epoll set, .* shared with/,
+      /^descriptor 5 \(timerfd, .* shared with/,
+    ],
+    ['--drop-fd', '3', '--fd', '4=null', '--external', '5'],
+  ],
+];
+
+for (const [what, lines, options] of inherited) {
+  testWith([], `what another process has, too, is refused: ${what}`, async (t) => {
+    const cwd = scratch(t);
+    const parent = start(t, command, [`inherited ${what}`], { cwd });
+    await parent.ready();
+    const [child] = childrenOf(parent.pid).map(String) as [string];
+    const checked = await proc2elf(['check', child], { cwd });
+    t.is(checked.code, 1);
+    const said = checked.stdout.trimEnd().split('\n');
+    t.is(said.length, lines.length, checked.stdout);
+    lines.forEach((line, i) => {
+      t.regex(said[i]!, line);
+      t.true(said[i]!.includes(` process ${parent.pid} (peculiar), which stays behind`), said[i]);
+    });
+    t.is((await proc2elf([child, '-o', 'frozen.bin'], { cwd })).code, 1);
+    const chosen = await proc2elf([child, '-o', 'frozen.bin', ...options], { cwd });
+    t.is(chosen.code, 0, chosen.stderr);
+    const without = await proc2elf([String(parent.pid), '-o', 'frozen.bin', '--drop-children'], { cwd });
+    t.is(without.code, 0, without.stderr);
+    await parent.goAndExpectOk();
+  });
+}
+
+testWith([], 'a mapped file that has another name left is refused', async (t) => {
+  if (process.getuid?.() !== 0) return leaveOut(t, 'told to root alone');
+  const cwd = scratch(t);
+  const original = start(t, command, ['linked'], { cwd });
+  await original.ready();
+  const frozen = await proc2elf([String(original.pid), '-o', 'frozen.bin'], { cwd });
+  t.is(frozen.code, 1);
+  t.regex(frozen.stderr, /rw-s \S*\/first \(deleted\) shows a file that was deleted under this name/);
+  await original.goAndExpectOk();
+});
 
 testWith(['unshare'], 'a user namespace is refused', async (t) => {
   const cwd = scratch(t);

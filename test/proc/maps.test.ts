@@ -8,7 +8,7 @@ KernelPageSize:        4 kB
 Rss:                   8 kB
 Swap:                  4 kB
 VmFlags: rd wr mr mw me ac sd 
-7f0000000000-7f0000200000 r--s 00001000 fd:01 123 /srv/a b\\012c (deleted)
+7f0000000000-7f0000200000 r--s 00001000 fd:01 123 /srv/a b\\012c\\101 (deleted)
 KernelPageSize:     2048 kB
 Rss:                   0 kB
 ProtectionKey:         3
@@ -37,7 +37,7 @@ test('smaps becomes mappings', (t) => {
     protectionKey: 3,
   });
   t.is(heap!.protectionKey, 0);
-  t.is(file!.path, '/srv/a b\nc (deleted)');
+  t.is(file!.path, '/srv/a b\nc\\101 (deleted)');
   t.is(vsyscall!.prot, 4);
 });
 

@@ -16,11 +16,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 enum {
@@ -150,6 +153,52 @@ static void shares_memory(void) {
     }
 }
 
+/* A child that has what its parent has, until that ends. */
+static void fork_beside(void) {
+    pid_t child = fork();
+    NEED(child);
+    if (child != 0)
+        return;
+    NEED(prctl(PR_SET_PDEATHSIG, SIGKILL));
+    for (;;)
+        pause();
+}
+
+static void inherited_memory(void) {
+    NEED((intptr_t)mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+    fork_beside();
+}
+
+static void inherited_memfd(void) {
+    NEED(memfd_create("inherited", 0));
+    fork_beside();
+}
+
+static void inherited_objects(void) {
+    NEED(eventfd(0, 0));
+    NEED(epoll_create1(0));
+    NEED(timerfd_create(CLOCK_MONOTONIC, 0));
+    fork_beside();
+}
+
+static void map_new_file(const char *name) {
+    int fd = (int)NEED(open(name, O_RDWR | O_CREAT | O_EXCL, 0600));
+    NEED(ftruncate(fd, PAGE));
+    NEED((intptr_t)mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+    close(fd);
+}
+
+static void linked(void) {
+    map_new_file("first");
+    NEED(link("first", "second"));
+    NEED(unlink("first"));
+}
+
+/* The kernel shows a line feed so. */
+static void misnamed(void) {
+    map_new_file("a\\012b");
+}
+
 static void nothing(void) {}
 
 static void deleted(void) {
@@ -172,6 +221,11 @@ static const struct {
             {"segments", segments},
             {"local descriptors", local_descriptors},
             {"shared memory", shares_memory},
+            {"inherited memory", inherited_memory},
+            {"inherited memfd", inherited_memfd},
+            {"inherited objects", inherited_objects},
+            {"linked", linked},
+            {"misnamed", misnamed},
             {"nothing", nothing},
             {"gone", deleted}};
 

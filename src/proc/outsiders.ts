@@ -1,0 +1,56 @@
+/** Processes that stay behind when one is frozen, and what they have open. */
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { childrenOf } from './preflight.js';
+
+/** An open descriptor of another process. */
+export interface OutsideDescriptor {
+  readonly pid: number;
+  readonly fd: number;
+  readonly link: string;
+  /** In `/proc`. */
+  readonly path: string;
+}
+
+/**
+ * Ids of all processes but the tool and `pid`, to be looked at from outside.
+ * @param withChildren those that descend from `pid` among them
+ */
+export function outsiders(pid: number, withChildren: boolean): number[] {
+  const left = new Set([process.pid, pid]);
+  if (!withChildren) for (const known of left) if (known !== process.pid) addChildren(known, left);
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && !left.has(Number(name)))
+    .map(Number);
+}
+
+function addChildren(pid: number, to: Set<number>): void {
+  try {
+    for (const child of childrenOf(pid)) to.add(child);
+  } catch {
+    // ended
+  }
+}
+
+/** Descriptors of another process; none of one that has ended or may not be looked at. */
+export function descriptorsOf(pid: number): OutsideDescriptor[] {
+  const folder = `/proc/${pid}/fd`;
+  return unlessRefused(() => readdirSync(folder), []).flatMap((name) => {
+    const path = `${folder}/${name}`;
+    const link = unlessRefused(() => readlinkSync(path), null);
+    return link === null ? [] : [{ pid, fd: Number(name), link, path }];
+  });
+}
+
+/** `/proc/PID/maps` of another process. */
+export function mapsOf(pid: number): string {
+  return unlessRefused(() => readFileSync(`/proc/${pid}/maps`, 'utf8'), '');
+}
+
+/** What is read of a process that may have ended, or may be another user's. */
+export function unlessRefused<T>(read: () => T, otherwise: T): T {
+  try {
+    return read();
+  } catch {
+    return otherwise;
+  }
+}

@@ -1,0 +1,151 @@
+/**
+ * What a process shares with others that stay behind, by fork(2) or because it was passed on: memory without a
+ * name, and objects of the kernel without a file. Reads without a stop.
+ */
+import { statSync } from 'node:fs';
+import { Kcmp, kcmp } from '../native/syscalls.js';
+import type { DescriptorChoices } from './descriptors/choices.js';
+import { type Entry, readEntries } from './descriptors/entries.js';
+import { refusalOf } from './descriptors/refusal.js';
+import { isRegular } from './descriptors/regular.js';
+import { nameOf } from './descriptors/threads.js';
+import { type Mapping, parseMaps } from './maps.js';
+import { deviceName } from './objects.js';
+import { descriptorsOf, mapsOf, type OutsideDescriptor, outsiders, unlessRefused } from './outsiders.js';
+import { readProcText } from './read.js';
+import { describeMapping, whySpecial } from './regions.js';
+
+/** What the user lets go of. */
+export interface SharingConcessions {
+  /** Children stay behind, and what is shared with them. */
+  readonly dropChildren: boolean;
+  /** Shared memory travels in the image, each thawed copy's own. */
+  readonly embedShared: boolean;
+  readonly descriptors: DescriptorChoices;
+}
+
+/** Objects that several processes may have, each of which sees what another does with them; with their kinds. */
+const OBJECTS: ReadonlyMap<string, string> = new Map([
+  ['anon_inode:[eventfd]', 'eventfd'],
+  ['anon_inode:[timerfd]', 'timerfd'],
+  ['anon_inode:[eventpoll]', 'epoll set'],
+  ['anon_inode:inotify', 'inotify'],
+  ['anon_inode:[fanotify]', 'fanotify'],
+]);
+const DELETED = ' (deleted)';
+const PROT_WRITE = 2;
+const SHARED_LINE = /^\S+ \S{3}s .*$/gm;
+
+/** A line for everything that is shared so. Processes that may not be looked at count as sharing nothing. */
+export function surveySharedOutside(pid: number, concessions: SharingConcessions): string[] {
+  const { dropChildren, embedShared, descriptors } = concessions;
+  const { drop, replace, inherit } = descriptors;
+  const entries = readEntries(pid).filter(({ fd }) => !drop.has(fd) && !replace.has(fd) && !inherit.has(fd));
+  const objects = entries.filter(({ link }) => OBJECTS.has(link));
+  const files = embedShared ? [] : entries.filter(({ stat }) => isRegular(stat) && stat.nlink === 0n);
+  const memory = embedShared ? [] : sharedMemory(readProcText(pid, 'maps'));
+  if (objects.length + files.length + memory.length === 0) return [];
+  const hasMemory = files.length + memory.length > 0;
+  const find = finderOf(pid, objects);
+  const holders = new Map<string | Entry, number>();
+  for (const other of outsiders(pid, !dropChildren)) {
+    const theirs = descriptorsOf(other);
+    if (hasMemory) for (const key of memoryOf(other, theirs)) holders.set(key, other);
+    for (const descriptor of theirs) {
+      const entry = OBJECTS.has(descriptor.link) ? find(descriptor) : null;
+      if (entry) holders.set(entry, other);
+    }
+  }
+  return [
+    ...memory.flatMap((mapping) => memoryProblem(pid, mapping, holders.get(memoryKey(mapping)))),
+    ...files.flatMap((entry) => problem(entry, holders.get(fileKey(entry)), ['--embed-shared'])),
+    ...objects.flatMap((entry) => problem(entry, holders.get(entry))),
+  ];
+}
+
+function problem(entry: Entry, holder: number | undefined, more: readonly string[] = []): string[] {
+  if (holder === undefined) return [];
+  const kind = OBJECTS.get(entry.link) ?? 'deleted file';
+  return [refusalOf(entry.fd, `${kind}, ${entry.link}`, `it is ${sharedWith(holder)}`, more)];
+}
+
+function memoryProblem(pid: number, mapping: Mapping, holder: number | undefined): string[] {
+  const why =
+    holder !== undefined
+      ? `is ${sharedWith(holder)}`
+      : hasOtherName(pid, mapping)
+        ? 'shows a file that was deleted under this name and has another'
+        : null;
+  if (why === null) return [];
+  return [
+    `the memory at ${describeMapping(mapping)} ${why}: --embed-shared gives the image a copy of its own`,
+  ];
+}
+
+function sharedWith(holder: number): string {
+  return `shared with process ${nameOf(holder)}, which stays behind`;
+}
+
+/** A hard link; told only to the privileged. */
+function hasOtherName(pid: number, { start, end, prot }: Mapping): boolean {
+  const path = `/proc/${pid}/map_files/${start.toString(16)}-${end.toString(16)}`;
+  return (prot & PROT_WRITE) !== 0 && unlessRefused(() => statSync(path).nlink > 0, false);
+}
+
+/** Looks a descriptor of another process up among ours: kcmp(2) gives an order, by which they are sorted. */
+function finderOf(pid: number, objects: readonly Entry[]): (other: OutsideDescriptor) => Entry | null {
+  const sorted = new Map<string, Entry[]>();
+  const ofKind = (link: string): Entry[] => {
+    const known = sorted.get(link);
+    if (known) return known;
+    const list = objects
+      .filter((entry) => entry.link === link)
+      .sort((a, b) => signOf(kcmp(pid, pid, Kcmp.FILE, a.fd, b.fd)));
+    sorted.set(link, list);
+    return list;
+  };
+  return (other) =>
+    unlessRefused(() => {
+      const list = ofKind(other.link);
+      for (let low = 0, high = list.length; low < high; ) {
+        const middle = (low + high) >> 1;
+        const order = signOf(kcmp(pid, other.pid, Kcmp.FILE, list[middle]!.fd, other.fd));
+        if (order === 0) return list[middle]!;
+        if (order < 0) low = middle + 1;
+        else high = middle;
+      }
+      return null;
+    }, null);
+}
+
+/** kcmp(2) says 1 for less, 2 for greater. */
+function signOf(order: number): number {
+  return order === 0 ? 0 : order === 1 ? -1 : 1;
+}
+
+/** Shared mappings that no path leads to, but for those that are refused anyway. */
+function sharedMemory(maps: string): Mapping[] {
+  const lines = maps.match(SHARED_LINE)?.filter((line) => isNameless(line)) ?? [];
+  return parseMaps(lines.join('\n')).filter(({ path }) => whySpecial(path) === null);
+}
+
+/** By the end of a link or a line of maps: a deleted file, memfd, anonymous memory by its kernel's name or its own. */
+function isNameless(link: string): boolean {
+  return link.endsWith(DELETED) || link.includes('/memfd:') || link.includes('[anon_shmem:');
+}
+
+/** Keys of all nameless memory that a process has, mapped or open. */
+function memoryOf(pid: number, descriptors: readonly OutsideDescriptor[]): string[] {
+  const open = descriptors
+    .filter(({ link }) => isNameless(link))
+    .flatMap(({ path }) => unlessRefused(() => [fileKey({ stat: statSync(path, { bigint: true }) })], []));
+  return [...open, ...sharedMemory(mapsOf(pid)).map(memoryKey)];
+}
+
+function memoryKey({ device, inode }: Mapping): string {
+  return `${device} ${inode}`;
+}
+
+function fileKey({ stat }: Pick<Entry, 'stat'>): string {
+  return `${deviceName(stat.dev)} ${stat.ino}`;
+}
