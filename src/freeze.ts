@@ -8,6 +8,7 @@ import { prepareOutput } from './image/output.js';
 import { writeCopiesFirst } from './image/write.js';
 import { addon } from './native/addon.js';
 import { startTracer, type Tracer, TracerError } from './native/tracer.js';
+import { stoppedAdvice } from './nftables.js';
 import { type Capture, captureProcess } from './proc/capture.js';
 import { type DescriptorChoices, NO_CHOICES } from './proc/descriptors/choices.js';
 import { keepProblem, removeHold } from './proc/descriptors/tcp-hold.js';
@@ -176,7 +177,12 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
           pagesCopied: Math.ceil(written.written / 4096),
           heldMs,
           totalMs: millisecondsSince(started),
-          warnings: [...surroundings, ...capture.warnings, ...unreadable],
+          warnings: [
+            ...surroundings,
+            ...capture.warnings,
+            ...unreadable,
+            ...stoppedWarnings(pid, capture, after),
+          ],
         };
       } catch (error) {
         // The tracer sees to it, unless it is the one that was killed.
@@ -223,13 +229,13 @@ function hasEnded(pid: number): boolean {
 }
 
 /**
- * Connections can be in one place only: they go on in the image, and the process must end.
+ * Connections can be in one place only: they go on in the image, and the process must not.
  * @throws UsageError, PermissionError
  */
 function assertCanKeep(after: FreezeOptions['after']): void {
-  if (after !== 'kill') {
+  if (after !== 'kill' && after !== 'stop') {
     throw new UsageError(
-      '--tcp keep needs --kill: a connection cannot go on in the process and in its image',
+      '--tcp keep needs --kill or --stop: a connection cannot go on in the process and in its image',
     );
   }
   const problem = keepProblem();
@@ -313,6 +319,13 @@ function ownerOf(pid: number): number {
   } catch {
     return -1;
   }
+}
+
+/** A process that is left stopped has its connections still. */
+function stoppedWarnings(pid: number, { snapshot }: Capture, after: FreezeOptions['after']): string[] {
+  const { hold } = snapshot.processes[0]!.descriptors;
+  if (hold === null || after !== 'stop') return [];
+  return [`process ${pid} still has its TCP connections: ${stoppedAdvice(pid, hold)}`];
 }
 
 /** What is to be copied from the process, to the places that a snapshot gives. */

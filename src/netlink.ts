@@ -8,6 +8,8 @@ export const NLMSG_ERROR = 2;
 export const NLMSGHDR = 16;
 /** Where `struct nlmsghdr` has the type of the message. */
 export const NLMSG_TYPE = 4;
+/** Where it has the flags. */
+export const NLMSG_FLAGS = 6;
 
 const NLA_F_NESTED = 0x8000;
 
@@ -22,7 +24,7 @@ export function message(type: number, flags: number, ...parts: readonly Uint8Arr
   const bytes = Buffer.concat([header, ...parts]);
   bytes.writeUInt32LE(bytes.length, 0);
   bytes.writeUInt16LE(type, NLMSG_TYPE);
-  bytes.writeUInt16LE(flags, 6);
+  bytes.writeUInt16LE(flags, NLMSG_FLAGS);
   return bytes;
 }
 

@@ -119,6 +119,21 @@ export function holdLine(name: string): string {
   return `the nftables table inet ${name} holds the TCP connections until the image is run; to give them up: nft delete table inet ${name}`;
 }
 
+/** What to do about a process that was left stopped with connections that are held; for people. */
+export function stoppedAdvice(pid: number | string, name: string): string {
+  return `end it before the image is run (kill -KILL ${pid}), or go on with it instead (nft delete table inet ${name}; kill -CONT ${pid})`;
+}
+
+/** The name of a table that holds the connections of a process. @param mark eight hexadecimal digits */
+export function holdName(pid: number, mark: string): string {
+  return `proc2elf-${pid}-${mark}`;
+}
+
+/** The process whose connections a table holds, by its name. */
+export function heldProcess(name: string): string {
+  return name.split('-')[1] ?? '';
+}
+
 function typeOf(number: number): number {
   return (SUBSYSTEM << 8) | number;
 }

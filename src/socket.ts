@@ -28,6 +28,7 @@ export const SO = {
   RCVLOWAT: 18,
   RCVTIMEO: 20,
   SNDTIMEO: 21,
+  BINDTODEVICE: 25,
   GET_FILTER: 26,
   /** The same number, for setsockopt(2). */
   ATTACH_FILTER: 26,

@@ -3,7 +3,7 @@
  * which a socket is of no use to its program: one at a time, for the moment of the look. Only
  * before the target is ended all of them are in it, as a socket in repair mode is closed without a
  * word to its peer. Meanwhile the hold drops their packets. If the target goes on instead, both are
- * undone.
+ * undone; if it is left stopped, its connections are as they were, and the hold stays.
  */
 #include "tracer.h"
 
@@ -120,6 +120,12 @@ int keep_seal(void) {
     }
     free(reuses);
     return error;
+}
+
+void keep_leave(void) {
+    look_away();
+    kept.removal_size = 0;
+    kept.count = 0;
 }
 
 bool keep_undo(void) {

@@ -74,7 +74,7 @@ int release(int how, bool *attached) {
     int sealed = how == RELEASE_KILL ? keep_seal() : 0;
     if (sealed)
         how = RELEASE_RUN;
-    if (how != RELEASE_KILL)
+    if (how == RELEASE_RUN)
         keep_undo();
     int error = how == RELEASE_KILL ? 0 : scratch_remove();
     if (sealed)
@@ -90,8 +90,13 @@ int release(int how, bool *attached) {
         kill(target.pid, SIGSTOP);
     }
     *attached = let_all_go();
-    if (how == RELEASE_STOP)
+    if (how == RELEASE_STOP) {
         await_group_stop();
+        if (error)
+            keep_undo();
+        else
+            keep_leave();
+    }
     threads_forget();
     return error;
 }

@@ -16,7 +16,7 @@ export function choiceOptions<T>(yargs: Argv<T>) {
       default: 'close',
       ...word(
         '--tcp',
-        'TCP connections: close: the resumed program finds them closed; keep (with --kill): they go on, and ' +
+        'TCP connections: close: the resumed program finds them closed; keep (with --kill or --stop): they go on, and ' +
           'their peers notice a pause',
       ),
     })

@@ -7,7 +7,7 @@ import { askNetfilter } from '../../native/nfnetlink.js';
 import { getOption, makeSocket } from '../../native/sockets.js';
 import { awaitGracePeriod } from '../../native/syscalls.js';
 import { setRepair } from '../../native/tcp-repair.js';
-import { askForGeneration, type Ends, makeTable, removeTable } from '../../nftables.js';
+import { askForGeneration, type Ends, holdName, makeTable, removeTable } from '../../nftables.js';
 import { KEPT_STATES, REPAIR } from '../../tcp.js';
 import { errnoOf } from '../read.js';
 
@@ -53,7 +53,7 @@ export function endsOf(copy: number): Ends | null {
  * @returns the name of the nftables table
  */
 export function holdConnections(pid: number, connections: readonly Ends[], guard: TcpGuard): string {
-  const name = `proc2elf-${pid}-${randomBytes(4).toString('hex')}`;
+  const name = holdName(pid, randomBytes(4).toString('hex'));
   guard.setHold(removeTable(name));
   askNetfilter(makeTable(name, `TCP connections of process ${pid}, frozen by proc2elf`, connections));
   // What had passed before the table was there has arrived by then.

@@ -4,7 +4,7 @@ import { AT_FDCWD, FD_CLOEXEC, O } from '../../fcntl.js';
 import type { Arena } from '../arena.js';
 import { call, type Extra, show } from '../calls.js';
 import { F, openFlagNames } from '../flags.js';
-import type { Op, Operand } from '../program.js';
+import { Flag, type Op, type Operand } from '../program.js';
 
 /** openat(2) of an absolute path. */
 export function open(arena: Arena, path: string, flags: number, extra: Extra = {}): Op {
@@ -119,4 +119,9 @@ export function poll(
     text: `poll([{fd=${fd}, events=${events.map((event) => `POLL${event}`).join('|')}}], 1, ${timeout})`,
     ...extra,
   });
+}
+
+/** Operations that are left out under `--check`. */
+export function unlessCheck(ops: readonly Op[]): Op[] {
+  return ops.map((op) => (op.op === 'mark' ? op : { ...op, unless: (op.unless ?? 0) | Flag.CHECK }));
 }

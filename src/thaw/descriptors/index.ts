@@ -3,11 +3,12 @@ import type { Process } from '../../snapshot/schema.js';
 import type { Arena } from '../arena.js';
 import { type Cell, Flag, type Op, type Operand } from '../program.js';
 import { Bench, STANDARD } from './bench.js';
-import { closeRange, duplicate } from './calls.js';
+import { closeRange, duplicate, unlessCheck } from './calls.js';
 import { innerFirst } from './epoll.js';
 import { planExternals } from './external.js';
 import { plannerOf } from './kinds.js';
 import { planLocks } from './locks.js';
+import { openNetlink } from './netlink-calls.js';
 import { planObjects } from './objects.js';
 import { fillPipes, makePipes, pipePlaces } from './pipe.js';
 import type { Tools } from './planner.js';
@@ -15,7 +16,8 @@ import { fillPtys, makePtys } from './pty.js';
 import { testScratch } from './scratch.js';
 import { planSignals } from './signals.js';
 import { placeStandard, planStreamFlags, planStreams } from './stream.js';
-import { openNetlink, removeHold, testHold } from './tcp-hold.js';
+import { removeHold, testHold } from './tcp-hold.js';
+import { endOrphans } from './tcp-orphans.js';
 import { planTerminal } from './terminal.js';
 import { fillSockets, makeSockets, socketPlaces } from './unix.js';
 import { bindSockets, testSocketNames } from './unix-names.js';
@@ -99,7 +101,9 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
   const { hold } = bench.table;
   const netlink = arena.cell();
   const release = hold === null ? [] : [...removeHold(hold, netlink, arena), ...startAll(tools, 'release')];
-  if (hold !== null) finish.push(...openNetlink(netlink, { label: 'cannot open a netlink socket' }));
+  // Open until then, as there may be no number left at the end.
+  if (hold !== null)
+    finish.push(openNetlink(netlink, 'NETFILTER', { label: 'cannot open a netlink socket' }));
   return {
     count: bench.temporary(),
     objects: objects.fds,
@@ -108,7 +112,7 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
       ...planExternals(bench),
       ...testSocketNames(bench),
       ...testScratch(context.scratch, bench),
-      ...(hold === null ? [] : testHold(hold, bench)),
+      ...(hold === null ? [] : [...testHold(hold, bench), ...endOrphans(hold, bench)]),
       ...onlyCheck(checkAll(tools)),
       ...unlessCheck(open),
     ],
@@ -181,10 +185,6 @@ function closeBetween(kept: readonly number[], last: number): Op[] {
     next = fd + 1;
   }
   return [...ops, ...closeRange(next, last)];
-}
-
-function unlessCheck(ops: readonly Op[]): Op[] {
-  return ops.map((op) => (op.op === 'mark' ? op : { ...op, unless: (op.unless ?? 0) | Flag.CHECK }));
 }
 
 function onlyCheck(ops: readonly Op[]): Op[] {

@@ -50,13 +50,13 @@ export function isConnected(file: Inet): file is Connected {
 }
 
 /** `TCP connection 127.0.0.1:80 to 127.0.0.1:4242 (descriptor 5)`. */
-function nameOf({ local, peer }: TcpConnection, name: string): string {
+export function connectionName({ local, peer }: TcpConnection, name: string): string {
   return `TCP connection ${addressText(local)} to ${addressText(peer)} (${name})`;
 }
 
 /** A socket in repair mode: bound only when the listening ones are, which want their ports to themselves. */
 export function makeConnection(file: Connected, place: Place, bench: Bench): Op[] {
-  const label = `cannot make the ${nameOf(file.connection, place.name)}`;
+  const label = `cannot make the ${connectionName(file.connection, place.name)}`;
   return [
     ...bench.create(
       (closeOnExec) => makeSocket(file, O.NONBLOCK | (closeOnExec ? O.CLOEXEC : 0), { label }),
@@ -70,7 +70,7 @@ export function makeConnection(file: Connected, place: Place, bench: Bench): Op[
 /** The address must be of this host: the test for `--check`. */
 export function testConnection(file: Connected, name: string, bench: Bench): Op[] {
   const cell = bench.arena.cell();
-  const label = `cannot make the ${nameOf(file.connection, name)}`;
+  const label = `cannot make the ${connectionName(file.connection, name)}`;
   return [
     makeSocket(file, O.CLOEXEC, { label, result: cell }),
     setRepair(cell, 'ON', bench, { label }),
@@ -84,7 +84,7 @@ export function restoreConnection(file: Connected, place: Place, bench: Bench): 
   const { arena } = bench;
   const { connection } = file;
   const fd = place.at;
-  const label = `cannot restore the ${nameOf(connection, place.name)}`;
+  const label = `cannot restore the ${connectionName(connection, place.name)}`;
   const integer = (option: number, value: number) => setInteger(fd, SOL.TCP, option, value, arena, { label });
   const window = (values: readonly number[]) =>
     setOption(fd, SOL.TCP, TCP_OPTION.REPAIR_WINDOW, words(...values), arena, { label });
@@ -141,7 +141,7 @@ export function restoreConnection(file: Connected, place: Place, bench: Bench): 
 
 /** Out of repair mode: the peer is asked for its window, and what was lost meanwhile is sent again. */
 export function startConnection(file: Connected, place: Place, bench: Bench): Op[] {
-  const label = `cannot go on with the ${nameOf(file.connection, place.name)}`;
+  const label = `cannot go on with the ${connectionName(file.connection, place.name)}`;
   return [
     ...(file.connection.state === 'syn-sent' ? [] : [setRepair(place.at, 'OFF', bench, { label })]),
     // Repair mode has an opinion of its own about it.

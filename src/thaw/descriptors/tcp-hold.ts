@@ -1,21 +1,14 @@
 /** The hold on connections: it must be there when they are made again, and goes right before they go on. */
-import { O } from '../../fcntl.js';
 import { NLMSG_ERROR, NLMSG_TYPE, NLMSGHDR } from '../../netlink.js';
 import { askForTable, removeTable, TABLE_IS_THERE } from '../../nftables.js';
 import type { Arena } from '../arena.js';
-import { call, type Extra } from '../calls.js';
 import type { Cell, Op } from '../program.js';
 import type { Bench } from './bench.js';
 import { close } from './calls.js';
+import { ask, openNetlink } from './netlink-calls.js';
 
-const AF_NETLINK = 16;
-const SOCK_RAW = 3;
-const NETLINK_NETFILTER = 12;
-const MSG_DONTWAIT = 0x40;
 /** EPERM as an answer has it. */
 const REFUSED = 0xffff_ffff;
-/** Room for an answer: a table, or an error with the request. */
-const REPLY = 4096;
 
 /** Without it, whatever has come meanwhile was answered: by another thaw of the image, or with a reset. */
 export function testHold(name: string, bench: Bench): Op[] {
@@ -27,8 +20,8 @@ export function testHold(name: string, bench: Bench): Op[] {
     reason: `nothing holds them (the nftables table inet ${name} is not there): they were resumed, or given up, before`,
   };
   return [
-    ...openNetlink(fd, { label: extra.label }),
-    ...ask(fd, askForTable(name), arena, (reply) => [
+    openNetlink(fd, 'NETFILTER', { label: extra.label }),
+    ...ask(fd, 'NETFILTER', askForTable(name), arena, (reply) => [
       {
         op: 'test',
         address: reply + BigInt(NLMSGHDR),
@@ -60,21 +53,11 @@ export function testHold(name: string, bench: Bench): Op[] {
   ];
 }
 
-/** What is open until {@link removeHold}, as there may be no number left at the end. */
-export function openNetlink(fd: Cell, extra: Extra): Op[] {
-  return [
-    call('socket', [AF_NETLINK, SOCK_RAW | O.CLOEXEC, NETLINK_NETFILTER], {
-      ...{ ...extra, result: fd },
-      text: 'socket(AF_NETLINK, SOCK_RAW|SOCK_CLOEXEC, NETLINK_NETFILTER)',
-    }),
-  ];
-}
-
 /** Removes the hold, and closes the socket by which that is done. */
 export function removeHold(name: string, fd: Cell, arena: Arena): Op[] {
   const label = `cannot remove the nftables table inet ${name}`;
   return [
-    ...ask(fd, removeTable(name), arena, (reply) => [
+    ...ask(fd, 'NETFILTER', removeTable(name), arena, (reply) => [
       {
         op: 'test',
         address: reply + BigInt(NLMSG_TYPE),
@@ -95,17 +78,5 @@ export function removeHold(name: string, fd: Cell, arena: Arena): Op[] {
       },
     ]),
     close(fd),
-  ];
-}
-
-/** Sends messages; the first answer, which is there at once, is looked at. */
-function ask(fd: Cell, messages: Uint8Array, arena: Arena, look: (reply: bigint) => Op[]): Op[] {
-  const reply = arena.reserve(REPLY);
-  return [
-    call('sendto', [fd, arena.bytes(messages), messages.length, 0, 0, 0], {
-      text: `sendto(NETLINK_NETFILTER, [${messages.length} bytes])`,
-    }),
-    call('recvfrom', [fd, reply, REPLY, MSG_DONTWAIT, 0, 0], { text: 'recvfrom(NETLINK_NETFILTER)' }),
-    ...look(reply),
   ];
 }

@@ -234,6 +234,7 @@ def run_states(host, port, full_port):
     of["close-wait"].setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     of["close-wait"].setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 900000)
     of["fin-wait-1"].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 100000)
+    of["unsent"].setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
     # Without SO_REUSEADDR: its port is its own, but for the connections that it has accepted.
     l = socket.socket(of["control"].family)
     l.bind((host if l.family == socket.AF_INET else "::", 0))
