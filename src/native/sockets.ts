@@ -1,4 +1,5 @@
 /** System calls on sockets that Node.js does not offer. None of them changes the socket. */
+import { closeSync } from 'node:fs';
 import { AF_UNIX, SO, SOL_SOCKET, Sock } from '../socket.js';
 import { addon } from './addon.js';
 
@@ -10,9 +11,16 @@ const MSG_TRUNC = 0x20;
 const MSG_DONTWAIT = 0x40;
 /** Set where control messages did not fit. */
 const MSG_CTRUNC = 8;
-const SCM_CREDENTIALS = 2;
+/** Types of control messages at SOL_SOCKET. */
+const SCM = { RIGHTS: 1, CREDENTIALS: 2, SECURITY: 3, PIDFD: 4 } as const;
+/** `sizeof (struct cmsghdr)`: length of header and data, level, type. Each control message begins at a word. */
+const CMSGHDR = 16;
+/** The most descriptors that a message can carry; `SCM_MAX_FD` of the kernel. */
+const MOST_DESCRIPTORS = 253;
 /** Room for the credentials of a sender, and nothing else: `CMSG_SPACE(sizeof (struct ucred))`. */
 export const CREDENTIALS_SPACE = 32;
+/** Room for descriptors beside them. */
+export const RIGHTS_SPACE = CREDENTIALS_SPACE + CMSGHDR + (MOST_DESCRIPTORS + 1) * 4;
 
 /** Events of poll(2). */
 export const Poll = { IN: 1, PRI: 2, OUT: 4, ERR: 8, HUP: 0x10, RDHUP: 0x2000 } as const;
@@ -105,8 +113,10 @@ export interface Peeked {
   readonly length: number;
   /** `struct ucred` of the sender: pid, uid, gid; `null` without SO_PASSCRED. */
   readonly credentials: readonly [number, number, number] | null;
-  /** It bears what was not asked for, for instance descriptors. */
+  /** It bears what was not asked for, for instance a label, or descriptors where there was no room for any. */
   readonly more: boolean;
+  /** Duplicates of the descriptors that it carries (SCM_RIGHTS), which whoever has given room for them closes. */
+  readonly descriptors: readonly number[];
 }
 
 /**
@@ -134,11 +144,32 @@ export function readPeeked(
   control: Buffer,
   header: BigUint64Array,
 ): Peeked {
-  const has = header[5]! > 0n && control.readInt32LE(12) === SCM_CREDENTIALS;
-  return {
-    bytes,
-    length,
-    credentials: has ? [control.readInt32LE(16), control.readUInt32LE(20), control.readUInt32LE(24)] : null,
-    more: (Number(header[6]!) & MSG_CTRUNC) !== 0,
-  };
+  let credentials: Peeked['credentials'] = null;
+  let more = (Number(header[6]!) & MSG_CTRUNC) !== 0;
+  const descriptors: number[] = [];
+  for (const { type, data } of controlMessages(control.subarray(0, Number(header[5]!)))) {
+    if (type === SCM.CREDENTIALS) {
+      credentials = [data.readInt32LE(0), data.readUInt32LE(4), data.readUInt32LE(8)];
+    } else if (type === SCM.RIGHTS) {
+      for (let at = 0; at + 4 <= data.length; at += 4) descriptors.push(data.readInt32LE(at));
+    } else if (type === SCM.PIDFD) {
+      closeSync(data.readInt32LE(0));
+      more = true;
+    } else if (type === SCM.SECURITY) more = true;
+  }
+  return { bytes, length, credentials, more, descriptors };
+}
+
+/** Those at SOL_SOCKET, each `struct cmsghdr` and data. */
+function controlMessages(control: Buffer): { type: number; data: Buffer }[] {
+  const found: { type: number; data: Buffer }[] = [];
+  for (let at = 0; at + CMSGHDR <= control.length; ) {
+    const size = Number(control.readBigUInt64LE(at));
+    if (size < CMSGHDR) break;
+    if (control.readInt32LE(at + 8) === SOL_SOCKET) {
+      found.push({ type: control.readInt32LE(at + 12), data: control.subarray(at + CMSGHDR, at + size) });
+    }
+    at += Math.ceil(size / 8) * 8;
+  }
+  return found;
 }

@@ -62,6 +62,13 @@ export function pidfdOpen(pid: number): number {
   return Number(addon.syscall(NR.pidfd_open, pid, 0));
 }
 
+const F_DUPFD_CLOEXEC = 1030;
+
+/** fcntl(2) F_DUPFD_CLOEXEC: another descriptor of ours for the same open file description. */
+export function duplicate(fd: number): number {
+  return Number(addon.syscall(NR.fcntl, fd, F_DUPFD_CLOEXEC, 0));
+}
+
 /** pidfd_getfd(2): a copy of descriptor `fd` of the process; shares its open file description. */
 export function pidfdGetfd(pidfd: number, fd: number): number {
   return Number(addon.syscall(NR.pidfd_getfd, pidfd, fd, 0));

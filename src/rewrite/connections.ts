@@ -6,6 +6,7 @@ import { closedLine, notMadeLine } from '../proc/descriptors/inet.js';
 import { refusalOf } from '../proc/descriptors/refusal.js';
 import { closedProblem } from '../proc/descriptors/signals.js';
 import type { DescriptorTable, OpenFile, OpenFileOf, TcpConnection } from '../snapshot/descriptors.js';
+import { carriersOf } from '../snapshot/in-flight.js';
 import { socketName } from '../unix-name.js';
 
 type Inet = OpenFileOf<'inet'>;
@@ -29,12 +30,15 @@ export function rewriteConnections(
   warnings: string[],
 ): DescriptorTable {
   const problems: string[] = [];
+  const carriers = carriersOf(table);
   const files = table.files.map((file, index) => {
-    const fd = table.descriptors.find((descriptor) => descriptor.file === index)?.fd;
+    const own = table.descriptors.find((descriptor) => descriptor.file === index)?.fd;
+    const fd = own ?? carriers.get(index);
     if (fd === undefined) return file;
     const closes = choices.tcp === 'close' && file.kind === 'inet' && file.connection !== null;
     const problem = goneProblem(file, choices) ?? (closes ? closedProblem(closed(file)) : null);
-    if (problem !== null) problems.push(refusalOf(fd, describe(file), problem));
+    const name = own === undefined ? `what is on its way in descriptor ${fd}` : undefined;
+    if (problem !== null) problems.push(refusalOf(fd, describe(file), problem, [], name));
     else if (closes) {
       warnings.push(lineOf(fd, file.connection!));
       return closed(file);

@@ -4,6 +4,7 @@ import { type DescriptorChoices, NULL_DEVICE, optionsOf } from '../proc/descript
 import { lockLetGo } from '../proc/descriptors/locks.js';
 import { signalsLetGo } from '../proc/descriptors/signals.js';
 import type { DescriptorTable, OpenFile } from '../snapshot/descriptors.js';
+import { inFlightProblem, passedBy, reachable } from '../snapshot/in-flight.js';
 import type { Process } from '../snapshot/schema.js';
 
 type MutableTable = { -readonly [K in keyof DescriptorTable]: DescriptorTable[K] };
@@ -12,7 +13,7 @@ type MutableTable = { -readonly [K in keyof DescriptorTable]: DescriptorTable[K]
  * Applies choices to the table. Indices stay as they are: what no descriptor means any more becomes the null
  * device, which is closed again before the process starts.
  * @param warnings filled with what is let go of, beside what was said
- * @throws UsageError for a descriptor that the image does not have
+ * @throws UsageError for a descriptor that the image does not have, or that what is on its way in a socket needs
  */
 export function rewriteDescriptors(
   { descriptors: table, objects }: Pick<Process, 'descriptors' | 'objects'>,
@@ -38,12 +39,16 @@ export function rewriteDescriptors(
       return { ...descriptor, file: index };
     });
   const place = new Map(result.descriptors.map(({ fd, file }) => [fd, file]));
-  const alive = new Set(place.values());
-  const before = new Set(table.descriptors.map(({ file }) => file));
+  const alive = reachable(result.files, place.values());
+  const before = reachable(
+    table.files,
+    table.descriptors.map(({ file }) => file),
+  );
   const gone = new Set([...before].filter((index) => !alive.has(index)));
+  assertSendable(table, result.files, new Set(place.values()), alive);
   result.files = result.files.map((file, index) => {
     if (gone.has(index)) return nothing(file);
-    if (file.kind === 'epoll') return { ...file, members: membersOf(file, table, place) };
+    if (file.kind === 'epoll') return { ...file, members: membersOf(file, table, place, gone) };
     if (file.kind === 'pty-slave' && file.master !== null && gone.has(file.master)) {
       return { ...file, master: null };
     }
@@ -52,6 +57,23 @@ export function rewriteDescriptors(
   const used = new Set(result.files.flatMap((file) => (file.kind === 'pipe' ? [file.pipe] : [])));
   result.pipes = table.pipes.map((pipe, i) => (used.has(i) ? pipe : { ...pipe, content: [], path: '' }));
   return result;
+}
+
+/** What is on its way in a socket stays what it was; some of it only while a descriptor means it, too. */
+function assertSendable(
+  table: DescriptorTable,
+  files: readonly OpenFile[],
+  numbered: ReadonlySet<number>,
+  alive: ReadonlySet<number>,
+): void {
+  const sent = [...alive].flatMap((index) => passedBy(files[index]!));
+  for (const index of sent) {
+    const lost = numbered.has(index) ? undefined : table.descriptors.find(({ file }) => file === index);
+    const file = files[index]!;
+    const why = inFlightProblem(file, false) ?? (file.locks.length > 0 ? 'it has locks' : null);
+    if (lost && why !== null)
+      throw new UsageError(`descriptor ${lost.fd} is on its way in a socket as well, and must stay: ${why}`);
+  }
 }
 
 function replacement(
@@ -123,11 +145,12 @@ function membersOf(
   { members }: Extract<OpenFile, { kind: 'epoll' }>,
   table: DescriptorTable,
   place: ReadonlyMap<number, number>,
+  gone: ReadonlySet<number>,
 ) {
   return members.flatMap((member) => {
     const meaning = table.descriptors.filter(({ file }) => file === member.file);
     const watched = meaning.find(({ fd }) => fd === member.fd) ?? meaning[0];
     const file = watched ? place.get(watched.fd) : member.file;
-    return file === undefined ? [] : [{ ...member, file }];
+    return file === undefined || gone.has(file) ? [] : [{ ...member, file }];
   });
 }

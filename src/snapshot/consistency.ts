@@ -1,5 +1,7 @@
 import { ImageError } from '../errors.js';
 import { PAGE_SIZE } from '../page.js';
+import type { DescriptorTable, OpenFileOf } from './descriptors.js';
+import { inFlightProblem } from './in-flight.js';
 import type { Extent, Process, Snapshot } from './schema.js';
 
 /**
@@ -87,6 +89,7 @@ function checkDescriptors({ descriptors: table, objects, threads }: Process, whe
       requireIndex(file.peer, table.files, `${place}.peer`);
       if (table.files[file.peer]!.kind !== 'unix') fail(`${place}.peer`, 'is no Unix domain socket');
     }
+    if (file.kind === 'unix') checkPassed(file, table, place);
     if (file.kind === 'pty-slave' && file.master !== null) {
       requireIndex(file.master, table.files, `${place}.master`);
       if (table.files[file.master]!.kind !== 'pty-master') fail(`${place}.master`, 'is no master');
@@ -96,6 +99,30 @@ function checkDescriptors({ descriptors: table, objects, threads }: Process, whe
         requireIndex(member.file, table.files, `${place}.members[${j}].file`);
       });
     }
+  });
+}
+
+/** What is sent without a byte of a stream would not arrive, and what is sent has to be there by then. */
+function checkPassed(
+  { passed, content, type, peer, gone }: OpenFileOf<'unix'>,
+  { files, descriptors }: DescriptorTable,
+  where: string,
+): void {
+  if (passed.length === 0) return;
+  if (peer === null && gone === null) fail(`${where}.passed`, 'has nobody who could have sent it');
+  let next = 0;
+  passed.forEach(({ message, files: carried }, i) => {
+    const place = `${where}.passed[${i}]`;
+    requireIndex(message, content, `${place}.message`);
+    if (message < next) fail(`${place}.message`, 'is not behind the one before it');
+    next = message + 1;
+    if (type === 'stream' && content[message]!.length === 0) fail(place, 'goes with no byte of the stream');
+    carried.forEach((index, j) => {
+      requireIndex(index, files, `${place}.files[${j}]`);
+      const numbered = descriptors.some(({ file }) => file === index);
+      const why = inFlightProblem(files[index]!, numbered);
+      if (why !== null) fail(`${place}.files[${j}]`, why);
+    });
   });
 }
 

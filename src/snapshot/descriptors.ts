@@ -5,6 +5,8 @@ import { MOST_INPUT, MOST_OUTPUT } from '../pty.js';
 const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'bytes');
 const int = z.int();
 const index = int.min(0);
+/** `SCM_MAX_FD`: the most descriptors that a message can carry. */
+const MOST_PASSED = 253;
 const word = z.bigint().min(0n).max(0xffff_ffff_ffff_ffffn);
 /** Paths and names end up as C strings. */
 const text = z.string().refine((value) => !value.includes('\0'), 'holds a NUL');
@@ -325,8 +327,10 @@ export const openFileSchema = z.discriminatedUnion('kind', [
     letGo,
     /** 1: nothing more is received; 2: nothing more is sent. */
     shutdown: int.min(0).max(3),
-    /** What can be read: of a stream one piece at most, else one entry a message. */
+    /** What can be read: one entry a message, which of a stream may be several that carry no descriptors. */
     content: z.array(bytes),
+    /** What is on its way in it (SCM_RIGHTS): index into `content`, ascending, and into `files`. */
+    passed: z.array(z.object({ message: index, files: z.array(index).min(1).max(MOST_PASSED) })).default([]),
     /** The content bears the credentials of the process itself (SO_PASSCRED). */
     credentials: z.boolean(),
     /** SO_SNDBUF and SO_RCVBUF as getsockopt(2) tells them. */

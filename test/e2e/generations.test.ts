@@ -47,6 +47,7 @@ for (const name of [
     'descriptors',
     'records',
     'unixsockets',
+    'rights',
     'inet',
     'timerfds',
     'watches',

@@ -29,6 +29,7 @@ const undisturbed: readonly (readonly string[])[] = [
   ['watches'],
   ['identity', 'a', '', 'b'],
   ['descriptors'],
+  ['rights'],
   ['records'],
   ['answer'],
 ];

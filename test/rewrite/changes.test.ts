@@ -220,6 +220,7 @@ const socket = (name: string | Uint8Array, peer: number | null): OpenFile => ({
     gone: null,
     shutdown: 0,
     content: [],
+    passed: [],
     credentials: false,
     sendBuffer: 1,
     receiveBuffer: 1,
@@ -251,4 +252,52 @@ test('Unix domain sockets: their names are paths, and their other ends may go', 
   }
   const alone = rewriteDescriptors(process, parseChoices([4], []), []);
   t.like(alone.files[0], { peer: null, gone: { reset: false }, shutdown: 3 });
+});
+
+test('what is on its way in a socket goes with it, and only with it', (t) => {
+  const carrier = (files: number[]) => ({
+    ...socket('', 1),
+    ...{ content: [Buffer.from('x')], passed: [{ message: 0, files }] },
+  });
+  const watch: OpenFile = { kind: 'inotify', flags: 0, locks: [], watches: [] };
+  const set: OpenFile = {
+    ...{ kind: 'epoll', flags: 2, locks: [] },
+    members: [{ fd: 9, file: 4, events: 1, data: 0n }],
+  };
+  const process = processWith(
+    // 0 and 1 are a pair, with the pair 2 and 3 on its way; in that a file, and what has a number as well.
+    [
+      carrier([2]),
+      socket('', 0),
+      { ...carrier([4, 5]), peer: 3 } as OpenFile,
+      socket('', 2),
+      file('/x'),
+      watch,
+      set,
+    ],
+    [
+      [3, 0],
+      [4, 1],
+      [5, 3],
+      [6, 5],
+      [7, 6],
+    ],
+  );
+  const kinds = (drop: number[]) =>
+    rewriteDescriptors(process, parseChoices(drop, []), []).files.map((one) => one.kind);
+  const all = ['unix', 'unix', 'unix', 'unix', 'file', 'inotify', 'epoll'];
+  t.deepEqual(kinds([]), all);
+  t.deepEqual(kinds([4]), ['unix', 'file', ...all.slice(2)]);
+  const without = rewriteDescriptors(process, parseChoices([3], []), []);
+  t.deepEqual(
+    without.files.map((one) => (one.kind === 'file' ? one.path : one.kind)),
+    ['/dev/null', 'unix', '/dev/null', 'unix', '/dev/null', 'inotify', 'epoll'],
+  );
+  t.like(without.files[3], { peer: null, gone: { reset: false } });
+  t.like(without.files[6], { members: [] });
+  t.throws(() => rewriteDescriptors(process, parseChoices([6], []), []), {
+    instanceOf: UsageError,
+    message: /^descriptor 6 is on its way in a socket as well, and must stay: it watches files/,
+  });
+  t.notThrows(() => rewriteDescriptors(process, parseChoices([3, 6], []), []));
 });

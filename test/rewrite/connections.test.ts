@@ -110,7 +110,14 @@ function tableOf(files: readonly OpenFile[], hold: string | null = null): Descri
 const O_ASYNC = 0o20000;
 
 test('what was let go of cannot be had again; what had ended by itself stays so', (t) => {
-  const unix = { kind: 'unix', flags: 2, locks: [], name: Buffer.from('/run/s'), gone: { reset: false } };
+  const unix = {
+    kind: 'unix',
+    flags: 2,
+    locks: [],
+    name: Buffer.from('/run/s'),
+    gone: { reset: false },
+    passed: [],
+  };
   const master = { kind: 'pty-master', flags: 2, locks: [], number: 7 };
   const of = (letGo: object) =>
     tableOf([
@@ -135,6 +142,21 @@ test('what was let go of cannot be had again; what had ended by itself stays so'
     line(13, 'pseudoterminal master, /dev/pts/7', '--pty-peer'),
   ]);
   t.is(problemsOf(refuse)?.length, 4);
+});
+
+test('so it is with what is on its way in a socket', (t) => {
+  const common = { kind: 'unix', flags: 2, locks: [], name: Buffer.from('/run/s') };
+  const carrier = fileOf({ ...common, gone: null, passed: [{ message: 0, files: [1] }] });
+  const table = tableOf([carrier, fileOf({ ...common, gone: { reset: false }, letGo: true, passed: [] })]);
+  table.descriptors.pop();
+  t.deepEqual(rewriteConnections(table, { unixPeer: 'close' }, []), table);
+  const error = t.throws(() => rewriteConnections(table, { unixPeer: 'refuse' }, []), {
+    instanceOf: UnsupportedError,
+  });
+  t.regex(
+    error!.items[0]!,
+    /^what is on its way in descriptor 10 \(socket, \/run\/s\) cannot .*; use --drop-fd 10, /,
+  );
 });
 
 test('closing a connection says what may not have arrived, and is refused where a signal would be missed', (t) => {

@@ -40,3 +40,34 @@ test('a connection goes on only where a table of ours holds it', (t) => {
   t.true(hold('proc2elf-4242-0123abcd'));
   for (const name of ['filter', 'firewalld', 'proc2elf', 'proc2elf-1-filter']) t.false(hold(name), name);
 });
+
+test('what is on its way in a socket is there, and goes with something that was sent', (t) => {
+  const common = { flags: 2, locks: [] };
+  const event = { kind: 'eventfd', ...common, count: 0n, semaphore: false };
+  const socket = (passed: object[], more = {}) => ({
+    ...{ kind: 'unix', ...common, type: 'stream', peer: 0, gone: null },
+    ...{ content: [Buffer.from('x'), Buffer.alloc(0)], passed, ...more },
+  });
+  const table = (passed: object[], more = {}, other: object = event, descriptors: object[] = []) => ({
+    descriptors: {
+      ...makeProcess().descriptors,
+      ...{ files: [socket(passed, more), other], descriptors },
+    } as unknown as DescriptorTable,
+  });
+  const one = { message: 0, files: [0, 1, 1] };
+  t.notThrows(() => checkConsistency(makeSnapshot(table([one]))));
+  t.notThrows(() =>
+    checkConsistency(makeSnapshot(table([one, { ...one, message: 1 }], { type: 'datagram' }))),
+  );
+  refused(t, table([{ ...one, message: 2 }]), /passed\[0\]\.message: there is no number 2/);
+  refused(t, table([one, one]), /passed\[1\]\.message: is not behind/);
+  refused(t, table([{ ...one, message: 1 }]), /passed\[0\]: goes with no byte/);
+  refused(t, table([{ message: 0, files: [2] }]), /passed\[0\]\.files\[0\]: there is no number 2/);
+  refused(t, table([one], { peer: null }), /passed: has nobody who could have sent it/);
+  const watch = { kind: 'inotify', ...common, watches: [] };
+  refused(t, table([one], {}, watch), /passed\[0\]\.files\[1\]: it watches files/);
+  const numbered = [{ fd: 3, file: 1, closeOnExec: false }];
+  t.notThrows(() => checkConsistency(makeSnapshot(table([one], {}, watch, numbered))));
+  const thread = { kind: 'pidfd', ...common, thread: makeProcess().threads[0]!.tid };
+  refused(t, table([one], {}, thread, numbered), /files\[1\]: it refers to a thread/);
+});

@@ -1,6 +1,7 @@
 import { addressText } from '../../inet.js';
 import { holdLine } from '../../nftables.js';
 import type { DescriptorTable, OpenFile, OpenFileOf, TcpConnection } from '../../snapshot/descriptors.js';
+import { reachable } from '../../snapshot/in-flight.js';
 import type { Process } from '../../snapshot/schema.js';
 import { TFD } from '../../timerfd.js';
 import { socketName } from '../../unix-name.js';
@@ -9,14 +10,20 @@ import { clockName, openFlags, signalSet } from './names.js';
 import type { Style } from './style.js';
 import { table } from './table.js';
 
-/** The descriptors of a process; which of them share an open file shows by its number. */
+/**
+ * The descriptors of a process; which of them share an open file shows by its number. Behind them what is only on
+ * its way in sockets, without a number of its own.
+ */
 export function* descriptorLines(process: Process, style: Style): Generator<string> {
   const { descriptors, files, hold } = process.descriptors;
   yield '';
   yield style.heading(`Descriptors (${descriptors.length})`);
   if (hold !== null) yield holdLine(hold);
+  const numbered = new Set(descriptors.map(({ file }) => file));
+  const sent = [...reachable(files, numbered)].filter((index) => !numbered.has(index));
   yield* table(
-    descriptors.map(({ fd, file: index, closeOnExec }) => {
+    [...descriptors, ...sent.map((file) => ({ fd: '-', file, closeOnExec: false }))].map((descriptor) => {
+      const { fd, file: index, closeOnExec } = descriptor;
       const file = files[index];
       if (!file) return [String(fd)];
       const flags = `${openFlags(file.flags)}${closeOnExec ? ' close-on-exec' : ''}`;
@@ -114,6 +121,10 @@ function describeSocket(file: OpenFileOf<'unix'>): string {
     file.peer === null ? '' : `to file ${file.peer}`,
     file.gone ? 'its peer has gone' : '',
     bytes > 0 ? `${bytes} bytes in it` : '',
+    ...file.passed.map(
+      ({ message, files }) =>
+        `with message ${message} on their way: ${files.map((file) => `file ${file}`).join(' ')}`,
+    ),
   ];
   return parts.filter((part) => part !== '').join(', ');
 }

@@ -14,7 +14,17 @@ import { type FdInfo, parseFdInfo } from './fdinfo.js';
 
 /** An open descriptor as seen from outside. */
 export interface Entry {
+  /** Its number; of one that is on its way in a socket and has none, a number from {@link FIRST_IN_FLIGHT} on. */
   readonly fd: number;
+  /** Of one that is on its way in a socket (SCM_RIGHTS). */
+  readonly flight?: {
+    /** A duplicate of ours. */
+    readonly copy: number;
+    /** The descriptor of the process by which it was found: that of the socket, or of the one that carries the socket. */
+    readonly carrier: number;
+    /** The user lets go of the socket, and of what it carries with it. */
+    readonly letGo: boolean;
+  };
   /** Target of the link `/proc/PID/fd/N`: a path, `pipe:[123]`, `anon_inode:[eventfd]`. */
   readonly link: string;
   /** The link is not UTF-8: `link` is not the true name. */
@@ -26,6 +36,24 @@ export interface Entry {
 }
 
 const REPLACEMENT = '\ufffd';
+
+/** No descriptor has such a number. */
+export const FIRST_IN_FLIGHT = 2 ** 31;
+
+/** Where a description can be looked at: a process, and its descriptor there. */
+export function placeOf(pid: number, { fd, flight }: Entry): { pid: number; fd: number } {
+  return flight ? { pid: process.pid, fd: flight.copy } : { pid, fd };
+}
+
+/** The link that leads to its file. */
+export function linkOf(pid: number, entry: Entry): string {
+  return entry.flight ? `/proc/self/fd/${entry.flight.copy}` : `/proc/${pid}/fd/${entry.fd}`;
+}
+
+/** `descriptor 7`, for messages. */
+export function nameOf({ fd, flight }: Entry): string {
+  return flight ? `what is on its way in descriptor ${flight.carrier}` : `descriptor ${fd}`;
+}
 
 /**
  * All descriptors, ascending. One that is closed meanwhile, in a process that runs, is left out.
@@ -44,24 +72,34 @@ export function readEntries(pid: number): Entry[] {
     .map(Number)
     .sort((a, b) => a - b)
     .flatMap((fd): Entry[] => {
-      const path = `${folder}/${fd}`;
       try {
-        const link = readlinkSync(path);
-        return [
-          {
-            fd,
-            link,
-            garbled: link.includes(REPLACEMENT) && isGarbled(path),
-            stat: statSync(path, { bigint: true }),
-            info: parseFdInfo(reader.read(`/proc/${pid}/fdinfo/${fd}`)),
-            protocol: link.startsWith('socket:') ? socketProtocol(path) : null,
-          },
-        ];
+        return [readEntry(pid, fd, reader)];
       } catch (error) {
         if (errnoOf(error) === 'ENOENT') return [];
-        throw procError(pid, path, error);
+        throw procError(pid, `${folder}/${fd}`, error);
       }
     });
+}
+
+function readEntry(pid: number | 'self', fd: number, reader: SmallFileReader): Entry {
+  const path = `/proc/${pid}/fd/${fd}`;
+  const link = readlinkSync(path);
+  return {
+    fd,
+    link,
+    garbled: link.includes(REPLACEMENT) && isGarbled(path),
+    stat: statSync(path, { bigint: true }),
+    info: parseFdInfo(reader.read(`/proc/${pid}/fdinfo/${fd}`)),
+    protocol: link.startsWith('socket:') ? socketProtocol(path) : null,
+  };
+}
+
+/**
+ * One that is on its way in a socket, by a duplicate of ours.
+ * @param fd a number for it, from {@link FIRST_IN_FLIGHT} on
+ */
+export function readInFlight(fd: number, flight: NonNullable<Entry['flight']>): Entry {
+  return { ...readEntry('self', flight.copy, new SmallFileReader()), fd, flight };
 }
 
 /** Whether the bytes of a link are not what its text says. */

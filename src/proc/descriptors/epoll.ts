@@ -1,7 +1,7 @@
 /** epoll(7) sets with their members. */
 import { kcmpEpoll } from '../../native/syscalls.js';
 import { errnoOf } from '../read.js';
-import type { Entry } from './entries.js';
+import { type Entry, placeOf } from './entries.js';
 import { type EpollLine, parseEpollLines } from './fdinfo.js';
 import type { DescriptorKind, KindContext } from './kind.js';
 import { isFifo } from './pipe-ends.js';
@@ -18,7 +18,7 @@ export const epoll: DescriptorKind = {
     const members = lines.flatMap((line) => {
       const nth = seen.get(line.fd) ?? 0;
       seen.set(line.fd, nth + 1);
-      const watched = findWatched(entry!.fd, line, nth, lines.length > LARGE, context);
+      const watched = findWatched(entry!, line, nth, lines.length > LARGE, context);
       const file = context.fileOf(watched);
       // A descriptor that the user lets go of leaves the sets in which it was.
       return file === null ? [] : [{ fd: line.fd, file, events: line.events, data: line.data }];
@@ -43,13 +43,17 @@ function isInode({ stat }: Entry, { inode, device }: EpollLine): boolean {
  * description, and its inode tells. For other files the kernel is asked.
  */
 function findWatched(
-  epoll: number,
+  epoll: Entry,
   line: EpollLine,
   nth: number,
   large: boolean,
   { pid, target }: KindContext,
 ): number {
-  const watches = ({ fd }: Entry): boolean => kcmpEpoll(pid, fd, pid, epoll, line.fd, nth) === 0;
+  const set = placeOf(pid, epoll);
+  const watches = (entry: Entry): boolean => {
+    const place = placeOf(pid, entry);
+    return kcmpEpoll(place.pid, place.fd, set.pid, set.fd, line.fd, nth) === 0;
+  };
   const direct = target.entry(line.fd);
   if (direct && isInode(direct, line) && (direct.protocol !== null || (large && isFifo(direct.stat)))) {
     return direct.fd;

@@ -1,6 +1,6 @@
 /** File systems that are none of a disk's. */
 import { statfsSync } from 'node:fs';
-import type { Entry } from './entries.js';
+import { type Entry, linkOf } from './entries.js';
 
 /** Magic numbers of statfs(2), from `linux/magic.h`. */
 export const HUGETLBFS_MAGIC = 0x958458f6;
@@ -20,9 +20,9 @@ const OF_KERNEL: ReadonlySet<number> = new Set([
 ]);
 
 /** Magic number of the file system; 0 for a descriptor that a running process has closed meanwhile. */
-export function fileSystemOf(pid: number, { fd }: Entry): number {
+export function fileSystemOf(pid: number, entry: Entry): number {
   try {
-    return statfsSync(`/proc/${pid}/fd/${fd}`).type;
+    return statfsSync(linkOf(pid, entry)).type;
   } catch {
     return 0;
   }

@@ -11,11 +11,13 @@ export interface Holders<K> {
 
 /**
  * Looks among the descriptors of all processes but `pid`.
+ * @param ours descriptors of this process that are duplicates of the target's
  * @param keyOf what a descriptor stands for, by its link and its path in `/proc`; `null`: nothing that is asked for.
  *   It may throw where the descriptor is closed meanwhile, or may not be looked at.
  */
 export function findHolders<K>(
   pid: number,
+  ours: ReadonlySet<number>,
   keyOf: (link: string, path: string, holder: number) => K | null,
 ): Holders<K> {
   const held = new Map<K, number>();
@@ -35,6 +37,7 @@ export function findHolders<K>(
       continue;
     }
     for (const fd of fds) {
+      if (Number(name) === process.pid && ours.has(Number(fd))) continue;
       const path = `/proc/${name}/fd/${fd}`;
       try {
         const key = keyOf(readlinkSync(path), path, Number(name));
@@ -51,7 +54,11 @@ export function findHolders<K>(
  * Looks for pipes and FIFOs by their links: `pipe:[123]`, `/run/fifo`.
  * A FIFO seen under another path (mount namespaces) is not found.
  */
-export function findPipeHolders(pid: number, links: ReadonlySet<string>): Holders<string> {
+export function findPipeHolders(
+  pid: number,
+  ours: ReadonlySet<number>,
+  links: ReadonlySet<string>,
+): Holders<string> {
   if (links.size === 0) return { held: new Map(), complete: true };
-  return findHolders(pid, (link) => (links.has(link) ? link : null));
+  return findHolders(pid, ours, (link) => (links.has(link) ? link : null));
 }

@@ -1,14 +1,22 @@
 /** Captures the descriptor table of a process, from outside. */
 import { closeSync } from 'node:fs';
 import { UsageError } from '../../errors.js';
-import { pidfdGetfd, pidfdOpen, tcgets2, tiocgwinsz } from '../../native/syscalls.js';
+import {
+  duplicate as duplicateOwn,
+  pidfdGetfd,
+  pidfdOpen,
+  tcgets2,
+  tiocgwinsz,
+} from '../../native/syscalls.js';
 import { holdLine } from '../../nftables.js';
 import type { DescriptorTable, OpenFile } from '../../snapshot/descriptors.js';
+import { inFlightProblem } from '../../snapshot/in-flight.js';
 import { FileDecisions } from '../file-choices.js';
 import type { ObjectTable } from '../objects.js';
 import { type DescriptorChoices, NO_CHOICES, optionsOf } from './choices.js';
-import type { Entry } from './entries.js';
-import type { Description, KindContext } from './kind.js';
+import { type Entry, FIRST_IN_FLIGHT, nameOf } from './entries.js';
+import { closeInFlight, findInFlight, type InFlight } from './in-flight.js';
+import type { Description, DescriptorKind, KindContext } from './kind.js';
 import { kindOf } from './kinds.js';
 import { lockProblem, locksOf } from './locks.js';
 import { isOtherEndClosed } from './pipe.js';
@@ -65,7 +73,11 @@ export function surveyDescriptors(
 export function captureDescriptors(context: DescriptorCaptureContext): CapturedDescriptors {
   const { pid, choices } = context;
   const pidfd = pidfdOpen(pid);
-  const duplicate = (fd: number): number => pidfdGetfd(pidfd, fd);
+  let inFlight: InFlight | null = null;
+  const duplicate = (fd: number): number => {
+    const flight = inFlight?.entries[fd - FIRST_IN_FLIGHT]?.flight;
+    return flight ? duplicateOwn(flight.copy) : pidfdGetfd(pidfd, fd);
+  };
   const withCopy = <T>(fd: number, use: (copy: number) => T): T => {
     const copy = duplicate(fd);
     try {
@@ -76,8 +88,15 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
   };
   let held: string | null = null;
   try {
-    const target = readTarget(pid, choices, context.files, (entry) =>
-      withCopy(entry.fd, (copy) => isOtherEndClosed(entry, copy)),
+    const target = readTarget(
+      pid,
+      choices,
+      context.files,
+      (entry) => withCopy(entry.fd, (copy) => isOtherEndClosed(entry, copy)),
+      (own) => {
+        inFlight = findInFlight(pid, own, choices, duplicate);
+        return inFlight;
+      },
     );
     assertChoicesKnown(target);
     const problems = [...privateTables(pid), ...problemsOf(target)];
@@ -100,12 +119,14 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
     };
     const locks = locksOf(descriptions, choices, warnings);
     descriptions.forEach((description, index) => {
-      const file = captureOne(description, kindContext, problems);
-      if (file) table.files.push({ ...file, ...locks[index]! } as OpenFile);
+      const file = captureOne(description, locks[index]!, kindContext, problems);
+      if (file) table.files.push(file);
     });
     table.descriptors = descriptions
       .flatMap(({ entries }, file) =>
-        entries.map(({ fd, info }) => ({ fd, file, closeOnExec: info.closeOnExec })),
+        entries
+          .filter(({ flight }) => !flight)
+          .map(({ fd, info }) => ({ fd, file, closeOnExec: info.closeOnExec })),
       )
       .sort((a, b) => a.fd - b.fd);
     table.terminal = captureTerminal(target, withCopy);
@@ -115,6 +136,7 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
     if (held !== null) removeHold(held);
     throw error;
   } finally {
+    if (inFlight !== null) closeInFlight(inFlight);
     closeSync(pidfd);
   }
 }
@@ -152,24 +174,50 @@ function repairBy(guard: TcpGuard): Repair {
 
 function captureOne(
   description: Description,
+  locks: Pick<OpenFile, 'locks' | 'lease'>,
   context: KindContext,
   problems: string[],
-): Omit<OpenFile, 'locks' | 'lease'> | null {
+): OpenFile | null {
   const [first] = description.entries;
   const kind = kindOf(first!, context.target);
+  const warned = context.warnings.length;
   try {
     const file = kind.capture(description, context);
     const signals = signalsOf(description, file, context);
-    return signals === undefined ? file : { ...file, signals };
+    const whole = { ...file, ...(signals === undefined ? {} : { signals }), ...locks } as OpenFile;
+    refuseInFlight(description, whole);
+    return whole;
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    problems.push(refusalOf(first!.fd, kind.describe(first!), error.message, kind.choices?.(first!)));
+    problems.push(refuse(first!, kind, error.message));
     return null;
+  } finally {
+    nameWarnings(context.warnings, warned, first!);
   }
 }
 
+/** @throws Refusal for what is on its way in a socket, and cannot be carried so */
+function refuseInFlight({ entries }: Description, file: OpenFile): void {
+  if (!entries.some(({ flight }) => flight)) return;
+  const why = inFlightProblem(file, !entries[0]!.flight);
+  if (why !== null) throw new Refusal(why);
+}
+
+/** What is on its way in a socket goes with that. */
+function refuse(entry: Entry, kind: DescriptorKind, why: string): string {
+  const fd = entry.flight?.carrier ?? entry.fd;
+  return refusalOf(fd, kind.describe(entry), why, kind.choices?.(entry), nameOf(entry));
+}
+
+/** Kinds name a descriptor by its number: what has none is named here. */
+function nameWarnings(warnings: string[], from: number, entry: Entry): void {
+  if (!entry.flight) return;
+  const named = warnings.splice(from);
+  warnings.push(...named.map((warning) => warning.replace(`descriptor ${entry.fd}`, nameOf(entry))));
+}
+
 function carried({ entries, choices }: Target): Entry[] {
-  return entries.filter(({ fd }) => !choices.drop.has(fd));
+  return entries.filter(({ fd, flight }) => !choices.drop.has(fd) && !flight?.letGo);
 }
 
 function problemsOf(target: Target): string[] {
@@ -178,7 +226,7 @@ function problemsOf(target: Target): string[] {
     if (replace.has(entry.fd) || inherit.has(entry.fd)) return [];
     const kind = kindOf(entry, target);
     const why = lockProblem(entry) ?? kind.problem(entry, target);
-    return why === null ? [] : [refusalOf(entry.fd, kind.describe(entry), why, kind.choices?.(entry))];
+    return why === null ? [] : [refuse(entry, kind, why)];
   });
 }
 

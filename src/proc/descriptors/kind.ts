@@ -5,7 +5,7 @@ import type { Entry } from './entries.js';
 import type { Target } from './target.js';
 import type { Repair } from './tcp-connections.js';
 
-/** An open file description: the descriptors that share it, ascending. */
+/** An open file description: the descriptors that share it, ascending; behind them those on their way in sockets. */
 export interface Description {
   readonly entries: readonly Entry[];
   /** The stream that takes its place; `null` for most. */

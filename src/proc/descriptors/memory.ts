@@ -7,7 +7,7 @@ import type { Extent, MemoryObject } from '../../snapshot/schema.js';
 import { fileExtents } from '../content.js';
 import { deviceName } from '../objects.js';
 import { errnoOf } from '../read.js';
-import type { Entry } from './entries.js';
+import { type Entry, linkOf } from './entries.js';
 import { fileSystemOf, HUGETLBFS_MAGIC, SECRETMEM_MAGIC } from './file-systems.js';
 import type { DescriptorKind, KindContext } from './kind.js';
 import { leaseProblem } from './locks.js';
@@ -62,12 +62,9 @@ export function captureObject(entry: Entry, kind: MemoryObject['kind'], context:
   return index;
 }
 
-function openObject(
-  { fd, link, stat, info }: Entry,
-  kind: MemoryObject['kind'],
-  context: KindContext,
-): number {
-  const { copy, extents } = openForReading(fd, info.flags, context);
+function openObject(entry: Entry, kind: MemoryObject['kind'], context: KindContext): number {
+  const { link, stat } = entry;
+  const { copy, extents } = openForReading(entry, context);
   context.keep(copy);
   const name = kind === 'memfd' ? link.slice(MEMFD.length) : link;
   const object: MemoryObject = {
@@ -91,16 +88,14 @@ function openObject(
 }
 
 /** Opens a file by its descriptor, with an offset of our own; where that is forbidden, takes a duplicate. */
-function openForReading(
-  fd: number,
-  flags: number,
-  { pid, duplicate }: KindContext,
-): { copy: number; extents: Extent[] } {
+function openForReading(entry: Entry, { pid, duplicate }: KindContext): { copy: number; extents: Extent[] } {
+  const { fd, info } = entry;
   try {
-    const copy = openUnseen(`/proc/${pid}/fd/${fd}`);
+    const copy = openUnseen(linkOf(pid, entry));
     return { copy, extents: fileExtents(copy) };
   } catch (error) {
-    if ((flags & O.ACCMODE) === O.WRONLY) throw new Refusal(`its content cannot be read: ${errnoOf(error)}`);
+    if ((info.flags & O.ACCMODE) === O.WRONLY)
+      throw new Refusal(`its content cannot be read: ${errnoOf(error)}`);
   }
   const copy = duplicate(fd);
   try {

@@ -112,10 +112,12 @@ export function ptyView(target: Target): PtyView {
 }
 
 function makeView(target: Target): PtyView {
-  const { ptys, pid } = target;
+  const { ptys, pid, inFlight } = target;
   let holders: Holders<string> | undefined;
   const held = (key: string): number | null => {
-    holders ??= findHolders(pid, (link, path, holder) => heldSide(link, path, holder, target));
+    holders ??= findHolders(pid, inFlight.copies, (link, path, holder) =>
+      heldSide(link, path, holder, target),
+    );
     return holders.held.get(key) ?? null;
   };
   return {

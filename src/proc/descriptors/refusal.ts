@@ -6,10 +6,18 @@ export class Refusal extends Error {}
 /**
  * `descriptor 7 (socket, socket:[123]) cannot be carried: connections ...; use --drop-fd 7, --external 7, or
  * --fd 7=PATH`
+ * @param fd its number; of what is on its way in a socket, that of the descriptor that leads to it
  * @param what kind and path
  * @param more options that would let it pass as well
+ * @param name for messages
  */
-export function refusalOf(fd: number, what: string, why: string, more: readonly string[] = []): string {
+export function refusalOf(
+  fd: number,
+  what: string,
+  why: string,
+  more: readonly string[] = [],
+  name = `descriptor ${fd}`,
+): string {
   const options = [...more, `--drop-fd ${fd}`, `--external ${fd}`];
-  return `descriptor ${fd} (${what}) cannot be carried: ${why}; use ${options.join(', ')}, or --fd ${fd}=PATH`;
+  return `${name} (${what}) cannot be carried: ${why}; use ${options.join(', ')}, or --fd ${fd}=PATH`;
 }

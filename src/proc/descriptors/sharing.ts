@@ -4,7 +4,7 @@ import { PermissionError } from '../../errors.js';
 import { O } from '../../fcntl.js';
 import { Kcmp, kcmp } from '../../native/syscalls.js';
 import { errnoOf } from '../read.js';
-import type { Entry } from './entries.js';
+import { type Entry, nameOf, placeOf } from './entries.js';
 import { infoField } from './fdinfo.js';
 
 /**
@@ -46,12 +46,13 @@ function groupCandidates(pid: number, entries: readonly Entry[]): Entry[][] {
 
 function compare(pid: number, a: Entry, b: Entry): number {
   try {
-    const order = kcmp(pid, pid, Kcmp.FILE, a.fd, b.fd);
+    const [one, other] = [placeOf(pid, a), placeOf(pid, b)];
+    const order = kcmp(one.pid, other.pid, Kcmp.FILE, one.fd, other.fd);
     return order === 0 ? 0 : order === 1 ? -1 : 1;
   } catch (error) {
     const code = errnoOf(error) ?? String(error);
     throw new PermissionError(
-      `cannot tell whether descriptors ${a.fd} and ${b.fd} share an open file: kcmp: ${code}` +
+      `cannot tell whether ${nameOf(a)} and ${nameOf(b)} share an open file: kcmp: ${code}` +
         (code === 'ENOSYS' ? ' (this kernel was built without CONFIG_KCMP)' : ''),
     );
   }

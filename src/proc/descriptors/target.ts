@@ -6,6 +6,7 @@ import { readProcText } from '../read.js';
 import { type DescriptorChoices, NO_CHOICES } from './choices.js';
 import { type Entry, readEntries } from './entries.js';
 import { findPipeHolders } from './holders.js';
+import { type InFlight, NOTHING_IN_FLIGHT } from './in-flight.js';
 import { isFifo, type OtherEnd, type PipeEnds, pipeEnds } from './pipe-ends.js';
 import { findPtys, type Pty } from './pty-view.js';
 import { findTerminal, type TerminalView } from './terminal.js';
@@ -13,9 +14,14 @@ import { findTerminal, type TerminalView } from './terminal.js';
 /** A process whose descriptors are looked at. */
 export interface Target {
   readonly pid: number;
-  /** Every descriptor, ascending, those among them that the user lets go of. */
+  /**
+   * Every descriptor, ascending, those among them that the user lets go of; behind them what is on its way in
+   * sockets, as far as that was looked for.
+   */
   readonly entries: readonly Entry[];
   readonly choices: DescriptorChoices;
+  /** What is on its way in sockets. */
+  readonly inFlight: InFlight;
   /** What becomes of regular files. */
   readonly files: FileDecisions;
   readonly terminal: TerminalView;
@@ -39,6 +45,7 @@ export type Poll = (entry: Entry) => boolean | null;
 /**
  * Reads a process's descriptors.
  * @param poll for a dry run, which may not touch the descriptors: always `null`
+ * @param look finds what is on its way in sockets; for a dry run: nothing
  * @throws TargetError, PermissionError
  */
 export function readTarget(
@@ -46,11 +53,14 @@ export function readTarget(
   choices: DescriptorChoices = NO_CHOICES,
   files: FileDecisions = new FileDecisions(),
   poll: Poll = () => null,
+  look: (own: readonly Entry[]) => InFlight = () => NOTHING_IN_FLIGHT,
 ): Target {
-  const entries = readEntries(pid);
+  const own = readEntries(pid);
+  const inFlight = look(own);
+  const entries = [...own, ...inFlight.entries];
   const root = `/proc/${pid}/root`;
   const ptys = findPtys(entries, root);
-  const own = new Set(ptys.flatMap(({ slaves }) => slaves));
+  const slaves = new Set(ptys.flatMap((pty) => pty.slaves));
   for (const { stat, info } of entries) {
     if (!(info.flags & O.PATH) && (info.flags & O.ACCMODE) !== O.RDONLY) files.write(stat);
   }
@@ -58,7 +68,7 @@ export function readTarget(
   const pipes = pipeEnds(entries);
   const keep = (entry: Entry): boolean => choices.tcp === 'keep' && /^TCP/.test(entry.protocol ?? '');
   const links = new Set(entries.filter((entry) => isFifo(entry.stat) || keep(entry)).map(({ link }) => link));
-  const holders = findPipeHolders(pid, links);
+  const holders = findPipeHolders(pid, inFlight.copies, links);
   const known = new Map<string, OtherEnd>();
   const pipe = (stat: BigIntStats): PipeEnds => pipes.get(`${stat.dev} ${stat.ino}`)!;
   const otherEnd = (entry: Entry): OtherEnd => {
@@ -73,10 +83,11 @@ export function readTarget(
     pid,
     entries,
     choices,
+    inFlight,
     files,
     terminal: findTerminal(
       readProcText(pid, 'stat'),
-      entries.filter((entry) => !own.has(entry)),
+      entries.filter((entry) => !slaves.has(entry)),
     ),
     ptys,
     root,

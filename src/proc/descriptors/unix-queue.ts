@@ -1,29 +1,24 @@
 /** What waits to be read in a Unix domain socket. MSG_PEEK shows it, and nothing is consumed. */
 import { closeSync, fstatSync } from 'node:fs';
-import { peekAll } from '../../native/peek-all.js';
 import type { UnixSocket } from '../../native/sock-diag.js';
 import { unixSockets } from '../../native/sock-diag.js';
-import {
-  integerOption,
-  makeSocketPair,
-  type Peeked,
-  Poll,
-  peek,
-  pollNow,
-  sendNow,
-} from '../../native/sockets.js';
+import { integerOption, makeSocketPair, type Peeked, peek, sendNow } from '../../native/sockets.js';
 import { SO, Sock } from '../../socket.js';
 import { errnoOf } from '../read.js';
 import { Refusal } from './refusal.js';
+import { messagesOf, refuseOffset, refuseUrgent } from './unix-messages.js';
 import type { Peer } from './unix-view.js';
 
-/** Content, and whether it bears the process's own credentials. */
+/** Content, whether it bears the process's own credentials, and what is on its way with it. */
 export interface Queue {
   readonly content: Uint8Array[];
   readonly credentials: boolean;
+  /** By index of the message: numbers of the entries that it carries. */
+  readonly passed: { message: number; descriptors: readonly number[] }[];
 }
 
-const EMPTY: Queue = { content: [], credentials: false };
+/** Of a socket in which nothing waits. */
+export const EMPTY_QUEUE: Queue = { content: [], credentials: false, passed: [] };
 
 /** What is known of a socket whose queue is looked at. */
 export interface QueueContext {
@@ -32,68 +27,74 @@ export interface QueueContext {
   readonly where: Peer;
   /** The socket at the other end. */
   readonly peer: UnixSocket | null;
+  /** All that waits in it, where that was looked at already, as it carries descriptors. */
+  readonly found: readonly Peeked[] | undefined;
+  /** How many descriptors are on their way in it. */
+  readonly carried: number;
 }
 
 /** Reads the queue of a socket. @throws Refusal for what cannot be seen, or not be put back */
 export function captureQueue(copy: number, context: QueueContext): Queue {
   const { socket, where } = context;
-  if (socket.type !== Sock.STREAM && where === 'inside' && socket.name.length === 0) {
-    return captureMessages(copy, context);
-  }
-  if (pollNow(copy) & Poll.PRI) throw new Refusal('urgent data waits in it (MSG_OOB)');
-  const peeked = look(copy, socket);
-  if (!peeked) return EMPTY;
-  if (peeked.more) throw new Refusal('what waits in it carries descriptors or labels');
+  if (where === 'inside' && isPrivate(socket)) return captureMessages(copy, context);
+  if (context.found && socket.type !== Sock.STREAM) throw new Refusal(WITHOUT_SENDER);
+  const peeked = context.found ?? lookAtFront(copy, socket);
+  if (peeked.length === 0) return EMPTY_QUEUE;
   if (socket.type === Sock.STREAM) {
-    if (peeked.length !== socket.queued)
-      throw new Refusal(`of the ${socket.queued} bytes that wait in it only ${peeked.length} can be seen`);
-  } else checkMessage(peeked, context);
-  return { content: [peeked.bytes], credentials: isOurs(peeked, context.pid) };
+    const seen = peeked.reduce((sum, { length }) => sum + length, 0);
+    if (seen !== socket.queued)
+      throw new Refusal(`of the ${socket.queued} bytes that wait in it only ${seen} can be seen`);
+  } else checkMessage(peeked[0]!, context);
+  return queueOf(peeked, context);
 }
 
-/** All messages of a socket that only its peer, which the process has, can send to. */
-function captureMessages(copy: number, { socket, peer, pid }: QueueContext): Queue {
-  // It has sent nothing that was not read.
-  if (peer!.sent === 0) return EMPTY;
-  refuseOffset(copy);
-  const most = Math.min(Math.ceil(peer!.sent / LEAST), MOST);
-  const size = socket.type === Sock.SEQPACKET ? socket.queued : peer!.sent;
-  if (most * size > ROOM) throw new Refusal('more waits in it than can be looked at');
-  const peeked = peekAll(copy, size, most);
-  // Behind the last message, what was shut down gives empty ones without end.
-  if (socket.shutdown & 1) while (peeked.at(-1)?.length === 0) peeked.pop();
-  if (peeked.some(({ more }) => more)) throw new Refusal('what waits in it carries descriptors or labels');
-  const content = peeked.map(({ bytes }) => bytes);
-  if (memoryOf(socket.type, content) !== peer!.sent) {
-    throw new Refusal('of the messages that wait in it not all can be seen, or not all were sent to it');
+const WITHOUT_SENDER =
+  'descriptors are on their way in it (SCM_RIGHTS), and others could send to it as well, or nobody any more';
+
+/** Whether messages are kept apart that only the other end can send: to a name any datagram socket can. */
+function isPrivate({ type, name }: UnixSocket): boolean {
+  return type === Sock.SEQPACKET || (type === Sock.DGRAM && name.length === 0);
+}
+
+/** What was seen, all of it. */
+function queueOf(peeked: readonly Peeked[], { pid, carried }: QueueContext): Queue {
+  if (peeked.some(({ more }) => more)) {
+    throw new Refusal('what waits in it carries labels, or more descriptors than can be opened here');
   }
+  const passed = peeked.flatMap(({ descriptors }, message) =>
+    descriptors.length > 0 ? [{ message, descriptors }] : [],
+  );
+  const seen = passed.reduce((sum, { descriptors }) => sum + descriptors.length, 0);
+  if (seen !== carried)
+    throw new Refusal(`of the ${carried} descriptors on their way in it only ${seen} can be seen`);
   const ours = new Set(peeked.map((message) => isOurs(message, pid)));
   if (ours.size > 1) throw new Refusal('of the messages that wait in it only some bear credentials');
-  return { content, credentials: ours.has(true) };
+  return { content: peeked.map(({ bytes }) => bytes), credentials: ours.has(true), passed };
 }
 
-/** Bytes that a message takes at least, and how many are looked at. */
-const LEAST = 256;
-const MOST = 1024;
-/** Bytes that are set aside to read them. */
-const ROOM = 2 ** 30;
-
-function refuseOffset(copy: number): void {
-  if (integerOption(copy, SO.PEEK_OFF) < 0) return;
-  throw new Refusal(
-    'something waits in it, and it peeks at an offset (SO_PEEK_OFF), which a look would move',
-  );
+/** All messages of a socket to which only its peer, which the process has, can send. */
+function captureMessages(copy: number, context: QueueContext): Queue {
+  const { socket, peer, found } = context;
+  // It has sent nothing that was not read.
+  if (peer!.sent === 0) return EMPTY_QUEUE;
+  const peeked = found ?? messagesOf(copy, socket, peer!.sent, false);
+  const queue = queueOf(peeked, context);
+  if (memoryOf(socket.type, queue.content) !== peer!.sent) {
+    throw new Refusal('of the messages that wait in it not all can be seen, or not all were sent to it');
+  }
+  return queue;
 }
 
 /** The front of the queue: of a stream all of it. */
-function look(copy: number, { type, queued, shutdown }: UnixSocket): Peeked | null {
+function lookAtFront(copy: number, { type, queued, shutdown }: UnixSocket): Peeked[] {
+  refuseUrgent(copy);
   // Without a message a read gives 0 here, as it does for an empty one.
-  if (queued === 0 && (type !== Sock.DGRAM || shutdown & 1)) return null;
+  if (queued === 0 && (type !== Sock.DGRAM || shutdown & 1)) return [];
   refuseOffset(copy);
   try {
-    return peek(copy, queued, integerOption(copy, SO.PASSCRED) !== 0);
+    return [peek(copy, queued, integerOption(copy, SO.PASSCRED) !== 0)];
   } catch (error) {
-    if (errnoOf(error) === 'EAGAIN') return null;
+    if (errnoOf(error) === 'EAGAIN') return [];
     throw error;
   }
 }

@@ -3,6 +3,7 @@ import { readlinkSync } from 'node:fs';
 import { SocketState, type UnixSocket, unixSockets } from '../../native/sock-diag.js';
 import { Sock } from '../../socket.js';
 import type { Entry } from './entries.js';
+import { infoField } from './fdinfo.js';
 import { findPipeHolders } from './holders.js';
 import type { Target } from './target.js';
 
@@ -26,18 +27,22 @@ export class UnixView {
   readonly #entries = new Map<bigint, Entry>();
   readonly #held: ReadonlyMap<string, number>;
   readonly #let = new Set<string>();
+  /** Sockets may be on their way in others, which were not looked at. */
+  readonly #mayHide: boolean;
   readonly #names = new Map<string, number>();
 
-  constructor({ pid, entries, choices }: Target) {
+  constructor({ pid, entries, choices, inFlight }: Target) {
     const own = entries.filter((entry) => inodeOf(entry) !== null);
-    const found = own.length > 0 ? lookUp(pid) : new Map<bigint, UnixSocket>();
+    const found = own.length > 0 ? lookUpSockets(pid) : new Map<bigint, UnixSocket>();
     this.blind = typeof found === 'string' ? found : null;
     this.#sockets = typeof found === 'string' ? new Map() : found;
     const links = new Set(own.filter((entry) => this.#sockets.has(inodeOf(entry)!)).map(({ link }) => link));
-    this.#held = findPipeHolders(pid, links).held;
+    this.#held = findPipeHolders(pid, inFlight.copies, links).held;
+    this.#mayHide = !inFlight.looked && own.some((entry) => carriedIn(entry) > 0);
     for (const entry of own) {
-      const { fd } = entry;
-      const kept = !choices.drop.has(fd) && !choices.replace.has(fd) && !choices.inherit.has(fd);
+      const { fd, flight } = entry;
+      const chosen = choices.drop.has(fd) || choices.replace.has(fd) || choices.inherit.has(fd);
+      const kept = !chosen && !flight?.letGo;
       const inode = inodeOf(entry)!;
       if (!kept) this.#let.add(entry.link);
       else if (!this.#entries.has(inode)) this.#entries.set(inode, entry);
@@ -71,7 +76,8 @@ export class UnixView {
     if (this.#held.has(link)) return 'outside';
     if (this.#entries.has(socket.peer)) return 'inside';
     // One that the user lets go of is closed in the image.
-    return this.#let.has(link) ? 'closed' : 'outside';
+    if (this.#let.has(link)) return 'closed';
+    return this.#mayHide ? 'inside' : 'outside';
   }
 
   /** The socket at the other end, wherever that is; `null` if it is closed. */
@@ -113,8 +119,13 @@ export function inodeOf({ link, protocol }: Entry): bigint | null {
   return match ? BigInt(match[1]!) : null;
 }
 
+/** How many descriptors are on their way in a Unix domain socket (SCM_RIGHTS): `scm_fds`, since Linux 5.6. */
+export function carriedIn({ info }: Entry): number {
+  return Number(infoField(info.text, 'scm_fds') ?? 0);
+}
+
 /** All sockets that the process can see, or why they cannot be told. */
-function lookUp(pid: number): Map<bigint, UnixSocket> | string {
+export function lookUpSockets(pid: number): Map<bigint, UnixSocket> | string {
   if (namespaceOf(pid) !== namespaceOf('self'))
     return 'it is in another network namespace, whose sockets cannot be looked at from here';
   try {

@@ -1,18 +1,18 @@
 /** Unix domain sockets. */
 import { SocketState, type UnixSocket } from '../../native/sock-diag.js';
-import { getOption, Poll, pollNow } from '../../native/sockets.js';
+import { getOption, type Peeked, Poll, pollNow } from '../../native/sockets.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { SO, SOL_SOCKET, Sock } from '../../socket.js';
 import { isAbstract, isPath, socketName } from '../../unix-name.js';
 import type { Entry } from './entries.js';
-import { infoField } from './fdinfo.js';
+import { queueProblem } from './in-flight.js';
 import type { DescriptorKind, KindContext } from './kind.js';
 import { Refusal } from './refusal.js';
 import type { Target } from './target.js';
 import { nodeAt } from './unix-node.js';
 import { captureOptions } from './unix-options.js';
-import { captureQueue } from './unix-queue.js';
-import { inodeOf, type UnixView, unixView } from './unix-view.js';
+import { captureQueue, EMPTY_QUEUE } from './unix-queue.js';
+import { carriedIn, inodeOf, type UnixView, unixView } from './unix-view.js';
 
 const TYPES: Readonly<Record<number, OpenFileOf<'unix'>['type']>> = {
   [Sock.STREAM]: 'stream',
@@ -43,8 +43,8 @@ export const unix: DescriptorKind = {
 
 function problemOf(entry: Entry, socket: UnixSocket, view: UnixView, target: Target): string | null {
   if (view.isShared(entry)) return 'another process has it open, too';
-  if (Number(infoField(entry.info.text, 'scm_fds') ?? 0) > 0)
-    return 'descriptors are on their way in it (SCM_RIGHTS)';
+  const stuck = queueProblem(entry, socket, target.inFlight);
+  if (stuck !== null) return stuck;
   const where = view.peer(socket);
   if (where === 'pending') return 'its connection has not been accepted yet';
   const peer = view.peerSocket(socket);
@@ -76,11 +76,12 @@ function nameProblem({ name }: UnixSocket): string | null {
 }
 
 function captureSocket(
-  { info, fd }: Entry,
+  entry: Entry,
   copy: number,
   socket: UnixSocket,
   context: KindContext,
 ): Omit<OpenFileOf<'unix'>, 'locks'> {
+  const { info, fd } = entry;
   const { pid, target, warnings } = context;
   const view = unixView(target);
   const type = TYPES[socket.type];
@@ -99,6 +100,10 @@ function captureSocket(
   if (failed && (where !== 'closed' || type === 'datagram')) {
     throw new Refusal('an error waits in it, of which the program has not been told yet');
   }
+  const found = target.inFlight.queues.get(socket.inode) as readonly Peeked[] | undefined;
+  const { passed, ...queue } = listens
+    ? EMPTY_QUEUE
+    : captureQueue(copy, { pid, socket, where, peer, found, carried: carriedIn(entry) });
   return {
     kind: 'unix',
     flags: info.flags,
@@ -111,7 +116,11 @@ function captureSocket(
     gone: gone ? { reset: failed } : null,
     ...(where === 'outside' ? { letGo: true } : {}),
     shutdown: gone && type !== 'datagram' ? 3 : socket.shutdown,
-    ...(listens ? { content: [], credentials: false } : captureQueue(copy, { pid, socket, where, peer })),
+    ...queue,
+    passed: passed.map(({ message, descriptors }) => ({
+      message,
+      files: descriptors.map((number) => context.fileOf(number)!),
+    })),
     ...captureOptions(copy, socket.type),
   };
 }

@@ -1,5 +1,6 @@
 /** Where descriptors stand while the table is made again. */
 import type { DescriptorTable, OpenFile } from '../../snapshot/descriptors.js';
+import { carriersOf } from '../../snapshot/in-flight.js';
 import type { Arena } from '../arena.js';
 import type { Cell, Check, Op } from '../program.js';
 import { close, duplicate } from './calls.js';
@@ -12,7 +13,7 @@ export interface Place {
   readonly at: number;
   /** Close-on-exec of that number. */
   readonly closeOnExec: boolean;
-  /** Its descriptors, ascending. */
+  /** Its descriptors, ascending; none of one that is only on its way in a socket. */
   readonly descriptors: DescriptorTable['descriptors'];
   /** `descriptor 3`, for messages. */
   readonly name: string;
@@ -49,6 +50,7 @@ export class Bench {
       if (list) list.push(descriptor);
       else byFile.set(descriptor.file, [descriptor]);
     }
+    const carriers = carriersOf(table);
     this.places = table.files.map((file, index) => {
       const descriptors = (byFile.get(index) ?? []).sort((a, b) => a.fd - b.fd);
       const first = descriptors.find(({ fd }) => fd >= STANDARD);
@@ -59,7 +61,7 @@ export class Bench {
         at: first?.fd ?? spare(),
         closeOnExec: first?.closeOnExec ?? true,
         descriptors,
-        name: low === undefined ? file.kind : `descriptor ${low}`,
+        name: low === undefined ? nameOf(file, carriers.get(index)) : `descriptor ${low}`,
       };
     });
     for (const fd of this.passedIn) this.opened(fd);
@@ -71,6 +73,14 @@ export class Bench {
       .filter(({ index }) => this.table.files[index]!.kind === 'external')
       .map(({ at }) => at)
       .sort((a, b) => a - b);
+  }
+
+  /** A number that means a file while the table is made. */
+  numberOf(index: number): number {
+    const { descriptors, at } = this.places[index]!;
+    const file = this.table.files[index]!;
+    const own = descriptors[0] && descriptors.every(({ fd }) => isOwnStream(file, fd));
+    return own ? descriptors[0]!.fd : at;
   }
 
   /** A number that nobody uses. */
@@ -139,6 +149,11 @@ export class Bench {
     this.#numbers ??= new Map(this.table.descriptors.map((descriptor) => [descriptor.fd, descriptor]));
     return this.#numbers;
   }
+}
+
+/** A file without a number. @param carrier the descriptor in which it is on its way */
+function nameOf({ kind }: OpenFile, carrier: number | undefined): string {
+  return carrier === undefined ? kind : `on its way in descriptor ${carrier}`;
 }
 
 /** Whether descriptor `fd` simply stays the stream of that number. */

@@ -89,6 +89,8 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
   const finish = [
     ...objects.seal,
     ...names.ops,
+    ...startSent(tools),
+    ...locks.sent,
     ...closeOthers(bench, firstTemporary),
     ...locks.early,
     ...placeStandard(bench),
@@ -156,13 +158,21 @@ function startAll(tools: Tools, step: 'start' | 'release'): Op[] {
   });
 }
 
+/** The same for what is only on its way in sockets, while it has a number. */
+function startSent(tools: Tools): Op[] {
+  return tools.bench.places.flatMap((place) => {
+    const file = tools.bench.table.files[place.index]!;
+    return place.descriptors.length > 0 ? [] : (plannerOf(file).start?.(file, place, tools) ?? []);
+  });
+}
+
 /** One test for all descriptions that would be tested alike. */
 function checkAll(tools: Tools): Op[] {
-  const seen = new Set<string>();
+  const seen = new Set<string | number>();
   return tools.bench.places.flatMap((place) => {
     const file = tools.bench.table.files[place.index]!;
     const key =
-      file.kind === 'file' ? [file.path, file.flags, file.offset, file.locks.length].join(' ') : place.name;
+      file.kind === 'file' ? [file.path, file.flags, file.offset, file.locks.length].join(' ') : place.index;
     if (seen.has(key)) return [];
     seen.add(key);
     return plannerOf(file).check?.(file, place, tools) ?? [];

@@ -12,22 +12,27 @@ const F_RDLCK = 0;
 const F_WRLCK = 1;
 const F_UNLCK = 2;
 
-/** The locks of all files: first those that may be taken before 0, 1 and 2 are placed, then the others. */
-export function planLocks(bench: Bench): { early: Op[]; late: Op[] } {
+/**
+ * The locks of all files: those of what is only on its way in sockets, while that has a number (none of them is a
+ * POSIX lock); then those that may be taken before 0, 1 and 2 are placed, then the others.
+ */
+export function planLocks(bench: Bench): { sent: Op[]; early: Op[]; late: Op[] } {
   const { files } = bench.table;
   const low = new Set(
     bench.table.descriptors.filter(({ fd }) => fd < STANDARD).map(({ file }) => identity(files[file]!)),
   );
+  const sent: Op[] = [];
   const early: Op[] = [];
   const late: Op[] = [];
   bench.places.forEach(({ at, descriptors, name }, index) => {
     const file = files[index]!;
     const fd = descriptors.find(({ fd }) => fd >= STANDARD)?.fd ?? descriptors[0]?.fd ?? at;
-    const list = fd < STANDARD || low.has(identity(file)) ? late : early;
+    const listed = fd < STANDARD || low.has(identity(file)) ? late : early;
+    const list = descriptors.length === 0 ? sent : listed;
     for (const lock of file.locks)
       list.push(take(lock, fd, `cannot take the lock on ${describe(file)} (${name})`, bench));
   });
-  return { early, late };
+  return { sent, early, late };
 }
 
 /** What tells that two descriptions are of one file. */

@@ -16,7 +16,8 @@ const REOPENED = O.ACCMODE | O.APPEND | O.NONBLOCK | O.LARGEFILE;
 /** Plans what becomes one of the streams of the image. */
 export const stream: KindPlanner<OpenFileOf<'stream'>> = {
   make: (file, place, { bench }) => {
-    if (place.descriptors.every(({ fd }) => isOwnStream(file, fd))) return [];
+    const { descriptors } = place;
+    if (descriptors.length > 0 && descriptors.every(({ fd }) => isOwnStream(file, fd))) return [];
     bench.opened(place.at);
     const share = duplicate(file.stream, place.at, place.closeOnExec, { label: labelOf(file.stream, place) });
     return file.reopen === 'shared' ? [share] : reopen(file, place, bench, share);

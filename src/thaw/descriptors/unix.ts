@@ -10,6 +10,7 @@ import type { KindPlanner, SocketPlace, Tools } from './planner.js';
 import { attachFilter } from './socket-calls.js';
 import { bind, bindAbstract, makeSocket } from './unix-names.js';
 import { makeAccepted, makePair } from './unix-pair.js';
+import { sendCarrying } from './unix-rights.js';
 
 type Socket = OpenFileOf<'unix'>;
 
@@ -114,7 +115,7 @@ function senderOf({ peer }: Socket, { sockets }: Tools): number | null {
 }
 
 function fill(
-  { content, credentials }: Socket,
+  { content, passed, credentials }: Socket,
   fd: number,
   from: number | null,
   name: string,
@@ -123,16 +124,25 @@ function fill(
   if (content.length === 0 || from === null) return [];
   const label = `cannot fill a socket (${name})`;
   const size = content.reduce((sum, part) => sum + part.length + OVERHEAD, 0);
+  const carried = new Map(passed.map(({ message, files }) => [message, files]));
   return [
     // The kernel takes it twice. What the socket had is set later.
     ...enlarge(from, SO.SNDBUF, size, label, bench),
     ...(credentials ? [setInt(fd, SO.PASSCRED, 1, label, bench)] : []),
-    ...content.map((bytes) =>
-      send(from, bytes, bench, {
-        label,
-        reason: `its ${bytes.length} bytes are more than this user may send (net.core.wmem_max)`,
-      }),
-    ),
+    ...content.map((bytes, message) => {
+      const reason = `its ${bytes.length} bytes are more than this user may send (net.core.wmem_max)`;
+      // All descriptions have been made: what is on its way may be any of them, this socket too.
+      const files = carried.get(message);
+      return files
+        ? sendCarrying(
+            from,
+            bytes,
+            files.map((file) => bench.numberOf(file)),
+            bench,
+            { label, reason },
+          )
+        : send(from, bytes, bench, { label, reason });
+    }),
     ...(credentials ? [setInt(fd, SO.PASSCRED, 0, label, bench)] : []),
   ];
 }

@@ -1,0 +1,60 @@
+/** Descriptors on their way in Unix domain sockets (SCM_RIGHTS), which need not have a number in the process. */
+import type { DescriptorTable, OpenFile } from './descriptors.js';
+
+/**
+ * Why a description cannot be carried that is on its way; `null` if it can.
+ * @param numbered a descriptor of the process means it as well
+ */
+export function inFlightProblem(file: OpenFile, numbered: boolean): string | null {
+  if (file.kind === 'pidfd' && file.thread !== null)
+    return 'it refers to a thread, which is not there yet when it is sent';
+  if (numbered) return null;
+  if (file.signals) return `it sends signals for input and output (F_SETOWN, O_ASYNC), ${LAST}`;
+  if (file.lease) return `it has a lease (F_SETLEASE), ${LAST}`;
+  switch (file.kind) {
+    case 'inotify':
+    case 'fanotify':
+      return `it watches files, ${LAST}`;
+    case 'pty-master':
+    case 'pty-slave':
+      return 'pseudoterminals on their way are not carried';
+    case 'inet':
+      return file.connection === null ? null : `it is a connection that is kept (--tcp keep), ${LAST}`;
+    default:
+      return null;
+  }
+}
+
+const LAST = 'and that begins only when what is on its way has no number any more';
+
+/** What is on its way in a socket, by index of the file; nothing in other files. */
+export function passedBy(file: OpenFile): number[] {
+  return file.kind === 'unix' ? file.passed.flatMap(({ files }) => files) : [];
+}
+
+/** For each file that is on its way and has no number: the descriptor that leads to it. */
+export function carriersOf({
+  files,
+  descriptors,
+}: Pick<DescriptorTable, 'files' | 'descriptors'>): Map<number, number> {
+  const numbered = new Set(descriptors.map(({ file }) => file));
+  const carriers = new Map<number, number>();
+  const leads = descriptors.map(({ fd, file }) => ({ fd, file }));
+  // More are found while we go.
+  for (const { fd, file } of leads) {
+    for (const passed of passedBy(files[file]!)) {
+      if (numbered.has(passed) || carriers.has(passed)) continue;
+      carriers.set(passed, fd);
+      leads.push({ fd, file: passed });
+    }
+  }
+  return carriers;
+}
+
+/** Indices of the files that are there as long as some are: those, and what is on its way in them. */
+export function reachable(files: readonly OpenFile[], from: Iterable<number>): Set<number> {
+  const all = new Set(from);
+  // A set goes on to what is added meanwhile.
+  for (const index of all) for (const passed of passedBy(files[index]!)) all.add(passed);
+  return all;
+}

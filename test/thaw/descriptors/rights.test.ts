@@ -1,0 +1,389 @@
+import { readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { parseChoices } from '../../../src/proc/descriptors/choices.js';
+import { surveyDescriptors } from '../../../src/proc/descriptors/index.js';
+import type { OpenFile, OpenFileOf } from '../../../src/snapshot/descriptors.js';
+import { Flag } from '../../../src/thaw/program.js';
+import { capture, fileOf, startTarget, untilStopped } from '../../proc/descriptors/support.js';
+import { refusal, roundTrip } from './support.js';
+
+/** Pairs of sockets at numbers, and what is sent with descriptors, some of which are then closed. */
+const SOCKETS = `
+def pair(one, two, type=socket.SOCK_STREAM):
+    a, b = socket.socketpair(socket.AF_UNIX, type)
+    at(a.detach(), one); at(b.detach(), two)
+def send(through, data, *fds, close=True):
+    s = socket.socket(fileno=os.dup(through))
+    assert socket.send_fds(s, [data], fds) == len(data)
+    s.close()
+    if close:
+        for fd in set(fds): os.close(fd)
+`;
+
+type Table = ReturnType<typeof capture>['table'];
+type Socket = OpenFileOf<'unix'>;
+
+function socketAt(captured: { table: Table }, fd: number): Socket {
+  return fileOf(captured as ReturnType<typeof capture>, fd) as Socket;
+}
+
+/** What is on its way in a socket, message by message. */
+function carried({ table }: { table: Table }, { passed, content }: Socket): [string, ...OpenFile[]][] {
+  return passed.map(({ message, files }) => [
+    Buffer.from(content[message]!).toString(),
+    ...files.map((index) => table.files[index]!),
+  ]);
+}
+
+/** Members of epoll sets come in an order of the kernel's own; timers run. */
+function ordered(table: Table): Table {
+  const files = table.files.map((file): OpenFile => {
+    if (file.kind === 'timerfd') return { ...file, next: BigInt(Number(file.next > 0n)) };
+    if (file.kind !== 'epoll') return file;
+    return { ...file, members: file.members.toSorted((a, b) => a.fd - b.fd) };
+  });
+  return { ...table, files };
+}
+
+/** The same again, and nothing of it is left open. */
+async function same(t: ExecutionContext, code: string) {
+  const outcome = await roundTrip(t, SOCKETS + code);
+  t.deepEqual(ordered(outcome.after.table), ordered(outcome.before.table));
+  return outcome;
+}
+
+test('in a stream: where in it, and what', async (t) => {
+  const { before } = await same(
+    t,
+    `
+pair(10, 11)
+os.write(11, b'plain'); os.write(11, b'er')
+at(os.eventfd(5, os.EFD_SEMAPHORE), 20); at(os.memfd_create('mem'), 21); os.write(21, b'content')
+send(11, b'with two', 20, 21)
+os.write(11, b'between')
+os.mkfifo('fifo'); at(os.open('/dev/null', os.O_RDWR), 22); at(os.open('/etc/passwd', os.O_RDONLY), 23)
+os.lseek(23, 7, os.SEEK_SET)
+send(11, b'x', 22); send(11, b'y', 23)
+os.write(11, b'tail')
+`,
+  );
+  const socket = socketAt(before, 10);
+  t.deepEqual(
+    socket.content.map((bytes) => Buffer.from(bytes).toString()),
+    ['plainer', 'with two', 'between', 'x', 'y', 'tail'],
+  );
+  t.like(carried(before, socket), [
+    ['with two', { kind: 'eventfd', count: 5n, semaphore: true }, { kind: 'object', offset: 7n }],
+    ['x', { kind: 'file', path: '/dev/null' }],
+    ['y', { kind: 'file', path: '/etc/passwd', offset: 7n }],
+  ]);
+});
+
+test('in messages, empty ones too', async (t) => {
+  const { before } = await same(
+    t,
+    `
+pair(10, 11, socket.SOCK_DGRAM); pair(12, 13, socket.SOCK_SEQPACKET)
+for to in (11, 13):
+    os.write(to, b'first')
+    at(os.eventfd(1), 20); at(os.eventfd(2), 21)
+    send(to, b'second', 20); send(to, b'', 21)
+    os.write(to, b'last')
+socket.socket(fileno=os.dup(13)).shutdown(socket.SHUT_WR)
+pair(14, 15, socket.SOCK_SEQPACKET)
+socket.socket(fileno=os.dup(14)).setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+at(os.eventfd(3), 20); send(15, b'third', 20)
+`,
+  );
+  for (const fd of [10, 12]) {
+    t.like(carried(before, socketAt(before, fd)), [
+      ['second', { count: 1n }],
+      ['', { count: 2n }],
+    ]);
+  }
+  t.true(socketAt(before, 14).credentials);
+});
+
+test('in a connection that was accepted', async (t) => {
+  const { before } = await same(
+    t,
+    `
+l = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); l.bind(os.getcwd() + '/name'); l.listen()
+c = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); c.connect(l.getsockname())
+at(c.detach(), 11); at(l.accept()[0].detach(), 10); at(l.detach(), 12)
+send(11, b'first', at(os.eventfd(1), 20)); os.write(11, b'second'); send(11, b'third', at(os.eventfd(2), 20))
+send(10, b'back', at(os.eventfd(3), 20))
+`,
+  );
+  t.like(carried(before, socketAt(before, 10)), [
+    ['first', { count: 1n }],
+    ['third', { count: 2n }],
+  ]);
+  t.like(carried(before, socketAt(before, 11)), [['back', { count: 3n }]]);
+});
+
+test('the ends of pipes and pairs that have no number', async (t) => {
+  const { before } = await same(
+    t,
+    `
+pair(10, 11); pair(20, 21)
+r, w = os.pipe(); at(r, 30); at(w, 31); os.write(31, b'unread')
+send(11, b'end', 31)
+send(11, b'both', *[at(fd, 40 + i) for i, fd in enumerate(os.pipe())])
+os.write(20, b'for the one on its way')
+send(11, b'peer', 21)
+`,
+  );
+  const [[, writer], [, reader, both], [, peer]] = carried(before, socketAt(before, 10)) as [
+    [string, OpenFile],
+    [string, OpenFile, OpenFile],
+    [string, OpenFile],
+  ];
+  t.like(writer, { kind: 'pipe', end: 'write' });
+  t.like(
+    [reader, both],
+    [
+      { kind: 'pipe', pipe: 1 },
+      { pipe: 1, end: 'write' },
+    ],
+  );
+  t.is((peer as Socket).peer, before.table.descriptors.find(({ fd }) => fd === 20)!.file);
+  t.is(Buffer.from((peer as Socket).content[0]!).toString(), 'for the one on its way');
+});
+
+test('nested, and in their own queues', async (t) => {
+  const { before } = await same(
+    t,
+    `
+pair(10, 11); pair(20, 21); pair(30, 31, socket.SOCK_DGRAM)
+at(os.eventfd(7), 40)
+send(31, b'innermost', 40)
+send(21, b'inner', 30, 31)
+send(11, b'outer', 20, 21)
+pair(12, 13)
+send(13, b'itself and its other end', 12, 13, close=False); os.close(13)
+`,
+  );
+  const [[, inner]] = carried(before, socketAt(before, 10)) as [[string, Socket]];
+  const [[, innermost]] = carried(before, inner) as [[string, Socket]];
+  t.like(carried(before, innermost), [['innermost', { kind: 'eventfd', count: 7n }]]);
+  const self = socketAt(before, 12);
+  t.is(carried(before, self)[0]![1], self);
+  t.is(carried(before, self)[0]![2], before.table.files[self.peer!]);
+});
+
+test('what is shared with a descriptor, or sent twice, is one description', async (t) => {
+  const { before } = await same(
+    t,
+    `
+pair(10, 11)
+at(os.open('/etc/passwd', os.O_RDONLY), 20); at(os.open('/etc/passwd', os.O_RDONLY), 21)
+send(11, b'a', 20, 21, 20, close=False)
+os.close(21)
+at(os.eventfd(0), 22); send(11, b'b', 22, 22)
+send(11, b'c', 10, 0, close=False)
+`,
+  );
+  const socket = socketAt(before, 10);
+  const numberOf = (fd: number) => before.table.descriptors.find((one) => one.fd === fd)!.file;
+  const [first, second, third] = socket.passed.map(({ files }) => files) as [number[], number[], number[]];
+  t.deepEqual([first[0], first[2]], [numberOf(20), numberOf(20)]);
+  t.not(first[1], first[0]);
+  t.is(second[0], second[1]);
+  t.deepEqual(third, [numberOf(10), numberOf(0)]);
+});
+
+test('epoll sets: on their way, and with members that are', async (t) => {
+  const { before } = await same(
+    t,
+    `
+pair(10, 11)
+e = select.epoll(); at(os.dup(e.fileno()), 20); e.close(); e = select.epoll.fromfd(20)
+at(os.eventfd(0), 21); e.register(21, select.EPOLLIN | select.EPOLLET)
+at(os.eventfd(1), 22); e.register(22, select.EPOLLOUT)
+e2 = select.epoll(); at(os.dup(e2.fileno()), 23); e2.close(); e2 = select.epoll.fromfd(23)
+e2.register(21, select.EPOLLIN); e2.register(11, select.EPOLLIN)
+send(11, b'member', 21)
+send(11, b'set', 23)
+`,
+  );
+  const socket = socketAt(before, 10);
+  const [[, member], [, set]] = carried(before, socket) as [
+    [string, OpenFile],
+    [string, OpenFileOf<'epoll'>],
+  ];
+  t.is(member.kind, 'eventfd');
+  t.deepEqual(set.members.map(({ fd, file }) => [fd, before.table.files[file]!.kind]).sort(), [
+    [11, 'unix'],
+    [21, 'eventfd'],
+  ]);
+  const watching = fileOf(before, 20) as OpenFileOf<'epoll'>;
+  t.is(before.table.files[watching.members.find(({ fd }) => fd === 21)!.file], member);
+  t.is(watching.members.length, 2);
+});
+
+test('timers, signals, locks, sockets, deleted files', async (t) => {
+  const { before } = await same(
+    t,
+    `
+pair(10, 11)
+timer = at(libc.timerfd_create(1, 0), 20)
+assert libc.timerfd_settime(timer, 0, struct.pack('4q', 5, 0, 1000, 0), None) == 0
+send(11, b'timer', 20)
+send(11, b'signals', at(libc.signalfd(-1, struct.pack('Q', 512), os.O_NONBLOCK), 20))
+at(os.open('gone', os.O_RDWR | os.O_CREAT), 20); os.write(20, b'content'); os.unlink('gone')
+fcntl.flock(20, fcntl.LOCK_EX); send(11, b'deleted', 20)
+at(os.open('kept', os.O_RDWR | os.O_CREAT), 20); at(os.open('kept', os.O_RDWR), 21)
+fcntl.fcntl(20, 37, struct.pack('hhqqi4x', fcntl.F_WRLCK, 0, 3, 4, 0))
+send(11, b'kept', 20); fcntl.lockf(21, fcntl.LOCK_EX, 1, 9)
+send(11, b'listens', at(socket.create_server(('127.0.0.1', 0)).detach(), 23))
+u = socket.socket(type=socket.SOCK_DGRAM); u.bind(('127.0.0.1', 0)); send(11, b'udp', at(u.detach(), 23))
+n = socket.socket(socket.AF_UNIX); n.bind(os.getcwd() + '/name'); n.listen(3)
+send(11, b'unix', at(n.detach(), 23))
+`,
+  );
+  t.like(carried(before, socketAt(before, 10)), [
+    ['timer', { kind: 'timerfd', interval: 5_000_000_000n }],
+    ['signals', { kind: 'signalfd', mask: 512n }],
+    ['deleted', { kind: 'object', locks: [{ type: 'flock', write: true }] }],
+    ['kept', { kind: 'file', locks: [{ type: 'ofd', first: 3n, last: 6n }] }],
+    ['listens', { kind: 'inet', backlog: 128 }],
+    ['udp', { kind: 'inet', protocol: 'udp' }],
+    ['unix', { kind: 'unix', backlog: 3 }],
+  ]);
+  t.like(fileOf(before, 21), { locks: [{ type: 'posix', first: 9n, last: 9n }] });
+});
+
+test('the other end is closed, and nobody has it any more', async (t) => {
+  const { before } = await same(
+    t,
+    `
+pair(10, 11); at(os.eventfd(4), 20); send(11, b'left', 20)
+at(os.eventfd(5), 20); s = socket.socket(fileno=os.dup(11)); s.send(b'a'); send(11, b'b', 20); s.close(); os.close(11)
+`,
+  );
+  t.like(socketAt(before, 10).gone, { reset: false });
+  t.is(carried(before, socketAt(before, 10)).length, 2);
+});
+
+test('what is refused is named, with the socket that carries it', async (t) => {
+  const target = await startTarget(
+    t,
+    `${SOCKETS}
+pair(10, 11); pair(20, 21)
+send(21, b'watch', at(libc.inotify_init(), 30))
+send(11, b'nested', 20, 21)
+pair(12, 13); master, slave = os.openpty(); send(13, b'x', at(master, 30), at(slave, 31))
+pair(14, 15); r, w = os.pipe(); at(r, 30); at(w, 31)
+fcntl.fcntl(30, fcntl.F_SETOWN, os.getpid()); send(15, b'owned', 30)
+pair(16, 17, socket.SOCK_DGRAM); s = socket.socket(fileno=os.dup(16)); s.bind(b'\\0rights %d' % os.getpid()); s.close()
+send(17, b'named', at(os.eventfd(0), 30))
+listener = socket.socket(socket.AF_UNIX); listener.bind(b'\\0listens %d' % os.getpid()); listener.listen()
+client = socket.socket(socket.AF_UNIX); client.connect(b'\\0listens %d' % os.getpid())
+at(client.detach(), 18); at(listener.detach(), 19)
+send(18, b'not accepted', at(os.eventfd(0), 30))
+pair(40, 41); s = socket.socket(fileno=os.dup(40)); s.setsockopt(socket.SOL_SOCKET, 42, 0); s.close()
+send(41, b'offset', at(os.eventfd(0), 30))
+`,
+  );
+  const refused = (drop: number[]): [string, string][] =>
+    capture(target, parseChoices(drop, [])).problems.map((problem) => {
+      const [, name, why, fd] = /^(.*?) \(.* cannot be carried: (.*?); use --drop-fd (\d+), /.exec(problem)!;
+      t.true(name!.endsWith(` ${fd}`), problem);
+      return [name!, why!];
+    });
+  const known: [string, string][] = [
+    ['what is on its way in descriptor 12', 'pseudoterminals on their way are not carried'],
+    ['descriptor 18', 'its connection has not been accepted yet'],
+    [
+      'descriptor 19',
+      'descriptors are on their way in it (SCM_RIGHTS), with connections that wait to be accepted',
+    ],
+    [
+      'descriptor 40',
+      'something waits in it, and it peeks at an offset (SO_PEEK_OFF), which a look would move',
+    ],
+  ];
+  const byName = (list: [string, string][]) => list.toSorted(([a], [b]) => (a < b ? -1 : 1));
+  t.deepEqual(byName(refused([])), byName(known));
+  t.deepEqual(refused([12, 13, 18, 19, 40, 41]), [
+    [
+      'descriptor 16',
+      'descriptors are on their way in it (SCM_RIGHTS), and others could send to it as well, or nobody any more',
+    ],
+    [
+      'what is on its way in descriptor 14',
+      'it sends signals for input and output (F_SETOWN, O_ASYNC), and that begins only when what is on its way has no number any more',
+    ],
+    [
+      'what is on its way in descriptor 10',
+      'it watches files, and that begins only when what is on its way has no number any more',
+    ],
+  ]);
+  // What the user lets go of takes along what it carries.
+  t.deepEqual(refused([10, 12, 13, 14, 16, 17, 18, 19, 40, 41]), []);
+  t.deepEqual(surveyDescriptors(target.pid, parseChoices([12, 13, 18, 19, 40, 41], [])), []);
+});
+
+test('the process is left as it was, and so are we', async (t) => {
+  const target = await startTarget(
+    t,
+    `${SOCKETS}
+pair(10, 11); pair(12, 13, socket.SOCK_DGRAM)
+for to in (11, 13):
+    os.write(to, b'plain'); send(to, b'with', at(os.eventfd(3), 20)); os.write(to, b'rest')
+os.kill(os.getpid(), signal.SIGSTOP)
+for fd in (10, 12):
+    s = socket.socket(fileno=fd)
+    assert s.getsockopt(socket.SOL_SOCKET, 42) == -1
+    got = [socket.recv_fds(s, 100, 4)[:2] for _ in range(2 if fd == 10 else 3)]
+    assert b''.join(data for data, _ in got) == b'plainwithrest', got
+    [event] = [fd for _, fds in got for fd in fds]
+    assert os.eventfd_read(event) == 3
+`,
+  );
+  const open = () => readdirSync('/proc/self/fd').length;
+  const before = open();
+  const first = capture(target);
+  t.is(open(), before);
+  t.deepEqual(capture(target), first);
+  t.is(open(), before);
+  process.kill(target.pid, 'SIGCONT');
+  // The program stops itself again only where all is as it should be.
+  await untilStopped(target.pid);
+  t.like(socketAt(capture(target), 11), { content: [], passed: [] });
+});
+
+test('an image that cannot make what is on its way names where it is', async (t) => {
+  const { target, planned } = await same(
+    t,
+    `
+pair(10, 11); pair(20, 21)
+open('gone', 'w').close()
+send(21, b'x', at(os.open('gone', os.O_RDONLY), 30)); send(11, b'x', 20, 21)
+`,
+  );
+  rmSync(join(target.folder, 'gone'));
+  const says = new RegExp(
+    `^cannot reopen ${target.folder}/gone \\(on its way in descriptor 10\\): No such file`,
+  );
+  t.regex(await refusal(t, planned), says);
+  t.regex(await refusal(t, planned, Flag.CHECK), says);
+});
+
+test('what is said of others is said of what is on its way', async (t) => {
+  const target = await startTarget(
+    t,
+    `${SOCKETS}
+listener = socket.create_server(('127.0.0.1', 0)); client = socket.create_connection(listener.getsockname())
+server, _ = listener.accept(); server.send(b'unread'); listener.close(); at(server.detach(), 20)
+pair(10, 11); send(11, b'connection', at(client.detach(), 21))
+`,
+  );
+  const captured = capture(target);
+  t.deepEqual(captured.problems, []);
+  t.like(carried(captured, socketAt(captured, 10)), [['connection', { kind: 'inet', ended: 'closed' }]]);
+  const [, warning] = captured.warnings.toSorted();
+  t.regex(warning!, /^what is on its way in descriptor 10 \(TCP, socket:\[\d+\]\): the connection from 127/);
+});
