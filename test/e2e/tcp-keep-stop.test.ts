@@ -1,6 +1,7 @@
 /** Connections that are kept of a process that is left stopped (`--tcp keep --stop`): in one place, whichever. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
 import { askNetfilter } from '../../src/native/nfnetlink.js';
 import { removeTable } from '../../src/nftables.js';
@@ -99,20 +100,64 @@ for (const host of ['127.0.0.1', '::1', '::ffff:127.0.0.1']) {
   testKeeping(
     ['python3'],
     `connections in all states go on after the stopped process has ended: ${host}`,
-    (t) => states(t, host),
+    (t) => states(t, host, 'lo'),
   );
 }
 
-async function states(t: ExecutionContext<unknown>, host: string): Promise<void> {
+for (const host of ['10.9.0.2', 'fd00::2']) {
+  testKeeping(
+    ['python3', 'ip', 'unshare', 'nsenter'],
+    `the same with a peer on another host: ${host}`,
+    async (t) => {
+      const [here, there] = await connectHosts(t);
+      await states(t, host, 'here', here, there);
+    },
+  );
+}
+
+/** Two network namespaces that are connected by interfaces, `here` and `there`: what runs programs in each. */
+async function connectHosts(t: ExecutionContext<unknown>): Promise<[string[], string[]]> {
+  const cwd = scratch(t);
+  const names = ['here', 'there'] as const;
+  const hosts = names.map(() => start(t, 'unshare', ['-n', 'sleep', 'infinity'], { cwd }).pid);
+  for (const pid of hosts) {
+    while (readlinkSync(`/proc/${pid}/ns/net`) === readlinkSync('/proc/self/ns/net')) await pause(5);
+  }
+  const within = (index: number) => ['nsenter', '-n', '-t', String(hosts[index])];
+  const ip = async (index: number, line: string): Promise<void> => {
+    const [command, ...args] = [...within(index), 'ip', ...line.split(' ')];
+    const { code, stderr } = await run(command!, args, { cwd });
+    t.is(code, 0, stderr);
+  };
+  await ip(0, `link add here type veth peer name there netns ${hosts[1]}`);
+  for (const [index, name] of names.entries()) {
+    await ip(index, `addr add 10.9.0.${index + 1}/24 dev ${name}`);
+    await ip(index, `addr add fd00::${index + 1}/64 dev ${name} nodad`);
+    for (const each of ['lo', name]) await ip(index, `link set ${each} up`);
+  }
+  return [within(0), within(1)];
+}
+
+async function states(
+  t: ExecutionContext<unknown>,
+  host: string,
+  device: string,
+  here: readonly string[] = [],
+  there: readonly string[] = [],
+): Promise<void> {
   const cwd = scratch(t);
   const image = join(cwd, 'frozen.bin');
   letGo(t, image);
-  const args = [connections, 'states', host, ...(await startPeer(t))];
-  const original = start(t, 'python3', args, { cwd });
+  const startHere = (...line: readonly string[]): Running => {
+    const [command, ...args] = [...here, ...line];
+    return start(t, command!, args, { cwd });
+  };
+  const ports = await startPeer(t, there);
+  const original = startHere('python3', connections, 'states', host, ...ports, device);
   await original.ready();
-  await freeze(original.pid, image, KEEP, { cwd });
+  await freeze(original.pid, image, KEEP, { cwd }, here);
   await end(original);
-  const thawed = start(t, image, [], { cwd });
+  const thawed = startHere(image);
   await thawed.goAndExpectOk();
   t.is(thawed.stderr, '');
 }

@@ -11,8 +11,9 @@ import { scratch } from './scratch.js';
 export const connections = script('scripts/connections.py');
 
 /** Starts the other side; its two ports. */
-export async function startPeer(t: ExecutionContext<unknown>): Promise<string[]> {
-  const peer = start(t, 'python3', [connections, 'peer'], { cwd: scratch(t) });
+export async function startPeer(t: ExecutionContext<unknown>, as: readonly string[] = []): Promise<string[]> {
+  const [command, ...args] = [...as, 'python3', connections, 'peer'];
+  const peer = start(t, command!, args, { cwd: scratch(t) });
   return (await peer.line()).split(' ');
 }
 

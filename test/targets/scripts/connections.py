@@ -1,7 +1,7 @@
 """TCP connections in every state, kept over freeze and thaw.
 
 connections.py peer: the other side, which is not frozen; says at which two ports it listens.
-connections.py states HOST PORT FULL_PORT: makes the connections; goes on with each after a line `go`.
+connections.py states HOST PORT FULL_PORT [DEVICE]: makes the connections; goes on with each after a line `go`.
 connections.py stream HOST PORT: numbers in both directions at once, for a while after `go`.
 """
 
@@ -222,7 +222,7 @@ def rest_of(size):
     return numbers(block)[within:] + numbers(block + 1)
 
 
-def run_states(host, port, full_port):
+def run_states(host, port, full_port, device="lo"):
     def connect(kind):
         c = socket.create_connection((host, port))
         c.sendall(f"{kind}\n".encode())
@@ -234,10 +234,10 @@ def run_states(host, port, full_port):
     of["close-wait"].setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     of["close-wait"].setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 900000)
     of["fin-wait-1"].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 100000)
-    of["unsent"].setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+    of["unsent"].setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
     # Without SO_REUSEADDR: its port is its own, but for the connections that it has accepted.
     l = socket.socket(of["control"].family)
-    l.bind((host if l.family == socket.AF_INET else "::", 0))
+    l.bind((of["control"].getsockname()[0] if l.family == socket.AF_INET else "::", 0))
     l.listen()
     of["control"].sendall(f"{l.getsockname()[1]}\n".encode())
     accepted = l.accept()[0]
@@ -353,6 +353,6 @@ if __name__ == "__main__":
     if mode == "peer":
         run_peer()
     elif mode == "states":
-        run_states(arguments[0], int(arguments[1]), int(arguments[2]))
+        run_states(arguments[0], int(arguments[1]), int(arguments[2]), *arguments[3:])
     else:
         run_stream(arguments[0], int(arguments[1]))
