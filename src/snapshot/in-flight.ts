@@ -19,13 +19,15 @@ export function inFlightProblem(file: OpenFile, numbered: boolean): string | nul
     case 'pty-slave':
       return 'pseudoterminals on their way are not carried';
     case 'inet':
-      return file.connection === null ? null : `it is a connection that is kept (--tcp keep), ${LAST}`;
+      return file.connection === null ? null : KEPT_IN_FLIGHT;
     default:
       return null;
   }
 }
 
 const LAST = 'and that begins only when what is on its way has no number any more';
+/** Why a connection without a descriptor cannot be kept. */
+export const KEPT_IN_FLIGHT = `it is a connection that is kept (--tcp keep), ${LAST}`;
 
 /** What is on its way in a socket, by index of the file; nothing in other files. */
 export function passedBy(file: OpenFile): number[] {

@@ -5,7 +5,7 @@ import { get, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
-import { freePort } from './harness/client.js';
+import { connectTo, freePort } from './harness/client.js';
 import { holdOf, isHeld, letGo, testKeeping } from './harness/hold.js';
 import { connections, serve, startPeer } from './harness/kept.js';
 import { cli, script } from './harness/paths.js';
@@ -144,6 +144,37 @@ testKeeping(['python3'], 'a connection is in one place only', async (t) => {
   t.is(refused.code, 2);
   t.regex(refused.stderr, /^proc2elf: --tcp keep needs --kill or --stop: [^\n]*\n$/);
   await client.ask('next\n', /^answer 2\n/);
+});
+
+const passing = `
+import socket, sys
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+connection = listener.accept()[0]
+one, other = socket.socketpair()
+socket.send_fds(one, [b"m"], [connection.fileno()])
+connection.close()
+print("ready", flush=True)
+sys.stdin.readline()
+_, [fd], _, _ = socket.recv_fds(other, 1, 1)
+socket.socket(fileno=fd).sendall(b"received\\n")
+print("ok")
+`;
+
+testKeeping(['python3'], 'a connection on its way in a socket is refused by name, and goes on', async (t) => {
+  const cwd = scratch(t);
+  const port = await freePort();
+  const server = start(t, 'python3', ['-c', passing, String(port)], { cwd });
+  const client = await connectTo(t, port);
+  await server.ready();
+  const refused = await proc2elf([String(server.pid), '-o', 'frozen.bin', ...KEEP], { cwd });
+  t.is(refused.code, 1);
+  t.regex(
+    refused.stderr,
+    /^proc2elf: what is on its way in descriptor \d+ \(TCP socket, [^)]*\) cannot be carried: it is a connection that is kept /,
+  );
+  server.send('go\n');
+  await client.ask('', /^received\n/);
+  await server.expectOk();
 });
 
 testKeeping(['python3'], 'the tool is killed while connections are held: they go on', async (t) => {

@@ -6,6 +6,7 @@ import { ANY_STATE, IDLE_STATES } from '../../native/inet-diag.js';
 import { getOption, integerOption, Poll, pollNow } from '../../native/sockets.js';
 import { fionread } from '../../native/syscalls.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
+import { KEPT_IN_FLIGHT } from '../../snapshot/in-flight.js';
 import { isEnded, KEPT_STATES, TCP } from '../../tcp.js';
 import { errnoOf } from '../read.js';
 import type { Entry } from './entries.js';
@@ -108,6 +109,7 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
     );
   }
   if (context.repair && state !== TCP.LISTEN && state !== TCP.CLOSE) {
+    if (entry.flight) throw new Refusal(KEPT_IN_FLIGHT);
     if (factsOf(entry, making, ANY_STATE, context)?.md5) throw new Refusal(MD5);
     const options = captureOptions(copy, fresh, false, false);
     const warn = (what: string) =>
