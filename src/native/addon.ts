@@ -69,9 +69,10 @@ export interface Addon {
   /**
    * Makes system calls, one after the other, in a process of its own that shares our memory and descriptors and goes
    * on if we are killed: for what must be set back. `calls` holds seven words for each: number and six arguments; the
-   * result, or a negative errno, takes the place of the number.
+   * result, or a negative errno, takes the place of the number. `memory`: what the calls refer to by address and nobody
+   * looks at afterwards, which would be collected before they are made.
    */
-  outlive(calls: BigInt64Array): void;
+  outlive(calls: BigInt64Array, ...memory: (Uint8Array | BigUint64Array)[]): void;
   /** CPUID leaf and subleaf: eax, ebx, ecx, edx. */
   cpuid(leaf: number, subleaf: number): [number, number, number, number];
   /** XCR0. */

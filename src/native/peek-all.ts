@@ -15,9 +15,31 @@ const MSGHDR = 7;
 /** Words of a call for `outlive`: number, then arguments. */
 const CALL = 7;
 /** How many messages recvmmsg(2) takes at once. */
-const BATCH = 1024;
+export const BATCH = 1024;
 /** Where no memory is, whoever we are. */
 const NOWHERE = 16n;
+
+/** What is set aside for a message, in bytes. */
+export interface Room {
+  readonly content: number;
+  /** For the address of its sender. */
+  readonly name: number;
+  readonly control: number;
+}
+
+/** A message, as recvmsg(2) gives it. */
+export interface Message {
+  /** The bytes that fit. */
+  readonly bytes: Uint8Array;
+  /** Size of the message, which may be more. */
+  readonly length: number;
+  /** Address of its sender. */
+  readonly name: Uint8Array;
+  /** Room for control messages; `header` tells how much of it was used. */
+  readonly control: Buffer;
+  /** `struct msghdr` in words. */
+  readonly header: BigUint64Array;
+}
 
 /**
  * Reads without consuming or waiting. An empty message that was peeked at before is left out by the kernel.
@@ -27,38 +49,64 @@ const NOWHERE = 16n;
  *   stream ends behind a message that carries some.
  */
 export function peekAll(fd: number, size: number, most: number, descriptors = false): Peeked[] {
+  const room = { content: size, name: 0, control: descriptors ? RIGHTS_SPACE : CREDENTIALS_SPACE };
+  return peekMessages(fd, room, most, 0, descriptors ? MSG_CMSG_CLOEXEC : 0).messages.map(
+    ({ bytes, length, control, header }) => readPeeked(bytes, length, control, header),
+  );
+}
+
+/**
+ * Reads without consuming or waiting.
+ * @param most how many messages there may be: {@link BATCH} at most are read
+ * @param start bytes of the messages before the first that is read
+ * @param flags `MSG_*` beside those
+ * @returns errno: why there is not one message, or 0; an error of the socket among them, which is taken by this
+ */
+export function peekMessages(
+  fd: number,
+  room: Room,
+  most: number,
+  start: number,
+  flags = 0,
+): { messages: Message[]; errno: number } {
   const count = Math.min(most, BATCH);
-  const space = descriptors ? RIGHTS_SPACE : CREDENTIALS_SPACE;
-  const content = Buffer.allocUnsafeSlow(Math.max(1, count * size));
-  const control = Buffer.alloc(count * space);
+  const content = Buffer.allocUnsafeSlow(Math.max(1, count * room.content));
+  const names = Buffer.alloc(Math.max(1, count * room.name));
+  const control = Buffer.alloc(Math.max(1, count * room.control));
   const vectors = new BigUint64Array(count * 2);
   const headers = new BigUint64Array(count * MMSGHDR);
-  const [from, controlAt, vectorAt] = [
+  const [from, nameAt, controlAt, vectorAt] = [
     addon.address(content),
+    addon.address(names),
     addon.address(control),
     addon.address(vectors),
   ];
   for (let i = 0; i < count; i++) {
-    vectors.set([from + BigInt(i * size), BigInt(size)], i * 2);
-    const room = [controlAt + BigInt(i * space), BigInt(space)];
-    headers.set([0n, 0n, vectorAt + BigInt(i * 16), 1n, ...room, 0n] as bigint[], i * MMSGHDR);
+    vectors.set([from + BigInt(i * room.content), BigInt(room.content)], i * 2);
+    const header = [
+      ...[room.name === 0 ? 0n : nameAt + BigInt(i * room.name), BigInt(room.name)],
+      ...[vectorAt + BigInt(i * 16), 1n],
+      ...[controlAt + BigInt(i * room.control), BigInt(room.control), 0n],
+    ];
+    headers.set(header, i * MMSGHDR);
   }
-  const received = peekFromStart(fd, headers, count, FLAGS | (descriptors ? MSG_CMSG_CLOEXEC : 0));
-  return Array.from({ length: received }, (_, i) => {
+  const call = [NR.recvmmsg, addon.address(headers), BigInt(count), BigInt(FLAGS | flags)] as const;
+  const [offset, result] = atOffsets(fd, [{ offset: start, call }], [headers, vectors]);
+  // Without an offset the first message would have been seen again and again.
+  const received = offset! < 0 ? offset! : result!;
+  const messages = Array.from({ length: Math.max(0, received) }, (_, i): Message => {
     const header = headers.subarray(i * MMSGHDR, i * MMSGHDR + MSGHDR);
     const length = Number(headers[i * MMSGHDR + MSGHDR]! & 0xffff_ffffn);
-    const bytes = Uint8Array.from(content.subarray(i * size, i * size + Math.min(length, size)));
-    const own = control.subarray(i * space, (i + 1) * space);
-    return readPeeked(bytes, length, own, header);
+    const part = (of: Buffer, size: number, used: number) => of.subarray(i * size, i * size + used);
+    return {
+      bytes: Uint8Array.from(part(content, room.content, Math.min(length, room.content))),
+      length,
+      name: Uint8Array.from(part(names, room.name, Math.min(Number(header[1]! & 0xffff_ffffn), room.name))),
+      control: part(control, room.control, room.control),
+      header,
+    };
   });
-}
-
-/** Lets the socket peek at an offset for as long as it takes. Returns how many messages there are. */
-function peekFromStart(fd: number, headers: BigUint64Array, count: number, flags: number): number {
-  const [, received] = atOffsets(fd, [
-    { offset: 0, call: [NR.recvmmsg, addon.address(headers), BigInt(count), BigInt(flags)] },
-  ]);
-  return Math.max(0, received!);
+  return { messages, errno: received < 0 ? -received : 0 };
 }
 
 /**
@@ -76,17 +124,19 @@ export function lastBeginnings(fd: number, reads: readonly { offset: number; len
     memory.push(vectors, header);
     return { offset, call: [NR.recvmsg, addon.address(header), BigInt(FLAGS)] as const };
   });
-  const results = atOffsets(fd, calls);
-  // It is needed until here.
-  memory.length = 0;
+  const results = atOffsets(fd, calls, memory);
   // EFAULT: the message is the first.
   return reads.map((_, i) => Math.max(0, results[i * 2 + 1]!));
 }
 
-/** Calls on a socket, each at an offset: results of setting that and of the call, in turn; at last of setting it back. */
+/**
+ * Calls on a socket, each at an offset: results of setting that and of the call, in turn; at last of setting it back.
+ * @param memory what the calls refer to by address and nobody looks at afterwards
+ */
 function atOffsets(
   fd: number,
   calls: readonly { offset: number; call: readonly [number, ...bigint[]] }[],
+  memory: readonly BigUint64Array[],
 ): number[] {
   const offsets = new Uint8Array(Int32Array.from([...calls.map(({ offset }) => offset), -1]).buffer);
   const at = addon.address(offsets);
@@ -99,6 +149,6 @@ function atOffsets(
     return [...setOffset(i), ...call, ...Array<bigint>(CALL - call.length).fill(0n)];
   });
   const made = BigInt64Array.from([...words, ...setOffset(calls.length)]);
-  addon.outlive(made);
+  addon.outlive(made, offsets, ...memory);
   return Array.from({ length: made.length / CALL }, (_, i) => Number(made[i * CALL]!));
 }

@@ -133,7 +133,9 @@ export function peek(fd: number, size: number, credentials: boolean): Peeked {
     ...[credentials ? addon.address(control) : 0n, space, 0n],
   );
   const message = new Uint8Array(header.buffer); // struct msghdr
-  const length = Number(addon.syscall(NR.recvmsg, fd, message, MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC));
+  const flags = MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC;
+  // The call does not look at the last argument, which is there lest it be collected: nothing else refers to it.
+  const length = Number(addon.syscall(NR.recvmsg, fd, message, flags, new Uint8Array(vector.buffer)));
   return readPeeked(buffer.subarray(0, Math.min(length, size)), length, control, header);
 }
 
