@@ -145,6 +145,12 @@ export function optionName(level: number, option: number): string {
   return known?.name ?? `option ${option} of level ${level}`;
 }
 
+/** The host itself: 127.0.0.1 and ::1. */
+export const LOOPBACK = {
+  ipv4: Uint8Array.of(127, 0, 0, 1),
+  ipv6: Uint8Array.of(...new Uint8Array(15), 1),
+} as const;
+
 /** `struct sockaddr_in` or `sockaddr_in6` taken apart. */
 export interface Address {
   readonly family: number;
@@ -162,6 +168,20 @@ export function takeApart(address: Uint8Array): Address {
   return family === AF.INET
     ? { family, port, host: view.subarray(4, 8), scope: 0 }
     : { family, port, host: view.subarray(8, 24), scope: view.readUInt32LE(24) };
+}
+
+/** `struct sockaddr_in` or `sockaddr_in6`. @param host an address of 4 or 16 bytes */
+export function putTogether(host: Uint8Array, port: number): Uint8Array {
+  const address = Buffer.alloc(host.length === 4 ? 16 : 28);
+  address.writeUInt16LE(host.length === 4 ? AF.INET : AF.INET6, 0);
+  address.writeUInt16BE(port, 2);
+  address.set(host, host.length === 4 ? 4 : 8);
+  return address;
+}
+
+/** Whether an address is good on one interface only: those of IPv6 within fe80::/10. */
+export function isLinkLocal(host: Uint8Array): boolean {
+  return host.length === 16 && host[0] === 0xfe && (host[1]! & 0xc0) === 0x80;
 }
 
 /** Index of the interface that a `sockaddr` names; 0 for most. */

@@ -30,6 +30,7 @@ enum {
     FLAG_FAILED = 1 << 8,   /* a step failed under --check */
     FLAG_SCRATCH = 1 << 9,  /* --scratch: files of the image are made in a folder */
     FLAG_PTS_NEW = 1 << 10, /* --pts=new: pseudoterminals take any number */
+    FLAG_DATAGRAMS_DROP = 1 << 11, /* --datagrams=drop: what sockets had received is left out */
 };
 
 enum {

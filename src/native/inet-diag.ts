@@ -4,6 +4,7 @@ import { attributesOf, dumpSockets } from './diag.js';
 /** `linux/inet_diag.h` */
 const INET_DIAG_REQ = 56;
 const INET_DIAG_MSG = 72;
+const QUEUED = 56;
 const INODE = 68;
 const INFO = 2;
 const ATTRIBUTE = { SHUTDOWN: 8, MD5SIG: 18 } as const;
@@ -15,6 +16,8 @@ export const IDLE_STATES = (1 << 10) | (1 << 13);
 
 /** What is told of a socket. */
 export interface InetFacts {
+  /** Memory, in bytes, of the datagrams that wait in it; of a TCP socket what waits to be read. */
+  readonly queued: number;
   /** 1: receives nothing more; 2: sends nothing more. */
   readonly shutdown: number;
   /** It has keys for TCP_MD5SIG; told only to CAP_NET_ADMIN. */
@@ -37,7 +40,8 @@ export function inetSockets(family: number, protocol: number, states: number): M
     dumpSockets(request, (message): [bigint, InetFacts] => {
       const found = attributesOf(message.subarray(INET_DIAG_MSG));
       const shutdown = found.get(ATTRIBUTE.SHUTDOWN)?.readUInt8(0) ?? 0;
-      return [BigInt(message.readUInt32LE(INODE)), { shutdown, md5: found.has(ATTRIBUTE.MD5SIG) }];
+      const queued = message.readUInt32LE(QUEUED);
+      return [BigInt(message.readUInt32LE(INODE)), { queued, shutdown, md5: found.has(ATTRIBUTE.MD5SIG) }];
     }),
   );
 }

@@ -124,7 +124,7 @@ export function lastBeginnings(fd: number, reads: readonly { offset: number; len
     memory.push(vectors, header);
     return { offset, call: [NR.recvmsg, addon.address(header), BigInt(FLAGS)] as const };
   });
-  const results = atOffsets(fd, calls, memory);
+  const results = atOffsets(fd, calls, [...memory, room]);
   // EFAULT: the message is the first.
   return reads.map((_, i) => Math.max(0, results[i * 2 + 1]!));
 }
@@ -136,7 +136,7 @@ export function lastBeginnings(fd: number, reads: readonly { offset: number; len
 function atOffsets(
   fd: number,
   calls: readonly { offset: number; call: readonly [number, ...bigint[]] }[],
-  memory: readonly BigUint64Array[],
+  memory: readonly (Uint8Array | BigUint64Array)[],
 ): number[] {
   const offsets = new Uint8Array(Int32Array.from([...calls.map(({ offset }) => offset), -1]).buffer);
   const at = addon.address(offsets);

@@ -1,5 +1,6 @@
 /** The descriptor table of a frozen process: open file descriptions, and the descriptors that share them. */
 import * as z from 'zod';
+import { AF, isIpv4 } from '../inet.js';
 import { MOST_INPUT, MOST_OUTPUT } from '../pty.js';
 
 const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'bytes');
@@ -12,10 +13,10 @@ const word = z.bigint().min(0n).max(0xffff_ffff_ffff_ffffn);
 const text = z.string().refine((value) => !value.includes('\0'), 'holds a NUL');
 
 /** `struct sockaddr_in` or `struct sockaddr_in6`. */
-const socketAddress = bytes.refine(
-  (value) => value.length === 16 || value.length === 28,
-  'no socket address',
-);
+const socketAddress = bytes.refine((value) => {
+  const family = (value[0] ?? 0) | ((value[1] ?? 0) << 8);
+  return family === AF.INET ? value.length === 16 : family === AF.INET6 && value.length === 28;
+}, 'no socket address');
 
 /** A classic filter of SO_ATTACH_FILTER: `struct sock_filter` each, 4096 at most; `null` where there is none. */
 const socketFilter = bytes
@@ -102,6 +103,33 @@ export const tcpConnectionSchema = z.object({
   receiveBuffer: index,
   locks: index,
 });
+
+/** Content of the longest datagram, in bytes, and how many can wait in a socket. */
+export const LONGEST_DATAGRAM = 0xffff - 8;
+export const MOST_DATAGRAMS = 8192;
+
+/** Bytes of the longest that IPv4 carries. */
+const LONGEST_OF_IPV4 = LONGEST_DATAGRAM - 20;
+
+/** A datagram that waits in a socket. What the program is not told of it is `null`. */
+export const datagramSchema = z
+  .object({
+    /** From whom. */
+    source: socketAddress,
+    content: bytes.refine((value) => value.length <= LONGEST_DATAGRAM, 'is longer than any datagram'),
+    /** To which of the host's addresses it was sent. */
+    destination: hostAddress.nullable(),
+    /** The program is told by which interface it came, the one that has the address. */
+    marked: z.boolean(),
+    /** Time to live, or the hop limit. */
+    hops: int.min(1).max(255).nullable(),
+    /** Type of service, or the traffic class. */
+    service: int.min(0).max(255).nullable(),
+  })
+  .refine(
+    ({ source, content }) => content.length <= LONGEST_OF_IPV4 || !isIpv4(source),
+    'is longer than any datagram of IPv4',
+  );
 
 /** What every open file description has, whatever its kind. */
 const common = {
@@ -277,6 +305,8 @@ export const openFileSchema = z.discriminatedUnion('kind', [
     filter: socketFilter,
     /** Of a UDP socket. 1: nothing more is received; 2: nothing more is sent. */
     shutdown: int.min(0).max(3).default(0),
+    /** Of a UDP socket: what can be received, the first of it first. */
+    datagrams: z.array(datagramSchema).max(MOST_DATAGRAMS).default([]),
     /** Multicast groups. */
     groups: z
       .array(
@@ -421,6 +451,8 @@ export type OpenFile = z.infer<typeof openFileSchema>;
 export type OpenFileKind = OpenFile['kind'];
 /** An open file description of one kind. */
 export type OpenFileOf<K extends OpenFileKind> = Extract<OpenFile, { kind: K }>;
+/** See {@link datagramSchema}. */
+export type Datagram = z.infer<typeof datagramSchema>;
 /** See {@link tcpConnectionSchema}. */
 export type TcpConnection = z.infer<typeof tcpConnectionSchema>;
 /** See {@link descriptorTableSchema}. */

@@ -28,11 +28,13 @@ export const imageOptions = (scratch: Cell): readonly ImageOption[] => [
   { name: '--pid=new', set: Flag.PID_NEW, clear: Flag.PID_SAME },
   { name: '--pts=same', clear: Flag.PTS_NEW },
   { name: '--pts=new', set: Flag.PTS_NEW },
+  { name: '--datagrams=keep', clear: Flag.DATAGRAMS_DROP },
+  { name: '--datagrams=drop', set: Flag.DATAGRAMS_DROP },
   { name: '--scratch', set: Flag.SCRATCH, value: scratch },
 ];
 
 const USAGE =
-  'usage: IMAGE [--help | --info | --check] [--verbose] [--lazy | --eager] [--pid=auto|same|new] [--pts=same|new] [--scratch DIR]\n';
+  'usage: IMAGE [--help | --info | --check] [--verbose] [--lazy | --eager] [--pid=auto|same|new] [--pts=same|new] [--datagrams=keep|drop] [--scratch DIR]\n';
 
 /** The programs of `--help`, `--info` and wrong usage, in the order of their indices. */
 export function printingPrograms(arena: Arena, snapshot: Snapshot): Program[] {
@@ -72,6 +74,10 @@ ${USAGE}
   --pid=new   run under new ids
   --pts=same  give the process's own pseudoterminals their old numbers, or refuse (default)
   --pts=new   give them numbers that are free
+  --datagrams=keep
+              put back what UDP sockets had received and the process had not read, or refuse (default)
+  --datagrams=drop
+              leave it out
   --scratch DIR
               make files of the image in DIR, without a name, rather than in memory
 

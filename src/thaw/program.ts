@@ -24,6 +24,7 @@ export const Flag = {
   FAILED: 1 << 8,
   SCRATCH: 1 << 9,
   PTS_NEW: 1 << 10,
+  DATAGRAMS_DROP: 1 << 11,
 } as const;
 
 /** Names of the built-ins, in the order of their numbers from 1; see `BUILTIN_*` in `program.h`. */

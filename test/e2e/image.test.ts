@@ -87,6 +87,7 @@ testWith([], 'an image explains itself', async (t) => {
     '--eager',
     '--pid=new',
     '--pts=new',
+    '--datagrams=drop',
     '--scratch DIR',
     '--verbose',
     '--check',

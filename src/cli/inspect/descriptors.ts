@@ -108,6 +108,7 @@ function describeInet(file: OpenFileOf<'inet'>): string {
     file.backlog === null ? '' : `listens, backlog ${file.backlog}`,
     file.connection ? describeConnection(file.connection) : '',
     file.ended ? `a connection that is ${file.ended}, ${file.input.length} bytes unread` : '',
+    file.datagrams.length === 0 ? '' : `${file.datagrams.length} datagrams unread`,
   ];
   return parts.filter((part) => part !== '').join(', ');
 }

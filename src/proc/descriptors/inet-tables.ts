@@ -1,6 +1,6 @@
 /** What the kernel's tables tell of IPv4 and IPv6 sockets: sock_diag(7) and /proc/net. */
 import { readFileSync } from 'node:fs';
-import { AF, type Making, protocolNumber } from '../../inet.js';
+import { AF, isLinkLocal, type Making, protocolNumber, putTogether } from '../../inet.js';
 import { type InetFacts, inetSockets } from '../../native/inet-diag.js';
 import { integerOption } from '../../native/sockets.js';
 import type { Entry } from './entries.js';
@@ -76,11 +76,7 @@ export function connectedTo(
   if (!line || stateOf(line) !== ESTABLISHED) return null;
   const [host, port] = line[REMOTE]!.split(':') as [string, string];
   const bytes = Buffer.concat((host.match(/.{8}/g) ?? []).map((word) => Buffer.from(word, 'hex').reverse()));
-  const address = Buffer.alloc(family === 'ipv4' ? 16 : 28);
-  address.writeUInt16LE(family === 'ipv4' ? AF.INET : AF.INET6, 0);
-  address.writeUInt16BE(Number.parseInt(port, 16), 2);
-  bytes.copy(address, family === 'ipv4' ? 4 : 8);
-  const isLinkLocal = family === 'ipv6' && bytes[0] === 0xfe && (bytes[1]! & 0xc0) === 0x80;
-  if (isLinkLocal) address.writeUInt32LE(integerOption(copy, SO_BINDTOIFINDEX), 24);
+  const address = Buffer.from(putTogether(bytes, Number.parseInt(port, 16)));
+  if (isLinkLocal(bytes)) address.writeUInt32LE(integerOption(copy, SO_BINDTOIFINDEX), 24);
   return address;
 }

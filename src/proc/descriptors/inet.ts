@@ -11,6 +11,7 @@ import { isEnded, KEPT_STATES, TCP } from '../../tcp.js';
 import { errnoOf } from '../read.js';
 import type { Entry } from './entries.js';
 import { captureOptions, type Fresh, isHere, readFreshInet } from './inet-options.js';
+import { captureDatagrams } from './inet-queue.js';
 import { connectedTo, factsOf, findLine, once, stateOf } from './inet-tables.js';
 import { warnOfDistribution, warnOfInterface } from './inet-unseen.js';
 import type { DescriptorKind, KindContext } from './kind.js';
@@ -95,12 +96,14 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
   if (common.local) warnOfDistribution(entry, copy, common.local, context);
   if (protocol !== 'tcp') {
     if (/^udp/.test(protocol) && unconfirmed(copy) > 0) throw new Refusal(UNSENT);
-    warnOfDatagrams(entry, copy, context);
     const groups = captureGroups(copy, once(context, 'groups', readGroups));
     const options = captureOptions(copy, fresh, true);
+    // Behind the options, which refuse a socket that itself peeks at an offset.
+    const datagrams = captureDatagrams(entry, copy, making, context);
     warnOfInterface(entry, copy, { ...options, groups, family }, context);
     const rest = { backlog: null, ended: null, input: new Uint8Array(0) };
-    return { ...common, ...rest, peer, ...options, groups, shutdown: shutdownOf(entry, making, context) };
+    const shutdown = shutdownOf(entry, making, context);
+    return { ...common, ...rest, peer, ...options, groups, shutdown, datagrams };
   }
   const { state, waiting, backlog } = tcpInfo(copy);
   if (state === TCP.LISTEN && waiting > 0) {
@@ -116,7 +119,7 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
       context.warnings.push(`descriptor ${entry.fd} (TCP, ${entry.link}): its connection ${what}`);
     const connection = captureKept(entry.fd, copy, context.repair, warn);
     const none = { local: null, peer: null, backlog: null, ended: null, input: new Uint8Array(0) };
-    const idle = { groups: [], shutdown: 0 };
+    const idle = { groups: [], shutdown: 0, datagrams: [] };
     return { ...common, ...none, ...idle, connection, ...options };
   }
   const connection = captureConnection(entry, copy, state, context);
@@ -127,7 +130,7 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
     ...(connection.ended === null ? {} : { local: null, scope: '' }),
     backlog: state === TCP.LISTEN ? backlog : null,
     ...captureOptions(copy, fresh, connection.ended === null),
-    ...{ groups: [], shutdown: 0 },
+    ...{ groups: [], shutdown: 0, datagrams: [] },
   };
 }
 
@@ -159,16 +162,6 @@ function scopeName(copy: number, name: Uint8Array, peer: Uint8Array | null): str
   if (indexes.size > 1) throw new Refusal('its addresses are of different interfaces, which is not carried');
   const [index] = indexes;
   return index === undefined ? '' : interfaceName(copy, index);
-}
-
-/** The queue cannot be read beyond its first datagram without taking that away. */
-function warnOfDatagrams({ fd, protocol }: Entry, copy: number, { warnings }: KindContext): void {
-  const events = pollNow(copy);
-  // What was shut down is always readable.
-  if (!(events & Poll.IN) || (events & Poll.RDHUP && fionread(copy) === 0)) return;
-  warnings.push(
-    `descriptor ${fd} (${protocol} socket) has datagrams that were not received yet: they are not carried`,
-  );
 }
 
 /** What the resumed program will find of a TCP connection. */

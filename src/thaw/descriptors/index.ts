@@ -6,6 +6,7 @@ import { Bench, STANDARD } from './bench.js';
 import { closeRange, duplicate, unlessCheck } from './calls.js';
 import { innerFirst } from './epoll.js';
 import { planExternals } from './external.js';
+import { datagramPlaces, fillDatagrams } from './inet-datagrams.js';
 import { plannerOf } from './kinds.js';
 import { planLocks } from './locks.js';
 import { openNetlink } from './netlink-calls.js';
@@ -69,6 +70,7 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
   const objects = planObjects(process.objects, bench, context.scratch);
   const tools: Tools = {
     ...{ bench, objects: objects.fds, pipes: pipePlaces(bench), sockets: socketPlaces(bench) },
+    filled: datagramPlaces(bench),
     tidOf: context.tidOf,
   };
   const locks = planLocks(bench);
@@ -79,6 +81,7 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
     ...objects.ops,
     ...makePipes(tools),
     ...makeSockets(tools),
+    ...fillDatagrams(tools),
     ...makeAll(tools),
     ...connectAll(tools),
     ...fillPipes(tools),

@@ -5,7 +5,8 @@ import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { call, show, tolerate } from '../calls.js';
 import type { Op, Operand } from '../program.js';
 import type { Bench, Place } from './bench.js';
-import { close, setFlags, settable } from './calls.js';
+import { close, duplicate, setFlags, settable } from './calls.js';
+import { testDatagrams } from './inet-datagrams.js';
 import { makeEnded } from './inet-ended.js';
 import { findInterface, storeIndex, testInterface } from './interfaces.js';
 import { joinGroups } from './multicast.js';
@@ -24,16 +25,13 @@ type Inet = OpenFileOf<'inet'>;
 
 /** Plans a socket. */
 export const inet: KindPlanner<Inet> = {
-  make: (file, place, { bench }) => {
+  make: (file, place, { bench, filled }) => {
     if (file.ended !== null) return makeEnded(file, file.ended, place, bench);
     if (isConnected(file)) return makeConnection(file, place, bench);
     const { arena } = bench;
     const label = `cannot make a socket (${place.name})`;
-    const ops = bench.create(
-      (closeOnExec) => makeSocket(file, (file.flags & O.NONBLOCK) | (closeOnExec ? O.CLOEXEC : 0), { label }),
-      place.at,
-      place.closeOnExec,
-    );
+    const from = filled.get(place.index);
+    const ops = from === undefined ? create(file, place, bench) : take(from, place, bench);
     ops.push(...setUp(place.at, file, place.name, bench));
     if (file.backlog !== null) {
       ops.push(
@@ -57,16 +55,35 @@ export const inet: KindPlanner<Inet> = {
   release: (file, place, { bench }) => (isConnected(file) ? startConnection(file, place, bench) : []),
   check: (file, place, { bench }) => {
     if (isConnected(file)) return testConnection(file, place.name, bench);
-    if (file.ended !== null || !file.local) return [];
+    const datagrams = file.ended === null ? testDatagrams(file, place.name, bench) : [];
+    if (file.ended !== null || !file.local) return datagrams;
     const cell = bench.arena.cell();
     const label = `cannot make a socket (${place.name})`;
     return [
+      ...datagrams,
       makeSocket(file, O.CLOEXEC, { label, result: cell }),
       ...setUp(cell, file, place.name, bench),
       close(cell),
     ];
   },
 };
+
+function create(file: Inet, { at, closeOnExec, name }: Place, bench: Bench): Op[] {
+  const label = `cannot make a socket (${name})`;
+  const flags = file.flags & O.NONBLOCK;
+  return bench.create(
+    (onExec) => makeSocket(file, flags | (onExec ? O.CLOEXEC : 0), { label }),
+    at,
+    closeOnExec,
+  );
+}
+
+/** One that was made before, at another number. */
+function take(from: number, { at, closeOnExec, name }: Place, bench: Bench): Op[] {
+  bench.opened(at);
+  bench.closed(from);
+  return [duplicate(from, at, closeOnExec, { label: `cannot make a socket (${name})` }), close(from)];
+}
 
 /** A connection that is kept. */
 function reconnect(file: Connected, place: Place, bench: Bench): Op[] {

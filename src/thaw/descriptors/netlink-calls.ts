@@ -6,7 +6,7 @@ import { call, type Extra } from '../calls.js';
 import type { Cell, Op } from '../program.js';
 
 /** `linux/netlink.h`: whom it is said to. */
-const PROTOCOLS = { SOCK_DIAG: 4, NETFILTER: 12 } as const;
+const PROTOCOLS = { ROUTE: 0, SOCK_DIAG: 4, NETFILTER: 12 } as const;
 type Netlink = keyof typeof PROTOCOLS;
 
 const MSG_DONTWAIT = 0x40;

@@ -13,6 +13,8 @@ export interface Tools {
   tidOf(tid: number): Operand;
   /** Unix domain sockets while they are made, by index of the file. */
   readonly sockets: ReadonlyMap<number, SocketPlace>;
+  /** Where sockets with datagrams stand before they have their address, by index of the file. */
+  readonly filled: ReadonlyMap<number, number>;
 }
 
 /** A Unix domain socket while it is made. */

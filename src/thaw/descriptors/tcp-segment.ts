@@ -1,6 +1,5 @@
 /** Segments that a socket of ours is given in the name of its peer: what that had said, and cannot be set. */
-import { O } from '../../fcntl.js';
-import { AF, onWire, SOL, takeApart } from '../../inet.js';
+import { AF, IPPROTO, onWire, SOL, takeApart } from '../../inet.js';
 import { PASSING_MARK } from '../../nftables.js';
 import type { TcpConnection } from '../../snapshot/descriptors.js';
 import { KEPT_STATES, TCP_OPTION } from '../../tcp.js';
@@ -8,6 +7,7 @@ import { call, type Extra } from '../calls.js';
 import type { Op } from '../program.js';
 import type { Bench } from './bench.js';
 import { close } from './calls.js';
+import { HOPS, ipHeader, makePacketSocket } from './packets.js';
 import { setInteger } from './socket-calls.js';
 
 /** A segment without content, by `struct tcphdr`. */
@@ -21,14 +21,10 @@ export interface Segment {
   readonly end: boolean;
 }
 
-const SOCK_RAW = 3;
-const IPPROTO_RAW = 255;
-const IPPROTO_TCP = 6;
 const SO_MARK = 36;
 const TCPHDR = 20;
 const FIN = 1;
 const ACK = 0x10;
-const HOPS = 64;
 /** Milliseconds between looks at the state: a segment on the loopback interface is there at once. */
 const PAUSES = [1, 10, 100, 1000, 5000];
 
@@ -43,12 +39,8 @@ export function sendSegment(
   const socket = arena.cell();
   const packet = packetOf(local, peer, segment);
   const to = target(local);
-  const family = to.length === 16 ? AF.INET : AF.INET6;
   return [
-    call('socket', [family, SOCK_RAW | O.CLOEXEC, IPPROTO_RAW], {
-      ...{ label, result: socket },
-      text: `socket(${family === AF.INET ? 'AF_INET' : 'AF_INET6'}, SOCK_RAW|SOCK_CLOEXEC, IPPROTO_RAW)`,
-    }),
+    makePacketSocket(to.length === 16 ? AF.INET : AF.INET6, socket, { label }),
     setInteger(socket, SOL.SOCKET, SO_MARK, PASSING_MARK, arena, { label }),
     call('sendto', [socket, arena.bytes(packet), packet.length, 0, arena.bytes(to), to.length], {
       label,
@@ -123,32 +115,11 @@ function packetOf(local: Uint8Array, peer: Uint8Array, segment: Segment): Uint8A
   tcp.writeUInt8((TCPHDR / 4) << 4, 12);
   tcp.writeUInt8(ACK | (segment.end ? FIN : 0), 13);
   tcp.writeUInt16BE(segment.window, 14);
-  tcp.writeUInt16BE(checksum([from, to, Uint8Array.of(0, IPPROTO_TCP, 0, TCPHDR), tcp]), 16);
-  return Buffer.concat([to.length === 4 ? ipv4(from, to) : ipv6(from, to), tcp]);
-}
-
-/** `struct iphdr`; the kernel fills in its checksum. */
-function ipv4(from: Uint8Array, to: Uint8Array): Uint8Array {
-  const header = Buffer.alloc(20);
-  header.writeUInt8(0x45, 0);
-  header.writeUInt16BE(header.length + TCPHDR, 2);
-  header.writeUInt8(HOPS, 8);
-  header.writeUInt8(IPPROTO_TCP, 9);
-  header.set(from, 12);
-  header.set(to, 16);
-  return header;
-}
-
-/** `struct ipv6hdr` */
-function ipv6(from: Uint8Array, to: Uint8Array): Uint8Array {
-  const header = Buffer.alloc(40);
-  header.writeUInt8(0x60, 0);
-  header.writeUInt16BE(TCPHDR, 4);
-  header.writeUInt8(IPPROTO_TCP, 6);
-  header.writeUInt8(HOPS, 7);
-  header.set(from, 8);
-  header.set(to, 24);
-  return header;
+  tcp.writeUInt16BE(checksum([from, to, Uint8Array.of(0, IPPROTO.tcp, 0, TCPHDR), tcp]), 16);
+  return Buffer.concat([
+    ipHeader({ from, to, protocol: IPPROTO.tcp, size: TCPHDR, hops: HOPS, service: 0 }),
+    tcp,
+  ]);
 }
 
 /** The sum of the Internet protocols; each part has an even number of bytes. */

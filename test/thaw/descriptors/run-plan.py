@@ -86,7 +86,8 @@ while index < len(ops):
         ctypes.memmove(int(op["result"]["cell"]), (result & (1 << 64) - 1).to_bytes(8, "little"), 8)
     check = op.get("check", {"kind": "ok"})
     if check["kind"] == "ok" and op["op"] == "syscall" and -4096 < result < 0:
-        if -result not in check.get("tolerated", []):
+        # With a place to go on at, and without names, any error will do.
+        if -result not in check.get("tolerated", [-result] if "jump" in check else []):
             fail(op, result)
         index = marks[check["jump"]] if "jump" in check else index
     missed = {
