@@ -7,7 +7,7 @@ import { refusal, roundTrip, runPlan, withContent } from './support.js';
 
 /** Makes pseudoterminals, each at two descriptors, in raw mode if wished. */
 const using = (code: string): string => `
-import pty, termios, tty
+import pty, termios, time, tty
 def pair(master, slave, raw=False):
     m, s = os.openpty()
     if raw: tty.setraw(s)
@@ -94,12 +94,14 @@ test('the process that runs on finds everything as it was', async (t) => {
     using(`
 pair(10, 11)
 modes = termios.tcgetattr(11)
-os.write(10, b"a line\\nbegun")
-until(11, select.POLLIN); until(10, select.POLLIN)
-fcntl.ioctl(10, termios.TIOCPKT, struct.pack("i", 1))
-os.kill(os.getpid(), signal.SIGSTOP)
 def count(fd):
     return struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"    "))[0]
+def echoed(n): # comes in pieces
+    while count(10) < n: time.sleep(0.001)
+os.write(10, b"a line\\nbegun")
+until(11, select.POLLIN); echoed(13)
+fcntl.ioctl(10, termios.TIOCPKT, struct.pack("i", 1))
+os.kill(os.getpid(), signal.SIGSTOP)
 assert termios.tcgetattr(11) == modes, termios.tcgetattr(11)
 assert count(11) == 7 and count(10) == 13, (count(11), count(10))
 assert os.read(10, 100) == b"\\0a line\\r\\nbegun"
@@ -107,6 +109,7 @@ assert os.read(11, 100) == b"a line\\n"
 os.write(10, b"\\x7f and ended\\n")
 until(11, select.POLLIN)
 assert os.read(11, 100) == b"begu and ended\\n"
+echoed(15)
 assert os.read(10, 100) == b"\\0\\b \\b and ended\\r\\n"
 `),
   );
