@@ -266,13 +266,16 @@ export function planSeals(regions: readonly Region[]): Op[] {
     );
 }
 
-/** prctl(PR_SET_VMA) for named anonymous memory; kernels without the option leave it nameless. */
+/**
+ * prctl(PR_SET_VMA) for named anonymous memory, shared or not. Kernels without the option leave it nameless, and so
+ * stays what is a mapping of the image (`--lazy`): EBADF.
+ */
 export function planName(region: Region, nameAt: (name: string) => bigint): Op[] {
-  const name = /^\[anon:(.*)\]$/.exec(region.path)?.[1];
+  const name = /^\[anon(?:_shmem)?:(.*)\]$/.exec(region.path)?.[1];
   if (name === undefined) return [];
   return [
     call('prctl', [PR_SET_VMA, 0, region.start, region.end - region.start, nameAt(name)], {
-      check: tolerate('EINVAL'),
+      check: tolerate('EINVAL', 'EBADF'),
       text: `prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, ${show(region.start)}, ${region.end - region.start}, ${JSON.stringify(name)})`,
     }),
   ];
