@@ -137,6 +137,7 @@ export function captureProcess(
       objects,
       choices: options.descriptors,
       files,
+      sharing: options,
       guard: tracer,
       keep: (fd) => fds.add(fd),
     });

@@ -5,7 +5,7 @@
 import { statSync } from 'node:fs';
 import { Kcmp, kcmp } from '../native/syscalls.js';
 import type { DescriptorChoices } from './descriptors/choices.js';
-import { type Entry, readEntries } from './descriptors/entries.js';
+import { type Entry, nameOf as nameOfEntry, placeOf, readEntries } from './descriptors/entries.js';
 import { refusalOf } from './descriptors/refusal.js';
 import { isRegular } from './descriptors/regular.js';
 import { nameOf } from './descriptors/threads.js';
@@ -38,12 +38,29 @@ const SHARED_LINE = /^\S+ \S{3}s .*$/gm;
 
 /** A line for everything that is shared so. Processes that may not be looked at count as sharing nothing. */
 export function surveySharedOutside(pid: number, concessions: SharingConcessions): string[] {
-  const { dropChildren, embedShared, descriptors } = concessions;
-  const { drop, replace, inherit } = descriptors;
+  const { drop, replace, inherit } = concessions.descriptors;
   const entries = readEntries(pid).filter(({ fd }) => !drop.has(fd) && !replace.has(fd) && !inherit.has(fd));
+  const memory = concessions.embedShared ? [] : sharedMemory(readProcText(pid, 'maps'));
+  return survey(pid, entries, memory, concessions);
+}
+
+/** The same for what is on its way in sockets, which is seen only while the process is stopped. */
+export function surveySharedInFlight(
+  pid: number,
+  entries: readonly Entry[],
+  concessions: Omit<SharingConcessions, 'descriptors'>,
+): string[] {
+  return survey(pid, entries, [], concessions);
+}
+
+function survey(
+  pid: number,
+  entries: readonly Entry[],
+  memory: readonly Mapping[],
+  { dropChildren, embedShared }: Omit<SharingConcessions, 'descriptors'>,
+): string[] {
   const objects = entries.filter(({ link }) => OBJECTS.has(link));
   const files = embedShared ? [] : entries.filter(({ stat }) => isRegular(stat) && stat.nlink === 0n);
-  const memory = embedShared ? [] : sharedMemory(readProcText(pid, 'maps'));
   if (objects.length + files.length + memory.length === 0) return [];
   const hasMemory = files.length + memory.length > 0;
   const find = finderOf(pid, objects);
@@ -66,7 +83,8 @@ export function surveySharedOutside(pid: number, concessions: SharingConcessions
 function problem(entry: Entry, holder: number | undefined, more: readonly string[] = []): string[] {
   if (holder === undefined) return [];
   const kind = OBJECTS.get(entry.link) ?? 'deleted file';
-  return [refusalOf(entry.fd, `${kind}, ${entry.link}`, `it is ${sharedWith(holder)}`, more)];
+  const fd = entry.flight?.carrier ?? entry.fd;
+  return [refusalOf(fd, `${kind}, ${entry.link}`, `it is ${sharedWith(holder)}`, more, nameOfEntry(entry))];
 }
 
 function memoryProblem(pid: number, mapping: Mapping, holder: number | undefined): string[] {
@@ -95,12 +113,14 @@ function hasOtherName(pid: number, { start, end, prot }: Mapping): boolean {
 /** Looks a descriptor of another process up among ours: kcmp(2) gives an order, by which they are sorted. */
 function finderOf(pid: number, objects: readonly Entry[]): (other: OutsideDescriptor) => Entry | null {
   const sorted = new Map<string, Entry[]>();
+  const compare = (one: Entry, other: { pid: number; fd: number }): number => {
+    const place = placeOf(pid, one);
+    return signOf(kcmp(place.pid, other.pid, Kcmp.FILE, place.fd, other.fd));
+  };
   const ofKind = (link: string): Entry[] => {
     const known = sorted.get(link);
     if (known) return known;
-    const list = objects
-      .filter((entry) => entry.link === link)
-      .sort((a, b) => signOf(kcmp(pid, pid, Kcmp.FILE, a.fd, b.fd)));
+    const list = objects.filter((entry) => entry.link === link).sort((a, b) => compare(a, placeOf(pid, b)));
     sorted.set(link, list);
     return list;
   };
@@ -109,7 +129,7 @@ function finderOf(pid: number, objects: readonly Entry[]): (other: OutsideDescri
       const list = ofKind(other.link);
       for (let low = 0, high = list.length; low < high; ) {
         const middle = (low + high) >> 1;
-        const order = signOf(kcmp(pid, other.pid, Kcmp.FILE, list[middle]!.fd, other.fd));
+        const order = compare(list[middle]!, other);
         if (order === 0) return list[middle]!;
         if (order < 0) low = middle + 1;
         else high = middle;

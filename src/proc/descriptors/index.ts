@@ -13,6 +13,7 @@ import type { DescriptorTable, OpenFile } from '../../snapshot/descriptors.js';
 import { inFlightProblem } from '../../snapshot/in-flight.js';
 import { FileDecisions } from '../file-choices.js';
 import type { ObjectTable } from '../objects.js';
+import { type SharingConcessions, surveySharedInFlight } from '../shared-outside.js';
 import { type DescriptorChoices, NO_CHOICES, optionsOf } from './choices.js';
 import { type Entry, FIRST_IN_FLIGHT, nameOf } from './entries.js';
 import { closeInFlight, findInFlight, type InFlight } from './in-flight.js';
@@ -39,6 +40,8 @@ export interface DescriptorCaptureContext {
   readonly choices: DescriptorChoices;
   /** What becomes of regular files; every one is opened again if it is left out. */
   readonly files?: FileDecisions;
+  /** What is shared with others may be let go of: see {@link SharingConcessions}. Nothing, if it is left out. */
+  readonly sharing?: Omit<SharingConcessions, 'descriptors'>;
   /** Stands by where connections are to be kept (`tcp: 'keep'`). */
   readonly guard?: TcpGuard;
   /** Takes descriptors of ours that must stay open until the image is written. */
@@ -99,7 +102,12 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
       },
     );
     assertChoicesKnown(target);
-    const problems = [...privateTables(pid), ...problemsOf(target)];
+    const sent = target.inFlight.entries.filter(({ flight }) => !flight?.letGo);
+    const problems = [
+      ...privateTables(pid),
+      ...problemsOf(target),
+      ...surveySharedInFlight(pid, sent, context.sharing ?? { dropChildren: false, embedShared: false }),
+    ];
     const warnings: string[] = [];
     const table: DescriptorTable = { files: [], descriptors: [], pipes: [], terminal: null, hold: null };
     if (problems.length > 0) return { table, warnings, problems };

@@ -387,3 +387,26 @@ pair(10, 11); send(11, b'connection', at(client.detach(), 21))
   const [, warning] = captured.warnings.toSorted();
   t.regex(warning!, /^what is on its way in descriptor 10 \(TCP, socket:\[\d+\]\): the connection from 127/);
 });
+
+test('what another process has, too, is refused', async (t) => {
+  const target = await startTarget(
+    t,
+    `${SOCKETS}
+pair(10, 11); at(os.eventfd(0), 20); at(os.eventfd(0), 21); at(os.memfd_create('m'), 22)
+r, w = os.pipe()
+if os.fork() == 0:
+    os.closerange(10, 20); os.close(21); os.write(w, b'x'); signal.pause()
+os.read(r, 1); os.close(r); os.close(w)
+send(11, b'shared', 20, 22); send(11, b'not shared', 21)
+`,
+  );
+  const says = (kind: string, more: string) =>
+    new RegExp(
+      `^what is on its way in descriptor 10 \\(${kind}.*: it is shared with process \\d+ .*; use ${more}--drop-fd 10`,
+    );
+  const { problems } = capture(target);
+  t.is(problems.length, 2);
+  t.regex(problems[0]!, says('deleted file', '--embed-shared, '));
+  t.regex(problems[1]!, says('eventfd', ''));
+  t.deepEqual(capture(target, parseChoices([10], [])).problems, []);
+});
