@@ -410,3 +410,30 @@ send(11, b'shared', 20, 22); send(11, b'not shared', 21)
   t.regex(problems[1]!, says('eventfd', ''));
   t.deepEqual(capture(target, parseChoices([10], [])).problems, []);
 });
+
+test('in a socket that is standard input', async (t) => {
+  const target = await startTarget(t, `${SOCKETS}pair(0, 11); send(11, b'x', at(os.eventfd(0), 20))`);
+  const { problems } = capture(target);
+  t.is(problems.length, 1);
+  t.regex(
+    problems[0]!,
+    /^descriptor 0 \(socket, .*: descriptors are on their way in it .* stream of the image; use/,
+  );
+  t.deepEqual(capture(target, parseChoices([0], [])).problems, []);
+});
+
+test('datagrams that wait in a socket on its way', async (t) => {
+  const { before } = await same(
+    t,
+    `
+pair(10, 11)
+u = socket.socket(type=socket.SOCK_DGRAM); u.bind(('127.0.0.1', 0)); u.sendto(b'to itself', u.getsockname())
+send(11, b'udp', at(u.detach(), 20))
+`,
+  );
+  const [[, udp]] = carried(before, socketAt(before, 10)) as [[string, OpenFileOf<'inet'>]];
+  t.deepEqual(
+    udp.datagrams.map(({ content }) => Buffer.from(content).toString()),
+    ['to itself'],
+  );
+});
