@@ -41,23 +41,24 @@ testWith(
     const cwd = scratch(t);
     const image = join(cwd, 'frozen.bin');
     await run('sqlite3', ['base', 'pragma journal_mode = wal; create table numbers(number)'], { cwd });
-    const open = (): Running => {
-      const shell = start(t, 'sqlite3', ['base'], { cwd });
+    const open = (command: string, ...args: string[]): Running => {
+      const shell = start(t, command, args, { cwd });
       shell.send('pragma wal_autocheckpoint = 0;\n');
       return shell;
     };
-    const original = open();
+    const original = open('sqlite3', 'base');
     original.send('begin immediate;\ninsert into numbers values (1);\n.print ready\n');
     t.is(await original.line(), '0');
     await original.ready();
-    const other = open();
+    // Errors come in their turn, between the lines.
+    const other = open('sh', '-c', 'exec sqlite3 base 2>&1');
     t.is(await other.line(), '0');
     /** What the other process, which is there all the time, is told when it wants the lock. */
     const attempt = async (sql: string): Promise<string> => {
-      const before = other.stderr.length;
       other.send(`${sql}\n.print done\n`);
-      t.is(await other.line(), 'done');
-      return other.stderr.slice(before);
+      const said = [];
+      for (let line = await other.line(); line !== 'done'; line = await other.line()) said.push(line);
+      return said.join('\n');
     };
     t.regex(await attempt('begin immediate;'), /locked/);
     await freeze(original.pid, image, ['--kill'], { cwd });
