@@ -6,17 +6,18 @@ import { ANY_STATE } from '../../native/inet-diag.js';
 import { BATCH, type Message, peekMessages } from '../../native/peek-all.js';
 import { Poll, pollNow } from '../../native/sockets.js';
 import { fionread } from '../../native/syscalls.js';
+import { PAGE_SIZE } from '../../page.js';
 import { type Datagram, LONGEST_DATAGRAM, MOST_DATAGRAMS } from '../../snapshot/descriptors.js';
 import { errnoName, errnoNumber } from '../../thaw/errno.js';
 import { readControl } from './datagram-control.js';
 import { type Entry, nameOf } from './entries.js';
 import { findHolders } from './holders.js';
-import { factsOf } from './inet-tables.js';
+import { factsOf, once } from './inet-tables.js';
 import type { KindContext } from './kind.js';
 import { Refusal } from './refusal.js';
 
-/** Bytes that are set aside for a datagram; UDP_GRO makes some that are longer than any on the wire. */
-const ROOM = { content: 65536, name: 28, control: 512 } as const;
+/** Bytes that are set aside for a datagram, beside its content. */
+const ROOM = { name: 28, control: 512 } as const;
 /** Bytes of memory that a datagram takes at least. */
 const LEAST = 512;
 
@@ -58,12 +59,22 @@ export function captureDatagrams(
   }
 }
 
-/** Another process may read meanwhile, and would do so at our offset. What we have are duplicates. */
-function refuseShared({ link: own }: Entry, { pid }: KindContext): void {
+/** Another process may read meanwhile, and would do so at our offset. */
+function refuseShared({ link }: Entry, context: KindContext): void {
+  const own = context.target.entries.filter(({ protocol }) => /^UDP/.test(protocol ?? ''));
+  const asked = once(context, 'holders of UDP sockets', () => holdersOf(own, context));
+  // One that is on its way in a socket is not among them.
+  const { held } = asked.links.has(link) ? asked : holdersOf([{ link }], context);
+  if (held.has(link)) throw new Refusal('another process has the socket, too');
+}
+
+/** Processes that have the sockets, too. What we have of them are duplicates. */
+function holdersOf(sockets: readonly Pick<Entry, 'link'>[], { pid }: KindContext) {
+  const links = new Set(sockets.map(({ link }) => link));
   const { held } = findHolders(pid, new Set(), (link, _, holder) =>
-    link === own && holder !== process.pid ? link : null,
+    links.has(link) && holder !== process.pid ? link : null,
   );
-  if (held.size > 0) throw new Refusal('another process has the socket, too');
+  return { links, held };
 }
 
 /**
@@ -72,10 +83,12 @@ function refuseShared({ link: own }: Entry, { pid }: KindContext): void {
  */
 function peekQueue(copy: number, queued: number): Message[] {
   const batch = queued === 0 ? BATCH : Math.min(Math.ceil(queued / LEAST) + 1, BATCH);
+  // None is longer than the memory of all, but one that has come since.
+  const content = queued === 0 ? LONGEST_DATAGRAM : Math.min(Math.max(queued, PAGE_SIZE), LONGEST_DATAGRAM);
   const all: Message[] = [];
   let bytes = 0;
   for (;;) {
-    const { messages, errno } = peekMessages(copy, ROOM, batch, bytes);
+    const { messages, errno } = peekMessages(copy, { ...ROOM, content }, batch, bytes);
     if (errno !== 0 && errno !== errnoNumber('EAGAIN')) {
       throw new Refusal(`they cannot be looked at (${errnoName(errno)})`);
     }
@@ -88,7 +101,8 @@ function peekQueue(copy: number, queued: number): Message[] {
 
 function readDatagram(message: Message, copy: number): Datagram {
   const { bytes, length, name } = message;
-  if (length > LONGEST_DATAGRAM) throw new Refusal(`one of them has ${length} bytes`);
+  // UDP_GRO makes one of many.
+  if (length > bytes.length) throw new Refusal(`one of them has ${length} bytes`);
   if (scopeOf(name) !== 0) throw new Refusal('one of them came from a link-local address');
   return {
     source: name,

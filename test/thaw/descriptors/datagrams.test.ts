@@ -1,5 +1,6 @@
 /** Datagrams that wait in UDP sockets. */
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import test from 'ava';
 import type { CapturedDescriptors } from '../../../src/proc/descriptors/index.js';
 import { Flag } from '../../../src/thaw/program.js';
@@ -109,12 +110,15 @@ test.serial(
   'a sender whose address is taken, or no address for a socket, is named by a packet of our own',
   async (t) => {
     if (!ownNetwork(t)) return;
+    // What a new socket takes is up to the machine.
+    writeFileSync('/proc/sys/net/ipv6/bindv6only', '1');
+    t.teardown(() => writeFileSync('/proc/sys/net/ipv6/bindv6only', '0'));
     await startTarget(t, `${HEAD}x, y = bound("127.0.0.1", 4711), bound("::1", 4711)`);
     const { before, after } = await roundTrip(
       t,
       `${HEAD}
-a, b = bound(), bound("::")
-b.setsockopt(17, 102, 1)
+a, b = bound(), udp(socket.AF_INET6)
+b.setsockopt(41, 26, 0); b.bind(("::", 0)); b.setsockopt(17, 102, 1)
 packet("127.0.0.1", 4711, a, b"taken"); packet("127.0.0.1", 0, a, b""); packet("127.0.0.1", 4711, a, b"y" * 101)
 packet("::1", 4711, b, b"six"); packet("::1", 0, b, b"x" * 51); packet("127.0.0.1", 4711, b, b"mapped")
 b.setsockopt(17, 102, 0)
