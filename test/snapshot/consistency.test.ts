@@ -26,7 +26,7 @@ test('a connection goes on only where a table of ours holds it', (t) => {
   const address = Buffer.alloc(16);
   const socket = {
     ...{ kind: 'inet', protocol: 'tcp', connection: { local: address, peer: address } },
-    ...{ flags: 2, locks: [] },
+    ...{ flags: 2, locks: [], datagrams: [] },
   };
   const table = (file: object, hold: string | null) => ({
     descriptors: { ...makeProcess().descriptors, files: [file], descriptors: [], hold } as DescriptorTable,
@@ -70,4 +70,21 @@ test('what is on its way in a socket is there, and goes with something that was 
   t.notThrows(() => checkConsistency(makeSnapshot(table([one], {}, watch, numbered))));
   const thread = { kind: 'pidfd', ...common, thread: makeProcess().threads[0]!.tid };
   refused(t, table([one], {}, thread, numbered), /files\[1\]: it refers to a thread/);
+});
+
+test('datagrams wait in sockets of UDP', (t) => {
+  const common = { kind: 'inet', flags: 2, locks: [], connection: null };
+  const table = (protocol: string, datagrams: object[]) => ({
+    descriptors: {
+      ...makeProcess().descriptors,
+      ...{ files: [{ ...common, protocol, datagrams }], descriptors: [] },
+    } as unknown as DescriptorTable,
+  });
+  for (const protocol of ['udp', 'udplite']) {
+    t.notThrows(() => checkConsistency(makeSnapshot(table(protocol, [{}]))), protocol);
+  }
+  t.notThrows(() => checkConsistency(makeSnapshot(table('tcp', []))));
+  for (const protocol of ['tcp', 'raw', 'ping']) {
+    refused(t, table(protocol, [{}]), /datagrams: wait in a socket that is none of UDP/);
+  }
 });
