@@ -16,7 +16,7 @@ import { type FileChoices, NO_FILE_CHOICES } from './proc/file-choices.js';
 import { whenSettled } from './proc/hold.js';
 import { commOf } from './proc/identity.js';
 import { parseMaps } from './proc/maps.js';
-import { memoryPolicyWarnings } from './proc/memory-policy.js';
+import { mappingPolicies, memoryPolicyWarnings } from './proc/memory-policy.js';
 import { namespaceWarnings } from './proc/namespaces.js';
 import { assertUnchanged } from './proc/objects.js';
 import { assertFreezable, permissionAdvice, surveyProcess } from './proc/preflight.js';
@@ -105,7 +105,8 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
     ...surveySharedOutside(pid, sharing),
   ];
   if (early.length > 0) throw new UnsupportedError(early);
-  const surroundings = [...namespaceWarnings(pid), ...memoryPolicyWarnings(pid)];
+  const surroundings = namespaceWarnings(pid);
+  const policies = mappingPolicies(pid);
   const path = options.output ?? `${fileName(commOf(pid))}.${pid}.bin`;
   const output = await prepareOutput(path, { needed: estimateSize(pid), lasting: options.after === 'kill' });
   try {
@@ -179,6 +180,7 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
           totalMs: millisecondsSince(started),
           warnings: [
             ...surroundings,
+            ...memoryPolicyWarnings([...policies, ...capture.memoryPolicies]),
             ...capture.warnings,
             ...unreadable,
             ...stoppedWarnings(pid, capture, after),

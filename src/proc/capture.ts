@@ -69,6 +69,8 @@ export interface Capture {
   /** Where each memory object is copied from, in the order of `objects`. */
   readonly objectSources: readonly ContentSource[];
   readonly warnings: readonly string[];
+  /** What its threads have chosen: see {@link policyText}. */
+  readonly memoryPolicies: readonly string[];
   /** Timeouts that the process would otherwise wait for once more when it is let go. */
   readonly deadlines: readonly Deadline[];
   /** Closes every descriptor that the capture holds. */
@@ -145,7 +147,17 @@ export function captureProcess(
     files.assertUsed(pid);
     problems.push(...descriptors.problems, ...calls.problems);
     if (problems.length > 0) throw new UnsupportedError(problems);
-    const process = interrogate(pid, tracer, blob, mem, mappings, states, trampolines, calls, stray);
+    const { process, memoryPolicies } = interrogate(
+      pid,
+      tracer,
+      blob,
+      mem,
+      mappings,
+      states,
+      trampolines,
+      calls,
+      stray,
+    );
     const ahead = clockOffsets(pid);
     const snapshot: Snapshot = {
       version: 1,
@@ -177,6 +189,7 @@ export function captureProcess(
     return {
       snapshot,
       mem,
+      memoryPolicies,
       zeros: open('/dev/zero', constants.O_RDONLY),
       objectSources: objects.sources,
       warnings: [...descriptors.warnings, ...stopWarnings(states)],
@@ -242,7 +255,10 @@ function holdStates(tracer: Tracer, tids: readonly number[], mappings: readonly 
   });
 }
 
-type Interrogated = Omit<Process, 'regions' | 'objects' | 'mappedFiles' | 'descriptors'>;
+interface Interrogated {
+  readonly process: Omit<Process, 'regions' | 'objects' | 'mappedFiles' | 'descriptors'>;
+  readonly memoryPolicies: readonly string[];
+}
 
 /** Asks the process, through the interpreter, what only it can tell; each thread for its own part. */
 function interrogate(
@@ -287,14 +303,14 @@ function interrogate(
     readMemory: (address: bigint, size: number) => readMemory(mem, address, size),
     ownTid: (tid: number) => ownTid(pid, tid),
   };
-  const threads: Thread[] = states.map((state) =>
-    describeThread(
-      { ...state, registers: calls.registers.get(state.tid) ?? state.registers },
-      infection.ask(state, threadQuery),
-      context,
-    ),
-  );
-  return {
+  const memoryPolicies: string[] = [];
+  const threads: Thread[] = states.map((state) => {
+    const { memoryPolicy, ...answers } = infection.ask(state, threadQuery);
+    if (memoryPolicy !== null) memoryPolicies.push(memoryPolicy);
+    const registers = calls.registers.get(state.tid) ?? state.registers;
+    return describeThread({ ...state, registers }, answers, context);
+  });
+  const process = {
     ...identity,
     ...answers,
     locksFutureMemory: lockedMemory(pid) === lockedBefore ? 0 : futureLocks(pid, infection),
@@ -303,6 +319,7 @@ function interrogate(
     threads,
     pendingSignals: sharedPending,
   };
+  return { process, memoryPolicies };
 }
 
 /** `VmLck`: memory that is locked. */

@@ -2,18 +2,61 @@
  * Memory policies (set_mempolicy(2), mbind(2), numactl(8)): on which nodes of a NUMA machine pages shall
  * lie. They speak of the nodes of one machine, and an image does not carry them.
  */
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
-import { tidsOf } from './threads-apart.js';
+import { readFileSync } from 'node:fs';
 
-/** A warning if any thread or mapping has a policy; none where the kernel knows no NUMA. Reads without a stop. */
-export function memoryPolicyWarnings(pid: number): string[] {
-  const found = new Set(tidsOf(pid).flatMap((tid) => policiesIn(firstLines(pid, tid))));
-  if (hasManyNodes()) for (const policy of policiesIn(allLines(pid))) found.add(policy);
-  return found.size === 0
+/** Names of `MPOL_*`, `linux/mempolicy.h`, by number, as `/proc/PID/numa_maps` has them. */
+const MODES = ['default', 'prefer', 'bind', 'interleave', 'local', 'prefer (many)', 'weighted interleave'];
+const FLAGS: readonly (readonly [flag: number, name: string])[] = [
+  [1 << 15, 'static'],
+  [1 << 14, 'relative'],
+];
+const MODE_MASK = 0xff;
+/** Bytes of a set of nodes, and how many there can be. */
+export const NODES_SIZE = 128;
+export const MOST_NODES = NODES_SIZE * 8;
+
+/** A warning if there are any policies. @param policies as `/proc/PID/numa_maps` has them */
+export function memoryPolicyWarnings(policies: Iterable<string>): string[] {
+  const found = [...new Set(policies)];
+  return found.length === 0
     ? []
     : [
-        `memory policies are not carried (${[...found].join(', ')}): numactl can give the image one for all of its memory`,
+        `memory policies are not carried (${found.join(', ')}): numactl can give the image one for all of its memory`,
       ];
+}
+
+/**
+ * What a thread has chosen, by get_mempolicy(2), as `/proc/PID/numa_maps` has it; `null`: nothing.
+ * @param nodes a bit for each
+ */
+export function policyText(mode: number, nodes: Uint8Array): string | null {
+  if (mode === 0) return null;
+  const name = MODES[mode & MODE_MASK] ?? `policy ${mode & MODE_MASK}`;
+  const flags = FLAGS.filter(([flag]) => mode & flag).map(([, text]) => `=${text}`);
+  const chosen = nodeList(nodes);
+  return [name, ...flags, ...(chosen === '' ? [] : [`:${chosen}`])].join('');
+}
+
+/** `0-1,3` */
+function nodeList(nodes: Uint8Array): string {
+  const runs: [first: number, last: number][] = [];
+  for (let node = 0; node < nodes.length * 8; node++) {
+    if (!(nodes[node >> 3]! & (1 << (node & 7)))) continue;
+    const run = runs.at(-1);
+    if (run?.[1] === node - 1) run[1] = node;
+    else runs.push([node, node]);
+  }
+  return runs.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`)).join();
+}
+
+/**
+ * Policies of mappings. The kernel looks at each page for that, 20 ms for each GiB, so it is asked only where there
+ * are several nodes: with one node a policy has nothing to choose. Reads without a stop.
+ */
+export function mappingPolicies(pid: number): string[] {
+  return /[,-]/.test(textOf('/sys/devices/system/node/online'))
+    ? policiesIn(textOf(`/proc/${pid}/numa_maps`))
+    : [];
 }
 
 /** Policies other than the default in the text of `/proc/PID/numa_maps`, as they stand there. */
@@ -23,32 +66,10 @@ export function policiesIn(text: string): string[] {
     .filter((policy) => policy !== 'default');
 }
 
-/** What a thread has chosen shows in all mappings without a policy of their own. */
-function firstLines(pid: number, tid: number): string {
-  return unlessMissing(() => {
-    const fd = openSync(`/proc/${pid}/task/${tid}/numa_maps`, 'r');
-    try {
-      const bytes = Buffer.alloc(4096);
-      return bytes.toString('latin1', 0, readSync(fd, bytes));
-    } finally {
-      closeSync(fd);
-    }
-  });
-}
-
-/** The kernel looks at each page for that: 20 ms for each GiB. */
-function allLines(pid: number): string {
-  return unlessMissing(() => readFileSync(`/proc/${pid}/numa_maps`, 'latin1'));
-}
-
-/** With one node a policy has nothing to choose. */
-function hasManyNodes(): boolean {
-  return /[,-]/.test(unlessMissing(() => readFileSync('/sys/devices/system/node/online', 'latin1')));
-}
-
-function unlessMissing(read: () => string): string {
+/** Empty where the kernel knows no NUMA. */
+function textOf(path: string): string {
   try {
-    return read();
+    return readFileSync(path, 'latin1');
   } catch {
     return '';
   }

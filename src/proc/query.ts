@@ -8,6 +8,7 @@ import type { PosixTimer, Process, Thread } from '../snapshot/schema.js';
 import type { Arena } from '../thaw/arena.js';
 import { call } from '../thaw/calls.js';
 import type { Cell, Op } from '../thaw/program.js';
+import { MOST_NODES, NODES_SIZE, policyText } from './memory-policy.js';
 
 const PR_GET_PDEATHSIG = 2;
 const PR_GET_DUMPABLE = 3;
@@ -49,15 +50,18 @@ function cellValue(answers: Answers, { cell }: Cell): bigint {
 export type ThreadAnswers = Pick<
   Thread,
   'alternateStack' | 'tidAddress' | 'parentDeathSignal' | 'timerSlack' | 'settings'
->;
+> & { readonly memoryPolicy: string | null };
 
-/** Asks a thread for its alternate stack, tid address, parent-death signal and timer slack. */
+/** Asks a thread for its alternate stack, tid address, parent-death signal, timer slack and memory policy. */
 export function threadQuery(arena: Arena): Query<ThreadAnswers> {
   const stack = arena.reserve(24);
   const tidAddress = arena.cell();
   const tidResult = arena.cell();
   const deathSignal = arena.cell();
   const slack = arena.cell();
+  const policy = arena.cell();
+  const nodes = arena.reserve(NODES_SIZE);
+  const policyResult = arena.cell();
   const settings = settingsQuery(arena, THREAD_SETTINGS);
   return {
     ops: [
@@ -65,6 +69,7 @@ export function threadQuery(arena: Arena): Query<ThreadAnswers> {
       prctlGet(PR_GET_TID_ADDRESS, tidAddress.cell, tidResult),
       prctlGet(PR_GET_PDEATHSIG, deathSignal.cell, arena.cell()),
       prctlGet(PR_GET_TIMERSLACK, 0, slack),
+      call('get_mempolicy', [policy.cell, nodes, MOST_NODES, 0, 0], { result: policyResult, ...ignore }),
       ...settings.ops,
     ],
     decode(answers) {
@@ -82,6 +87,10 @@ export function threadQuery(arena: Arena): Query<ThreadAnswers> {
         parentDeathSignal: answers(deathSignal.cell, 4).readInt32LE(),
         timerSlack: BigInt.asUintN(64, cellValue(answers, slack)),
         settings: settings.decode(answers),
+        memoryPolicy:
+          cellValue(answers, policyResult) === 0n
+            ? policyText(answers(policy.cell, 4).readInt32LE(), answers(nodes, NODES_SIZE))
+            : null,
       };
     },
   };

@@ -37,7 +37,11 @@ export interface ThreadContext {
 }
 
 /** Describes a stopped thread. */
-export function describeThread(state: ThreadState, answers: ThreadAnswers, context: ThreadContext): Thread {
+export function describeThread(
+  state: ThreadState,
+  answers: Omit<ThreadAnswers, 'memoryPolicy'>,
+  context: ThreadContext,
+): Thread {
   const { tid } = state;
   const out = outOfTrampoline(state.registers, context.trampolines);
   const hint = context.hints.get(tid);

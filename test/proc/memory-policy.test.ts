@@ -1,5 +1,5 @@
 import test from 'ava';
-import { policiesIn } from '../../src/proc/memory-policy.js';
+import { NODES_SIZE, policiesIn, policyText } from '../../src/proc/memory-policy.js';
 import { isFlusher } from '../../src/proc/threads-apart.js';
 
 test('policies are found in the text of numa_maps', (t) => {
@@ -11,6 +11,15 @@ test('policies are found in the text of numa_maps', (t) => {
     '7ffd5ce4a000 prefer:1',
   ].join('\n');
   t.deepEqual(policiesIn(`${text}\n`), ['bind:0-1', 'interleave=static:0,2', 'prefer:1']);
+});
+
+test('the policy of a thread reads as in numa_maps', (t) => {
+  const nodes = (...bytes: number[]) => Buffer.concat([Buffer.from(bytes), Buffer.alloc(NODES_SIZE)]);
+  t.is(policyText(0, nodes()), null);
+  t.is(policyText(4, nodes()), 'local');
+  t.is(policyText(2, nodes(0b1011, 1)), 'bind:0-1,3,8');
+  t.is(policyText(0x8003, nodes(0b101)), 'interleave=static:0,2');
+  t.is(policyText(1 | 0x4000, nodes(0x80, 1)), 'prefer=relative:7-8');
 });
 
 test('a thread that flushes is known by its flags', (t) => {
