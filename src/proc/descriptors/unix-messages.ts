@@ -44,8 +44,10 @@ export function piecesOf(copy: number, { queued }: UnixSocket, carried: number):
     end += read.length;
     return { read, offset: end - read.length, length: read.length };
   });
-  const carrying = reads.filter(({ read }) => read.descriptors.length > 0);
-  const beginnings = new Map(lastBeginnings(copy, carrying).map((bytes, i) => [carrying[i]!.read, bytes]));
+  // A message has a byte at least, so that a read of one is all of it.
+  const carrying = reads.filter(({ read, length }) => read.descriptors.length > 0 && length > 1);
+  const found = carrying.length > 0 ? lastBeginnings(copy, carrying) : [];
+  const beginnings = new Map(found.map((bytes, i) => [carrying[i]!.read, bytes]));
   return reads.flatMap(({ read }) => cut(read, beginnings.get(read) ?? 0));
 }
 
