@@ -1,22 +1,27 @@
 /** Whatever happens to the tool, the target runs on as if nothing had been. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
 import { freeze as freezeHere } from '../../src/index.js';
 import { testWith } from './harness/needs.js';
 import { cli, target } from './harness/paths.js';
-import { childrenOf, start } from './harness/running.js';
+import { childrenOf, type Running, start } from './harness/running.js';
 import { scratch } from './harness/scratch.js';
 import { freeze, type Outcome, proc2elf } from './harness/tool.js';
 
 const INSTANTS = 100;
 
 /** Waits until nobody traces the process any more and none of its threads is stopped. */
-async function untilLeftAlone(pid: number): Promise<void> {
+async function untilLeftAlone(target: Running): Promise<void> {
+  const { pid } = target;
   for (;;) {
+    if (!existsSync(`/proc/${pid}/task`)) {
+      const { code, signal } = await target.ending();
+      throw new Error(`the target has ended: ${code ?? signal}: ${target.stdout}${target.stderr}`);
+    }
     const states = readdirSync(`/proc/${pid}/task`).map((tid) => {
       const status = readFileSync(`/proc/${pid}/task/${tid}/status`, 'utf8');
       return /^TracerPid:\t0$/m.test(status) && !/^State:\t[tT]/m.test(status);
@@ -52,7 +57,7 @@ testWith([], `the tool is killed at ${INSTANTS} instants, and the target does no
     await pause(whole * (0.1 + (0.95 * instant) / INSTANTS));
     tool.kill('SIGKILL');
     await ended;
-    await untilLeftAlone(guarded.pid);
+    await untilLeftAlone(guarded);
     if (guarded.stdout !== 'ready\n') break;
   }
   const left = readdirSync(cwd).filter((name) => name !== 'frozen.bin' && name !== 'lost.bin');
@@ -79,7 +84,7 @@ testWith([], 'the process that traces is killed, too, and the target lives on', 
     for (const pid of childrenOf(tool.pid ?? 0)) killByPid(pid);
     tool.kill('SIGKILL');
     await ended;
-    await untilLeftAlone(original.pid);
+    await untilLeftAlone(original);
   }
   // What the last one left behind, the next attach removes.
   await freeze(original.pid, image, [], { cwd });
@@ -99,7 +104,7 @@ testWith([], 'no image is kept of a process that was let go before it was whole'
     message: /tracer/,
   });
   t.deepEqual(readdirSync(cwd), []);
-  await untilLeftAlone(guarded.pid);
+  await untilLeftAlone(guarded);
   // What a tracer leaves behind that is killed, the next attach removes.
   await freezeHere(guarded.pid, { output });
   await guarded.goAndExpectOk();

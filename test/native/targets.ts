@@ -71,6 +71,17 @@ export function status(pid: number, field: string): string {
   return new RegExp(`^${field}:\\s*(.*)$`, 'm').exec(read(`/proc/${pid}/status`))![1]!;
 }
 
+/** How all threads of a process stand, for the log of a test. */
+export function threadsOf(pid: number): string {
+  const describe = (tid: string): string => {
+    const [state, tracer] = ['State', 'TracerPid'].map(
+      (field) => new RegExp(`^${field}:\\s*(.*)$`, 'm').exec(read(`/proc/${pid}/task/${tid}/status`))?.[1],
+    );
+    return `${tid}: ${state}, traced by ${tracer}, in ${read(`/proc/${pid}/task/${tid}/wchan`)}`;
+  };
+  return readdirSync(`/proc/${pid}/task`).map(describe).join('\n');
+}
+
 /** The address of a `syscall` instruction in the target's vDSO. */
 export function gadget(pid: number): bigint {
   const [start, end] = mapping(pid, '[vdso]');

@@ -1,6 +1,6 @@
 import test, { type ExecutionContext } from 'ava';
 import { startTracer, type ThreadState, type Tracer, TracerError } from '../../src/native/tracer.js';
-import { children, compile, mapping, sleep, start, status, type Target } from './targets.js';
+import { children, compile, mapping, sleep, start, status, type Target, threadsOf } from './targets.js';
 
 const crowd = compile('crowd');
 
@@ -95,6 +95,7 @@ test('a process that executes others all the time gives a clean result or a clea
   // In the middle of execve(2) the leader has ended, until the thread that called takes its id.
   const isZombie = () => status(target.pid, 'State').startsWith('Z');
   for (let i = 0; i < 1000 && isZombie(); i++) await sleep(1);
+  if (isZombie()) t.log(threadsOf(target.pid));
   t.is(target.process.exitCode ?? target.process.signalCode, null);
   t.regex(status(target.pid, 'State'), /^[RSD]/);
 });

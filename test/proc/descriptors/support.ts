@@ -1,6 +1,6 @@
 /** Processes with descriptors to look at: Python programs that make some, and are then stopped. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
 import { NO_CHOICES } from '../../../src/proc/descriptors/choices.js';
@@ -41,19 +41,38 @@ export async function startTarget(
 ): Promise<Target> {
   const folder = makeFolder('descriptors-');
   const child = spawn('python3', ['-S', '-c', PRELUDE + code + STOP], { cwd: folder, stdio, detached: true });
-  // The group: some targets have children.
-  t.teardown(() => killGroup(child.pid!));
+  endWith(t, child);
   await untilStopped(child.pid!);
   return { pid: child.pid!, child, folder };
 }
 
-/** Ends a process and its children, if they are still there. */
-export function killGroup(pid: number): void {
-  try {
-    process.kill(-pid, 'SIGKILL');
-  } catch {
-    // They are not.
-  }
+/**
+ * Ends a process that leads a group at the end of the test, and its children, which may outlive it. Once the whole
+ * group has ended its number may be another's.
+ */
+export function endWith(t: ExecutionContext, child: ChildProcess): void {
+  const pid = child.pid!;
+  let isThere = true;
+  child.once('exit', () => {
+    isThere = hasMembers(pid);
+  });
+  t.teardown(() => {
+    if (isThere && hasMembers(pid)) process.kill(-pid, 'SIGKILL');
+  });
+}
+
+function hasMembers(group: number): boolean {
+  return readdirSync('/proc').some((name) => {
+    if (!/^\d+$/.test(name)) return false;
+    try {
+      const [, , pgrp] = readFileSync(`/proc/${name}/stat`, 'utf8')
+        .replace(/^.*\) /s, '')
+        .split(' ');
+      return Number(pgrp) === group;
+    } catch {
+      return false; // ended
+    }
+  });
 }
 
 /** Waits for state T. @throws Error if the process ends instead */

@@ -13,13 +13,7 @@ import { errnoNumber } from '../../../src/thaw/errno.js';
 import type { Op } from '../../../src/thaw/program.js';
 import { syscallNumber } from '../../../src/thaw/syscall-numbers.js';
 import { makeFolder } from '../../folder.js';
-import {
-  capture,
-  killGroup,
-  type Streams,
-  startTarget,
-  untilStopped,
-} from '../../proc/descriptors/support.js';
+import { capture, endWith, type Streams, startTarget, untilStopped } from '../../proc/descriptors/support.js';
 
 /** Plans run in a process with one thread, which no number of a test is the id of. */
 const THREAD = 0;
@@ -89,7 +83,7 @@ export function runPlan(
 ): ChildProcess {
   const [program, ...parameters] = [...as, ...preparePlan(planned, flags)] as [string, ...string[]];
   const child = spawn(program, parameters, { cwd: '/', stdio, detached: true });
-  t.teardown(() => killGroup(child.pid!));
+  endWith(t, child);
   return child;
 }
 
