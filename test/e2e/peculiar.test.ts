@@ -1,5 +1,5 @@
 /** Rare things that no image can carry: refused by name, beforehand too, and never dropped in silence. */
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { leaveOut, testWith } from './harness/needs.js';
 import { target } from './harness/paths.js';
@@ -149,6 +149,27 @@ testWith(
     await start(t, image, [], { cwd }).goAndExpectOk();
   },
 );
+
+testWith(['unshare', 'mount'], 'a file of other mounts is refused', async (t) => {
+  if (process.getuid?.() !== 0) return leaveOut(t, 'mounts are made by root');
+  const cwd = scratch(t);
+  const image = join(cwd, 'frozen.bin');
+  mkdirSync(join(cwd, 'own'));
+  const enter = 'mount -t tmpfs none own && exec 7>>own/file 8>>file && exec "$@"';
+  const original = start(t, 'unshare', ['-m', 'sh', '-c', enter, 'sh', command, 'nothing', cwd], { cwd });
+  await original.ready();
+  // What is found there from here is another file.
+  writeFileSync(join(cwd, 'own/file'), '');
+  const refused = await proc2elf([String(original.pid), '-o', image], { cwd });
+  t.is(refused.code, 1);
+  t.regex(
+    refused.stderr,
+    /^[^\n]*descriptor 7 \(file, \S+\/own\/file\)[^\n]* does not lead there from here[^\n]*\n$/,
+  );
+  const frozen = await proc2elf([String(original.pid), '-o', image, '--kill', '--drop-fd', '7'], { cwd });
+  t.is(frozen.code, 0, frozen.stderr);
+  await start(t, image, [], { cwd }).goAndExpectOk();
+});
 
 testWith([], 'a folder whose path is not text is refused', async (t) => {
   const cwd = scratch(t);

@@ -1,28 +1,63 @@
 /** Whether a file can be opened again by the path that `/proc/PID/fd` shows. */
 import { type BigIntStats, constants, lstatSync, statSync } from 'node:fs';
+import { namespaceOf } from '../namespaces.js';
 import { errnoOf } from '../read.js';
 import type { Entry } from './entries.js';
+import { isOfKernel } from './file-systems.js';
 import type { Target } from './target.js';
 
-const { S_IFMT, S_IFLNK } = constants;
+const { S_IFMT, S_IFBLK, S_IFCHR, S_IFLNK } = constants;
 
 /** What stands at each path; a process may have one file open many times. */
-const lookups = new WeakMap<Target, Map<string, BigIntStats | string>>();
+interface Lookups {
+  readonly found: Map<string, BigIntStats | string>;
+  /** The process has other mounts than we have. */
+  readonly apart: boolean;
+}
+
+const lookups = new WeakMap<Target, Lookups>();
 
 /** Why the path does not lead to the file; `null` if it does. */
 export function pathProblem(entry: Entry, target: Target): string | null {
   if (!entry.link.startsWith('/')) return 'it has no path by which it could be opened again';
   if (entry.garbled) return 'its path is not valid UTF-8';
-  const known = lookups.get(target) ?? new Map<string, BigIntStats | string>();
-  lookups.set(target, known);
-  const symlink = (Number(entry.stat.mode) & S_IFMT) === S_IFLNK;
-  const key = `${symlink} ${entry.link}`;
-  const found = known.get(key) ?? lookUp(target.root + entry.link, symlink ? lstatSync : statSync);
-  known.set(key, found);
+  const { apart } = lookupsOf(target);
+  const found = lookUpOnce(target.root + entry.link, entry, target);
   if (typeof found === 'string') return found;
-  return found.dev === entry.stat.dev && found.ino === entry.stat.ino
-    ? null
-    : 'its path now leads to another file';
+  if (!isSame(found, entry)) return 'its path now leads to another file';
+  return apart && leadsElsewhere(entry, target)
+    ? 'its path does not lead there from here (mount_namespaces)'
+    : null;
+}
+
+function lookupsOf(target: Target): Lookups {
+  const known = lookups.get(target);
+  if (known) return known;
+  const apart = namespaceOf(target.pid, 'mnt') !== namespaceOf('self', 'mnt');
+  const made = { found: new Map<string, BigIntStats | string>(), apart };
+  lookups.set(target, made);
+  return made;
+}
+
+/** Whether we find another file at the path, or none. Devices, and what the kernel makes up, are the same everywhere. */
+function leadsElsewhere(entry: Entry, target: Target): boolean {
+  const type = Number(entry.stat.mode) & S_IFMT;
+  if (type === S_IFCHR || type === S_IFBLK) return false;
+  const found = lookUpOnce(entry.link, entry, target);
+  return (typeof found === 'string' || !isSame(found, entry)) && !isOfKernel(target.pid, entry);
+}
+
+function isSame(found: BigIntStats, { stat }: Entry): boolean {
+  return found.dev === stat.dev && found.ino === stat.ino;
+}
+
+function lookUpOnce(path: string, { stat }: Entry, target: Target): BigIntStats | string {
+  const { found } = lookupsOf(target);
+  const symlink = (Number(stat.mode) & S_IFMT) === S_IFLNK;
+  const key = `${symlink} ${path}`;
+  const known = found.get(key) ?? lookUp(path, symlink ? lstatSync : statSync);
+  found.set(key, known);
+  return known;
 }
 
 function lookUp(path: string, stat: typeof lstatSync): BigIntStats | string {
