@@ -23,7 +23,7 @@ import { assertFreezable, permissionAdvice, surveyProcess } from './proc/preflig
 import { readProcText } from './proc/read.js';
 import { blankRseq } from './proc/rseq.js';
 import { surveySharedOutside } from './proc/shared-outside.js';
-import { lastingSharers } from './proc/sharers.js';
+import { surveySharers } from './proc/sharers.js';
 import { confirmSleeps, observeSleeps, untilDeadline } from './proc/sleep.js';
 import type { Region, Snapshot } from './snapshot/schema.js';
 import { placeContents } from './thaw/contents.js';
@@ -101,7 +101,7 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
   };
   const early = [
     ...surveyProcess(pid, concessions),
-    ...(await lastingSharers(pid)),
+    ...surveySharers(pid),
     ...surveySharedOutside(pid, sharing),
   ];
   if (early.length > 0) throw new UnsupportedError(early);

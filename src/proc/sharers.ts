@@ -3,7 +3,6 @@
  * Reads without a stop.
  */
 import { readdirSync } from 'node:fs';
-import { setTimeout as pause } from 'node:timers/promises';
 import { Kcmp, kcmp } from '../native/syscalls.js';
 import { nameOf } from './descriptors/threads.js';
 
@@ -17,17 +16,24 @@ const SHARED: readonly (readonly [type: number, what: string])[] = [
 const PATIENCE_MS = 500;
 const PAUSE_MS = 5;
 
-/** What {@link surveySharers} says once those that are being started have had time for it. */
-export async function lastingSharers(pid: number): Promise<string[]> {
+/**
+ * A line for each process that shares something with `pid`, once those that are being started have had time for it.
+ * Those that may not be asked about give none.
+ * @param pause waits a moment
+ */
+export function surveySharers(pid: number, pause = waitShortly): string[] {
   for (let waited = 0; ; waited += PAUSE_MS) {
-    const sharers = surveySharers(pid);
+    const sharers = sharersNow(pid);
     if (sharers.length === 0 || waited >= PATIENCE_MS) return sharers;
-    await pause(PAUSE_MS);
+    pause();
   }
 }
 
-/** A line for each process that shares something with `pid`. Those that may not be asked about give none. */
-export function surveySharers(pid: number): string[] {
+function waitShortly(): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
+}
+
+function sharersNow(pid: number): string[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && Number(name) !== pid)
     .flatMap((name) => {
