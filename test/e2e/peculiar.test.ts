@@ -171,6 +171,32 @@ testWith(['unshare', 'mount'], 'a file of other mounts is refused', async (t) =>
   await start(t, image, [], { cwd }).goAndExpectOk();
 });
 
+testWith(['unshare', 'mount', 'python3'], 'what is at paths of other mounts is refused', async (t) => {
+  if (process.getuid?.() !== 0) return leaveOut(t, 'mounts are made by root');
+  const cwd = scratch(t);
+  mkdirSync(join(cwd, 'own/watched'), { recursive: true });
+  const make = `
+import ctypes, os, socket
+os.mkdir("own/watched")
+listening = socket.socket(socket.AF_UNIX); listening.bind("${cwd}/own/listening"); listening.listen()
+watch = ctypes.CDLL(None).inotify_init(); ctypes.CDLL(None).inotify_add_watch(watch, b"own/watched", 2)
+print("ready", listening.fileno(), watch, flush=True); input(); print("ok")
+`;
+  const enter = 'mount -t tmpfs none own && exec python3 -c "$1"';
+  const original = start(t, 'unshare', ['-m', 'sh', '-c', enter, 'sh', make], { cwd });
+  const [, listening, watch] = /^ready (\d+) (\d+)$/.exec(await original.line())!;
+  for (const command of [
+    ['check', String(original.pid)],
+    [String(original.pid), '-o', join(cwd, 'image')],
+  ]) {
+    const { code, stdout, stderr } = await proc2elf(command, { cwd });
+    t.is(code, 1);
+    t.regex(stdout + stderr, new RegExp(`descriptor ${listening} .* does not lead there from here`));
+    t.regex(stdout + stderr, new RegExp(`descriptor ${watch} .*no path`));
+  }
+  await original.goAndExpectOk();
+});
+
 testWith([], 'a folder whose path is not text is refused', async (t) => {
   const cwd = scratch(t);
   const folder = Buffer.concat([Buffer.from(`${cwd}/`), Buffer.of(0xff)]);

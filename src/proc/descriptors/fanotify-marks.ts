@@ -2,6 +2,7 @@
 import { FAN } from '../../fanotify.js';
 import { nameToHandle } from '../../native/file-handle.js';
 import { errnoOf } from '../read.js';
+import { leadsHere } from './paths.js';
 import type { Target } from './target.js';
 import { readMounts } from './watched-files.js';
 import { fileHandle, kernelDevice, type Watch } from './watches.js';
@@ -71,7 +72,9 @@ export function mountPoint(
 ): string | null {
   const mount = readMounts(target.pid).find(
     ({ id, device, point }) =>
-      (mark.of === 'mount' ? id === mark.id : device === mark.device) && leadsTo(target.root + point, id),
+      (mark.of === 'mount' ? id === mark.id : device === mark.device) &&
+      leadsTo(target.root + point, id) &&
+      leadsHere(point, target),
   );
   return mount?.point ?? null;
 }

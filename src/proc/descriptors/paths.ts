@@ -25,9 +25,18 @@ export function pathProblem(entry: Entry, target: Target): string | null {
   const found = lookUpOnce(target.root + entry.link, entry, target);
   if (typeof found === 'string') return found;
   if (!isSame(found, entry)) return 'its path now leads to another file';
-  return apart && leadsElsewhere(entry, target)
-    ? 'its path does not lead there from here (mount_namespaces)'
-    : null;
+  return apart && leadsElsewhere(entry, target) ? NOT_FROM_HERE : null;
+}
+
+/** Why something cannot be made again at its path: the process has mounts of its own, and an image is run without. */
+export const NOT_FROM_HERE = 'its path does not lead there from here (mount_namespaces)';
+
+/** Whether a path leads us to the same file as the process. */
+export function leadsHere(path: string, target: Target): boolean {
+  if (!lookupsOf(target).apart) return true;
+  const [theirs, ours] = [target.root + path, path].map((name) => lookUp(name, lstatSync));
+  if (typeof theirs !== 'object' || typeof ours !== 'object') return false;
+  return theirs.dev === ours.dev && theirs.ino === ours.ino;
 }
 
 function lookupsOf(target: Target): Lookups {

@@ -1,4 +1,5 @@
 /** Unix domain sockets. */
+import { dirname } from 'node:path';
 import { SocketState, type UnixSocket } from '../../native/sock-diag.js';
 import { getOption, type Peeked, Poll, pollNow } from '../../native/sockets.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
@@ -7,6 +8,7 @@ import { isAbstract, isPath, socketName } from '../../unix-name.js';
 import type { Entry } from './entries.js';
 import { queueProblem } from './in-flight.js';
 import type { DescriptorKind, KindContext } from './kind.js';
+import { leadsHere, NOT_FROM_HERE } from './paths.js';
 import { Refusal } from './refusal.js';
 import type { Target } from './target.js';
 import { nodeAt } from './unix-node.js';
@@ -55,7 +57,7 @@ function problemOf(entry: Entry, socket: UnixSocket, view: UnixView, target: Tar
   if (where === 'inside' && !isMutual(socket, peer!) && !isReachable(peer!, view, target)) {
     return 'it is connected to a socket that is not connected to it, and cannot be found by a name';
   }
-  return nameProblem(socket);
+  return nameProblem(socket) ?? folderProblem(socket, view, target);
 }
 
 /** Both are connected to each other, as socketpair(2) does it. */
@@ -73,6 +75,12 @@ function nameProblem({ name }: UnixSocket): string | null {
     return `its name ${socketName(name)} is a relative path, which is not carried`;
   const text = Buffer.from(name);
   return Buffer.from(text.toString('utf8')).equals(text) ? null : 'its name is not valid UTF-8';
+}
+
+/** A socket that listens is bound anew; one that was accepted only bears the name. */
+function folderProblem(socket: UnixSocket, view: UnixView, target: Target): string | null {
+  if (!isPath(socket.name) || view.isAccepted(socket)) return null;
+  return leadsHere(dirname(Buffer.from(socket.name).toString('utf8')), target) ? null : NOT_FROM_HERE;
 }
 
 function captureSocket(

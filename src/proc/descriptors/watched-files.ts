@@ -10,6 +10,7 @@ import { IN } from '../../inotify.js';
 import { type FileHandle, nameToHandle, openByHandle } from '../../native/file-handle.js';
 import { deviceNumbers } from '../objects.js';
 import { errnoOf, readProc, readProcLink, readProcText, unescapePath } from '../read.js';
+import { leadsHere } from './paths.js';
 import { fileType, isOfProcess } from './regular.js';
 import type { Target } from './target.js';
 import type { Watch } from './watches.js';
@@ -68,11 +69,13 @@ class Search {
   readonly #wanted: Map<string, Watch>;
   readonly #mounts: readonly Mount[];
   readonly #root: string;
+  readonly #target: Target;
 
   constructor(target: Target, watches: readonly Watch[]) {
     this.#wanted = new Map(watches.flatMap((watch) => keysOf(watch).map((key) => [key, watch])));
     this.#mounts = watches.length > 0 ? readMounts(target.pid) : [];
     this.#root = target.root;
+    this.#target = target;
   }
 
   /** Takes the path for the watch of what stands there, if there is one. */
@@ -84,6 +87,7 @@ class Search {
       if (!watch) return;
       const stat = lstatSync(this.#root + path, { bigint: true });
       if (fileType(stat) === undefined || isOfProcess({ link: path, stat })) return;
+      if (!leadsHere(path, this.#target)) return;
       for (const each of keysOf(watch)) this.#wanted.delete(each);
       this.found.set(watch, { path, stat });
     } catch (error) {
