@@ -115,7 +115,7 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
     relieveHeap(); // the survey of many mappings leaves much behind
     const tracer = startTracer();
     try {
-      const { held, tids, capture } = await whenSettled(tracer, pid, () => {
+      const { held, tids, capture } = await whenSettled(tracer, pid, (patient) => {
         // Right before the stop: what a thread does in between makes its hint useless.
         const seen = observeSleeps(pid, threadIds(pid));
         const held = performance.now();
@@ -128,6 +128,7 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
           files: options.files ?? NO_FILE_CHOICES,
           lazy: options.lazy ?? false,
           tool: `proc2elf ${VERSION}`,
+          patient,
         });
         return { held, tids, capture };
       });

@@ -14,7 +14,7 @@ import type { DescriptorChoices } from './descriptors/choices.js';
 import { captureDescriptors } from './descriptors/index.js';
 import { removeHold } from './descriptors/tcp-hold.js';
 import { type FileChoices, FileDecisions } from './file-choices.js';
-import { assertSettled } from './hold.js';
+import { assertSettled, tryLater } from './hold.js';
 import { parseCredentials, readIdentity } from './identity.js';
 import { type Infection, infect, readMemory } from './infect.js';
 import {
@@ -47,6 +47,8 @@ export interface CaptureOptions extends Omit<RegionOptions, 'files'> {
   readonly descriptors: DescriptorChoices;
   readonly lazy: boolean;
   readonly tool: string;
+  /** There may be another attempt, where a thread is in the vDSO: see hold.ts. */
+  readonly patient: boolean;
 }
 
 /** A run of bytes to copy into the image once it has its place there. */
@@ -106,7 +108,7 @@ export function captureProcess(
     const mem = open(`/proc/${pid}/mem`, constants.O_RDWR);
     const pagemap = open(`/proc/${pid}/pagemap`, constants.O_RDONLY);
     const mappings = parseMaps(readProcText(pid, 'smaps'));
-    const states = holdStates(tracer, tids, mappings).map((state) =>
+    const states = holdStates(tracer, tids, mappings, options.patient).map((state) =>
       outOfCriticalSection(state, (address, size) => readMemory(mem, address, size)),
     );
     const calls = nameCalls(states, mem, hints);
@@ -233,7 +235,12 @@ function segmentProblems(states: readonly ThreadState[]): string[] {
 }
 
 /** States of all threads, none of them inside the vDSO, whose code may differ where the image is thawed. */
-function holdStates(tracer: Tracer, tids: readonly number[], mappings: readonly Mapping[]): ThreadState[] {
+function holdStates(
+  tracer: Tracer,
+  tids: readonly number[],
+  mappings: readonly Mapping[],
+  patient: boolean,
+): ThreadState[] {
   const vdso = mappings.find(({ path }) => path === '[vdso]');
   return tids.map((tid) => {
     let state = tracer.state(tid);
@@ -243,13 +250,9 @@ function holdStates(tracer: Tracer, tids: readonly number[], mappings: readonly 
         `thread ${tid} runs 32-bit code: only 64-bit x86 processes can be frozen for now`,
       );
     }
-    if (
-      vdso &&
-      rip >= vdso.start &&
-      rip < vdso.end &&
-      tracer.stepOut(tid, vdso.start, vdso.end, VDSO_STEPS)
-    ) {
-      state = tracer.state(tid);
+    if (vdso && rip >= vdso.start && rip < vdso.end) {
+      if (patient) tryLater();
+      if (tracer.stepOut(tid, vdso.start, vdso.end, VDSO_STEPS)) state = tracer.state(tid);
     }
     return state;
   });
