@@ -102,6 +102,19 @@ export function prctl(name: string, option: number, args: readonly Operand[], ex
   });
 }
 
+/** What a test of a field may have, too. `jump`: where to go on if it is not what is expected. */
+export type FieldExtra = OpBase & { readonly jump?: string };
+
+/** Tests whether a number in memory, unsigned, is what is expected. */
+export function testField(address: Operand, width: 1 | 2 | 4, expected: number, extra: FieldExtra): Op {
+  const { jump, ...rest } = extra;
+  return {
+    ...{ op: 'test', address, width, mask: (1n << BigInt(width * 8)) - 1n },
+    check: { kind: 'equal', expected, ...(jump === undefined ? {} : { jump }) },
+    ...rest,
+  };
+}
+
 /** A check that goes on after any of these errors. */
 export function tolerate(...tolerated: string[]): Check {
   return { kind: 'ok', tolerated };

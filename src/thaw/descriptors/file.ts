@@ -3,7 +3,7 @@
 import { O } from '../../fcntl.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import type { Extra } from '../calls.js';
-import { call, show } from '../calls.js';
+import { call, show, testField } from '../calls.js';
 import type { Op, Operand } from '../program.js';
 import type { Bench, Place } from './bench.js';
 import { close, open, seek, setFlags } from './calls.js';
@@ -170,16 +170,7 @@ function stat(fd: Operand, label: string, bench: Bench): Op {
 }
 
 function testWord(address: bigint, expected: number, name: string, label: string, reason: string): Op {
-  return {
-    op: 'test',
-    address,
-    width: 4,
-    mask: 0xffff_ffffn,
-    check: { kind: 'equal', expected },
-    label,
-    reason,
-    text: `test statx.${name} == ${expected}`,
-  };
+  return testField(address, 4, expected, { label, reason, text: `test statx.${name} == ${expected}` });
 }
 
 /** Puts the offset back, which the file must still reach, as far as it did. */

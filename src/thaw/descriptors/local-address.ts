@@ -1,6 +1,8 @@
 /** Whether an address is one of this host, by its routing tables: `linux/rtnetlink.h`. */
+
 import { AF, addressText, LOOPBACK, putTogether } from '../../inet.js';
 import { attribute, message, NLM, NLMSG_TYPE, NLMSGHDR } from '../../netlink.js';
+import { testField } from '../calls.js';
 import type { Op } from '../program.js';
 import type { Bench } from './bench.js';
 import { close } from './calls.js';
@@ -33,22 +35,12 @@ export function testLocal(host: Uint8Array, label: string, { arena }: Bench): Op
       message(RTM.GETROUTE, NLM.REQUEST, route, attribute(RTA_DST, host)),
       arena,
       (reply) => [
-        {
-          op: 'test',
-          address: reply + BigInt(NLMSG_TYPE),
-          width: 2,
-          mask: 0xffffn,
-          check: { kind: 'equal', expected: RTM.NEWROUTE },
+        testField(reply + BigInt(NLMSG_TYPE), 2, RTM.NEWROUTE, {
           ...{ label, reason, text: `test there is a route to ${address}` },
-        },
-        {
-          op: 'test',
-          address: reply + BigInt(NLMSGHDR + TYPE),
-          width: 1,
-          mask: 0xffn,
-          check: { kind: 'equal', expected: RTN_LOCAL },
+        }),
+        testField(reply + BigInt(NLMSGHDR + TYPE), 1, RTN_LOCAL, {
           ...{ label, reason, text: `test ${address} is local` },
-        },
+        }),
       ],
     ),
     close(fd),

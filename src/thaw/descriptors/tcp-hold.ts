@@ -2,6 +2,7 @@
 import { NLMSG_ERROR, NLMSG_TYPE, NLMSGHDR } from '../../netlink.js';
 import { askForTable, removeTable, TABLE_IS_THERE } from '../../nftables.js';
 import type { Arena } from '../arena.js';
+import { testField } from '../calls.js';
 import type { Cell, Op } from '../program.js';
 import type { Bench } from './bench.js';
 import { close } from './calls.js';
@@ -22,32 +23,16 @@ export function testHold(name: string, bench: Bench): Op[] {
   return [
     openNetlink(fd, 'NETFILTER', { label: extra.label }),
     ...ask(fd, 'NETFILTER', askForTable(name), arena, (reply) => [
-      {
-        op: 'test',
-        address: reply + BigInt(NLMSGHDR),
-        width: 4,
-        mask: 0xffff_ffffn,
-        check: { kind: 'equal', expected: REFUSED, jump: permitted },
+      testField(reply + BigInt(NLMSGHDR), 4, REFUSED, {
+        jump: permitted,
         text: 'test nlmsgerr.error == -EPERM',
-      },
-      {
-        op: 'test',
-        address: reply + BigInt(NLMSGHDR),
-        width: 4,
-        mask: 0xffff_ffffn,
-        check: { kind: 'equal', expected: 0 },
-        ...{ label: extra.label, reason: 'it takes CAP_NET_ADMIN' },
-      },
+      }),
+      testField(reply + BigInt(NLMSGHDR), 4, 0, { label: extra.label, reason: 'it takes CAP_NET_ADMIN' }),
       { op: 'mark', name: permitted },
-      {
-        op: 'test',
-        address: reply + BigInt(NLMSG_TYPE),
-        width: 2,
-        mask: 0xffffn,
-        check: { kind: 'equal', expected: TABLE_IS_THERE },
+      testField(reply + BigInt(NLMSG_TYPE), 2, TABLE_IS_THERE, {
         ...extra,
         text: `test the nftables table inet ${name} is there`,
-      },
+      }),
     ]),
     close(fd),
   ];
@@ -58,24 +43,14 @@ export function removeHold(name: string, fd: Cell, arena: Arena): Op[] {
   const label = `cannot remove the nftables table inet ${name}`;
   return [
     ...ask(fd, 'NETFILTER', removeTable(name), arena, (reply) => [
-      {
-        op: 'test',
-        address: reply + BigInt(NLMSG_TYPE),
-        width: 2,
-        mask: 0xffffn,
-        check: { kind: 'equal', expected: NLMSG_ERROR },
+      testField(reply + BigInt(NLMSG_TYPE), 2, NLMSG_ERROR, {
         ...{ label, reason: 'there is no answer' },
         text: 'test nlmsg_type == NLMSG_ERROR',
-      },
-      {
-        op: 'test',
-        address: reply + BigInt(NLMSGHDR),
-        width: 4,
-        mask: 0xffff_ffffn,
-        check: { kind: 'equal', expected: 0 },
+      }),
+      testField(reply + BigInt(NLMSGHDR), 4, 0, {
         ...{ label, reason: 'the kernel does not do it (is it there, and with it CAP_NET_ADMIN?)' },
         text: 'test nlmsgerr.error == 0',
-      },
+      }),
     ]),
     close(fd),
   ];

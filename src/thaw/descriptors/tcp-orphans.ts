@@ -9,7 +9,7 @@ import { SO, SOL, takeApart } from '../../inet.js';
 import { ANSWER, askForConnection, DIAG, REQUEST } from '../../inet-diag.js';
 import { NLM, NLMSG_ERROR, NLMSG_FLAGS, NLMSG_TYPE, NLMSGHDR } from '../../netlink.js';
 import { heldProcess, stoppedAdvice } from '../../nftables.js';
-import { call, type Extra } from '../calls.js';
+import { call, type FieldExtra, testField } from '../calls.js';
 import type { Cell, Op } from '../program.js';
 import type { Bench, Place } from './bench.js';
 import { close, unlessCheck } from './calls.js';
@@ -65,22 +65,10 @@ function endOrphan(file: Connected, place: Place, hold: string, desk: Desk, benc
   const request = bench.arena.bytes(bytes);
   const question = exchange(desk.netlink, 'SOCK_DIAG', request, bytes.length, desk.reply);
   const [again, gone, alive, refused, orphan] = Array.from({ length: 5 }, () => bench.mark());
-  const reply = (at: number, width: 2 | 4, expected: number, text: string, extra: Extra): Op => {
-    const check = { kind: 'equal', expected } as const;
-    const common = {
-      op: 'test',
-      address: desk.reply + BigInt(at),
-      width,
-      mask: 0xffff_ffffn,
-      check,
-    } as const;
-    return { ...common, text: `test ${text} == ${expected}`, ...extra };
-  };
-  const isType = (type: number, extra: Extra) => reply(NLMSG_TYPE, 2, type, 'nlmsg_type', extra);
-  const isOurs = (extra: Extra) => reply(ANSWER.INODE, 4, 0, 'idiag_inode', extra);
-  const otherwise = (expected: number, jump: string) => ({
-    check: { kind: 'equal', expected, jump } as const,
-  });
+  const reply = (at: number, width: 2 | 4, expected: number, text: string, extra: FieldExtra): Op =>
+    testField(desk.reply + BigInt(at), width, expected, { text: `test ${text} == ${expected}`, ...extra });
+  const isType = (type: number, extra: FieldExtra) => reply(NLMSG_TYPE, 2, type, 'nlmsg_type', extra);
+  const isOurs = (extra: FieldExtra) => reply(ANSWER.INODE, 4, 0, 'idiag_inode', extra);
   const become = (type: number, flags: number): Op[] => [
     { op: 'store', address: request + BigInt(NLMSG_TYPE), width: 2, value: type },
     { op: 'store', address: request + BigInt(NLMSG_FLAGS), width: 2, value: flags },
@@ -96,10 +84,10 @@ function endOrphan(file: Connected, place: Place, hold: string, desk: Desk, benc
     ...setInterface(file, request, desk, place.name, bench),
     { op: 'mark', name: again! },
     ...question,
-    isType(DIAG.SOCK_DIAG_BY_FAMILY, otherwise(DIAG.SOCK_DIAG_BY_FAMILY, gone!)),
+    isType(DIAG.SOCK_DIAG_BY_FAMILY, { jump: gone! }),
     // Another port: a listening one, as there is no connection.
-    reply(ANSWER.PEER_PORT, 2, port, 'idiag_dport', otherwise(port, gone!)),
-    isOurs(otherwise(0, alive!)),
+    reply(ANSWER.PEER_PORT, 2, port, 'idiag_dport', { jump: gone! }),
+    isOurs({ jump: alive! }),
     { op: 'jump', to: orphan! },
     { op: 'mark', name: alive! },
     call('read', [desk.patience, bench.scratch, 8], {
