@@ -1,5 +1,6 @@
 /** Messages of netlink(7) as bytes: headers and attributes. */
 
+export const AF_NETLINK = 16;
 /** Flags of a request; `linux/netlink.h`. */
 export const NLM = { REQUEST: 1, ACK: 4, CREATE: 0x400, APPEND: 0x800 } as const;
 /** Type of a message that carries an errno, 0 among them. */

@@ -1,20 +1,18 @@
 /** Questions to sock_diag(7): one goes out, and everything that matches comes back. */
 import { closeSync } from 'node:fs';
+import { AF_NETLINK, NLMSG_ERROR, NLMSGHDR } from '../netlink.js';
 import { addon } from './addon.js';
+import { makeSocket } from './sockets.js';
 
 /** Numbers of `asm/unistd_64.h`. */
-const NR = { socket: 41, sendto: 44, recvfrom: 45 } as const;
-const AF_NETLINK = 16;
+const NR = { sendto: 44, recvfrom: 45 } as const;
 const SOCK_RAW = 3;
-const SOCK_CLOEXEC = 0o2000000;
 const NETLINK_SOCK_DIAG = 4;
 /** `linux/netlink.h`, `linux/sock_diag.h` */
 const NLM_F_REQUEST = 1;
 const NLM_F_DUMP = 0x300;
-const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
 const SOCK_DIAG_BY_FAMILY = 20;
-const NLMSGHDR = 16;
 const NLATTR = 4;
 /** The kernel fills at most 32 KiB at a time. */
 const REPLY_SIZE = 65536;
@@ -26,8 +24,7 @@ const REPLY_SIZE = 65536;
  * @throws Error where the kernel has no such table
  */
 export function dumpSockets<T>(request: Uint8Array, parse: (message: Buffer) => T): T[] {
-  const flags = SOCK_RAW | SOCK_CLOEXEC;
-  const fd = Number(addon.syscall(NR.socket, AF_NETLINK, flags, NETLINK_SOCK_DIAG));
+  const fd = makeSocket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG);
   try {
     const whole = Buffer.concat([headerOf(request.length), request]);
     addon.syscall(NR.sendto, fd, whole, whole.length, 0, 0, 0);

@@ -1,13 +1,12 @@
 /** nfnetlink: what is said to nf_tables from here. */
 import { closeSync } from 'node:fs';
 import { getSystemErrorName } from 'node:util';
-import { align, NLMSG_ERROR, NLMSG_TYPE, NLMSGHDR } from '../netlink.js';
+import { AF_NETLINK, align, NLMSG_ERROR, NLMSG_TYPE, NLMSGHDR } from '../netlink.js';
 import { addon } from './addon.js';
 import { makeSocket } from './sockets.js';
 
 /** Numbers of `asm/unistd_64.h`. */
 const NR = { sendto: 44, recvfrom: 45, setsockopt: 54 } as const;
-const AF_NETLINK = 16;
 const SOCK_RAW = 3;
 const NETLINK_NETFILTER = 12;
 const MSG_DONTWAIT = 0x40;

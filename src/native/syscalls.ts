@@ -40,6 +40,18 @@ export function kcmp(pid1: number, pid2: number, type: number, index1 = 0, index
   return Number(addon.syscall(NR.kcmp, pid1, pid2, type, index1, index2));
 }
 
+/** A descriptor of a process. */
+export interface ProcessDescriptor {
+  readonly pid: number;
+  readonly fd: number;
+}
+
+/** Compares open file descriptions by kcmp(2): 0 for the same, else -1 or 1 by an order in which they can be sorted. */
+export function compareDescriptions(one: ProcessDescriptor, other: ProcessDescriptor): number {
+  const order = kcmp(one.pid, other.pid, Kcmp.FILE, one.fd, other.fd);
+  return order === 0 ? 0 : order === 1 ? -1 : 1;
+}
+
 /**
  * kcmp(2) with `KCMP_EPOLL_TFD`: whether descriptor `fd` of `pid1` is what the epoll set `epoll` of
  * `pid2` watches under the number `target`; `nth` counts the entries with that number from 0.
@@ -215,12 +227,17 @@ export function clockGettime(clock: number): bigint {
   return time[0]! * 1_000_000_000n + time[1]!;
 }
 
+/** Waits while nothing else of this process runs. */
+export function sleepSync(milliseconds: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
+}
+
 /** membarrier(2), MEMBARRIER_CMD_GLOBAL: all that the kernel was amidst of without being preempted is done. */
 export function awaitGracePeriod(): void {
   try {
     addon.syscall(NR.membarrier, 1, 0, 0);
   } catch {
     // With CONFIG_NO_HZ_FULL there is no such call: time must do.
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
+    sleepSync(50);
   }
 }

@@ -1,6 +1,7 @@
 /** Processes that stay behind when one is frozen, and what they have open. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { childrenOf } from './preflight.js';
+import { processIds } from './read.js';
 
 /** An open descriptor of another process. */
 export interface OutsideDescriptor {
@@ -18,9 +19,7 @@ export interface OutsideDescriptor {
 export function outsiders(pid: number, withChildren: boolean): number[] {
   const left = new Set([process.pid, pid]);
   if (!withChildren) for (const known of left) if (known !== process.pid) addChildren(known, left);
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && !left.has(Number(name)))
-    .map(Number);
+  return processIds().filter((id) => !left.has(id));
 }
 
 function addChildren(pid: number, to: Set<number>): void {

@@ -3,7 +3,7 @@ import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, s
 import { PermissionError, TargetError } from '../errors.js';
 import { commOf } from './identity.js';
 import { surveyUserNamespace } from './namespaces.js';
-import { errnoOf, readProcLink, readProcText } from './read.js';
+import { errnoOf, processIds, readProcLink, readProcText } from './read.js';
 import { field, numbers, parseStat, parseStatus } from './status.js';
 import { surveyThreads } from './threads-apart.js';
 
@@ -212,14 +212,11 @@ export function childrenOf(pid: number): number[] {
 
 /** Kernels without CONFIG_PROC_CHILDREN. */
 function childrenByParent(pid: number): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((candidate) => {
-      try {
-        return parseStat(readFileSync(`/proc/${candidate}/stat`, 'utf8')).parent === pid;
-      } catch {
-        return false;
-      }
-    });
+  return processIds().filter((candidate) => {
+    try {
+      return parseStat(readFileSync(`/proc/${candidate}/stat`, 'utf8')).parent === pid;
+    } catch {
+      return false;
+    }
+  });
 }

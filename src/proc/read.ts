@@ -1,5 +1,5 @@
 /** Reading `/proc`: text files as a whole, with errors that name the process. */
-import { readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { errnoOf } from '../errno.js';
 import { PermissionError, TargetError } from '../errors.js';
 
@@ -16,6 +16,13 @@ export function procError(pid: number, path: string, error: unknown): Error {
     );
   }
   return error instanceof Error ? error : new Error(String(error));
+}
+
+/** Ids of all processes of this pid namespace. */
+export function processIds(): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
 }
 
 /** Reads `/proc/PID/<name>` as bytes. @throws TargetError, PermissionError */

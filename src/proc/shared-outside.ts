@@ -3,7 +3,7 @@
  * name, and objects of the kernel without a file. Reads without a stop.
  */
 import { statSync } from 'node:fs';
-import { Kcmp, kcmp } from '../native/syscalls.js';
+import { compareDescriptions, type ProcessDescriptor } from '../native/syscalls.js';
 import type { DescriptorChoices } from './descriptors/choices.js';
 import { type Entry, nameOf as nameOfEntry, placeOf, readEntries } from './descriptors/entries.js';
 import { refusalOf } from './descriptors/refusal.js';
@@ -113,10 +113,8 @@ function hasOtherName(pid: number, { start, end, prot }: Mapping): boolean {
 /** Looks a descriptor of another process up among ours: kcmp(2) gives an order, by which they are sorted. */
 function finderOf(pid: number, objects: readonly Entry[]): (other: OutsideDescriptor) => Entry | null {
   const sorted = new Map<string, Entry[]>();
-  const compare = (one: Entry, other: { pid: number; fd: number }): number => {
-    const place = placeOf(pid, one);
-    return signOf(kcmp(place.pid, other.pid, Kcmp.FILE, place.fd, other.fd));
-  };
+  const compare = (one: Entry, other: ProcessDescriptor): number =>
+    compareDescriptions(placeOf(pid, one), other);
   const ofKind = (link: string): Entry[] => {
     const known = sorted.get(link);
     if (known) return known;
@@ -136,11 +134,6 @@ function finderOf(pid: number, objects: readonly Entry[]): (other: OutsideDescri
       }
       return null;
     }, null);
-}
-
-/** kcmp(2) says 1 for less, 2 for greater. */
-function signOf(order: number): number {
-  return order === 0 ? 0 : order === 1 ? -1 : 1;
 }
 
 /** Shared mappings that no path leads to, but for those that are refused anyway. */

@@ -2,9 +2,9 @@
  * Other processes that share with one what only its threads should (clone(2) without CLONE_THREAD, vfork(2)).
  * Reads without a stop.
  */
-import { readdirSync } from 'node:fs';
-import { Kcmp, kcmp } from '../native/syscalls.js';
+import { Kcmp, kcmp, sleepSync } from '../native/syscalls.js';
 import { nameOf } from './descriptors/threads.js';
+import { processIds } from './read.js';
 
 const SHARED: readonly (readonly [type: number, what: string])[] = [
   [Kcmp.VM, 'its memory'],
@@ -21,7 +21,7 @@ const PAUSE_MS = 5;
  * Those that may not be asked about give none.
  * @param pause waits a moment
  */
-export function surveySharers(pid: number, pause = waitShortly): string[] {
+export function surveySharers(pid: number, pause = () => sleepSync(PAUSE_MS)): string[] {
   for (let waited = 0; ; waited += PAUSE_MS) {
     const sharers = sharersNow(pid);
     if (sharers.length === 0 || waited >= PATIENCE_MS) return sharers;
@@ -29,15 +29,10 @@ export function surveySharers(pid: number, pause = waitShortly): string[] {
   }
 }
 
-function waitShortly(): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
-}
-
 function sharersNow(pid: number): string[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && Number(name) !== pid)
-    .flatMap((name) => {
-      const other = Number(name);
+  return processIds()
+    .filter((other) => other !== pid)
+    .flatMap((other) => {
       const what = SHARED.filter(([type]) => isShared(pid, other, type)).map(([, what]) => what);
       if (what.length === 0) return [];
       return [

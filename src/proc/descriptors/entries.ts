@@ -9,6 +9,7 @@ import {
   statSync,
 } from 'node:fs';
 import { socketProtocol } from '../../native/inet.js';
+import type { ProcessDescriptor } from '../../native/syscalls.js';
 import { errnoOf, procError } from '../read.js';
 import { type FdInfo, parseFdInfo } from './fdinfo.js';
 
@@ -41,7 +42,7 @@ const REPLACEMENT = '\ufffd';
 export const FIRST_IN_FLIGHT = 2 ** 31;
 
 /** Where a description can be looked at: a process, and its descriptor there. */
-export function placeOf(pid: number, { fd, flight }: Entry): { pid: number; fd: number } {
+export function placeOf(pid: number, { fd, flight }: Entry): ProcessDescriptor {
   return flight ? { pid: process.pid, fd: flight.copy } : { pid, fd };
 }
 

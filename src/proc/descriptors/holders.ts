@@ -1,5 +1,6 @@
 /** Who else holds something: a look at the descriptors of every process. */
 import { readdirSync, readlinkSync } from 'node:fs';
+import { processIds } from '../read.js';
 
 /** What processes other than the target hold. */
 export interface Holders<K> {
@@ -22,11 +23,11 @@ export function findHolders<K>(
 ): Holders<K> {
   const held = new Map<K, number>();
   let complete = true;
-  for (const name of readdirSync('/proc')) {
-    if (!/^\d+$/.test(name) || Number(name) === pid) continue;
+  for (const holder of processIds()) {
+    if (holder === pid) continue;
     let fds: string[];
     try {
-      fds = readdirSync(`/proc/${name}/fd`);
+      fds = readdirSync(`/proc/${holder}/fd`);
     } catch (error) {
       // A process that has ended holds nothing.
       if (
@@ -37,11 +38,11 @@ export function findHolders<K>(
       continue;
     }
     for (const fd of fds) {
-      if (Number(name) === process.pid && ours.has(Number(fd))) continue;
-      const path = `/proc/${name}/fd/${fd}`;
+      if (holder === process.pid && ours.has(Number(fd))) continue;
+      const path = `/proc/${holder}/fd/${fd}`;
       try {
-        const key = keyOf(readlinkSync(path), path, Number(name));
-        if (key !== null && !held.has(key)) held.set(key, Number(name));
+        const key = keyOf(readlinkSync(path), path, holder);
+        if (key !== null && !held.has(key)) held.set(key, holder);
       } catch {
         // closed meanwhile
       }

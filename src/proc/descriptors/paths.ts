@@ -24,7 +24,7 @@ export function pathProblem(entry: Entry, target: Target): string | null {
   const { apart } = lookupsOf(target);
   const found = lookUpOnce(target.root + entry.link, entry, target);
   if (typeof found === 'string') return found;
-  if (!isSame(found, entry)) return 'its path now leads to another file';
+  if (!isSame(found, entry.stat)) return 'its path now leads to another file';
   return apart && leadsElsewhere(entry, target) ? NOT_FROM_HERE : null;
 }
 
@@ -35,8 +35,7 @@ export const NOT_FROM_HERE = 'its path does not lead there from here (mount_name
 export function leadsHere(path: string, target: Target): boolean {
   if (!lookupsOf(target).apart) return true;
   const [theirs, ours] = [target.root + path, path].map((name) => lookUp(name, lstatSync));
-  if (typeof theirs !== 'object' || typeof ours !== 'object') return false;
-  return theirs.dev === ours.dev && theirs.ino === ours.ino;
+  return typeof theirs === 'object' && typeof ours === 'object' && isSame(theirs, ours);
 }
 
 function lookupsOf(target: Target): Lookups {
@@ -53,11 +52,11 @@ function leadsElsewhere(entry: Entry, target: Target): boolean {
   const type = Number(entry.stat.mode) & S_IFMT;
   if (type === S_IFCHR || type === S_IFBLK) return false;
   const found = lookUpOnce(entry.link, entry, target);
-  return (typeof found === 'string' || !isSame(found, entry)) && !isOfKernel(target.pid, entry);
+  return (typeof found === 'string' || !isSame(found, entry.stat)) && !isOfKernel(target.pid, entry);
 }
 
-function isSame(found: BigIntStats, { stat }: Entry): boolean {
-  return found.dev === stat.dev && found.ino === stat.ino;
+function isSame(one: BigIntStats, other: BigIntStats): boolean {
+  return one.dev === other.dev && one.ino === other.ino;
 }
 
 function lookUpOnce(path: string, { stat }: Entry, target: Target): BigIntStats | string {

@@ -2,7 +2,7 @@
 
 import { PermissionError } from '../../errors.js';
 import { O } from '../../fcntl.js';
-import { Kcmp, kcmp } from '../../native/syscalls.js';
+import { compareDescriptions } from '../../native/syscalls.js';
 import { errnoOf } from '../read.js';
 import { type Entry, nameOf, placeOf } from './entries.js';
 import { infoField } from './fdinfo.js';
@@ -46,9 +46,7 @@ function groupCandidates(pid: number, entries: readonly Entry[]): Entry[][] {
 
 function compare(pid: number, a: Entry, b: Entry): number {
   try {
-    const [one, other] = [placeOf(pid, a), placeOf(pid, b)];
-    const order = kcmp(one.pid, other.pid, Kcmp.FILE, one.fd, other.fd);
-    return order === 0 ? 0 : order === 1 ? -1 : 1;
+    return compareDescriptions(placeOf(pid, a), placeOf(pid, b));
   } catch (error) {
     const code = errnoOf(error) ?? String(error);
     throw new PermissionError(

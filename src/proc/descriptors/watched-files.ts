@@ -68,13 +68,11 @@ class Search {
   readonly found = new Map<Watch, WatchedFile>();
   readonly #wanted: Map<string, Watch>;
   readonly #mounts: readonly Mount[];
-  readonly #root: string;
   readonly #target: Target;
 
   constructor(target: Target, watches: readonly Watch[]) {
     this.#wanted = new Map(watches.flatMap((watch) => keysOf(watch).map((key) => [key, watch])));
     this.#mounts = watches.length > 0 ? readMounts(target.pid) : [];
-    this.#root = target.root;
     this.#target = target;
   }
 
@@ -82,10 +80,10 @@ class Search {
   tryPath(path: string): void {
     if (this.#wanted.size === 0) return;
     try {
-      const key = this.#keyAt(this.#root + path);
+      const key = this.#keyAt(this.#target.root + path);
       const watch = this.#wanted.get(key);
       if (!watch) return;
-      const stat = lstatSync(this.#root + path, { bigint: true });
+      const stat = lstatSync(this.#target.root + path, { bigint: true });
       if (fileType(stat) === undefined || isOfProcess({ link: path, stat })) return;
       if (!leadsHere(path, this.#target)) return;
       for (const each of keysOf(watch)) this.#wanted.delete(each);
@@ -115,7 +113,7 @@ class Search {
     for (const { handle, device } of new Set(this.#wanted.values())) {
       if (!handle) continue;
       for (const { point } of this.#mounts.filter((mount) => mount.device === nameOf(device))) {
-        const path = pathOf(this.#root + point, handle);
+        const path = pathOf(this.#target.root + point, handle);
         if (path === 'EPERM') return;
         if (path !== null) this.tryPath(path);
       }
@@ -129,7 +127,7 @@ class Search {
     const seen = new Set(queue);
     let looks = 0;
     for (let folder = queue.shift(); folder !== undefined && this.#wanted.size > 0; folder = queue.shift()) {
-      for (const entry of listFolder(this.#root + folder)) {
+      for (const entry of listFolder(this.#target.root + folder)) {
         if (++looks > MOST_ENTRIES) return;
         const path = join(folder, entry.name);
         this.tryPath(path);
