@@ -1,10 +1,10 @@
 /** Images whose connections are let go of by rewriting, or were at the freeze. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { connectTo, freePort } from './harness/client.js';
-import { holdOf, isHeld, letGo, testKeeping } from './harness/hold.js';
+import { connectTo } from './harness/client.js';
+import { holdOf, isHeld, testKeeping } from './harness/hold.js';
+import { serve } from './harness/kept.js';
 import { testWith } from './harness/needs.js';
-import { script } from './harness/paths.js';
 import { start } from './harness/running.js';
 import { scratch } from './harness/scratch.js';
 import { freeze, proc2elf, run } from './harness/tool.js';
@@ -18,14 +18,8 @@ testKeeping(
   ['python3'],
   'connections that are kept are closed in another image, and go on in the first',
   async (t) => {
-    const cwd = scratch(t);
-    const [image, other] = [join(cwd, 'frozen.bin'), join(cwd, 'other.bin')];
-    letGo(t, image);
-    const port = await freePort();
-    const server = start(t, 'python3', [script('scripts/serve.py'), 'lines', String(port)], { cwd });
-    await server.ready();
-    const client = await connectTo(t, port);
-    await client.ask('next\n', /^answer 1\n/);
+    const { cwd, image, port, server, client } = await serve(t);
+    const other = join(cwd, 'other.bin');
     await freeze(server.pid, image, ['--tcp', 'keep', '--kill'], { cwd });
     const hold = await holdOf(image);
     const same = await rewrite(cwd, 'frozen.bin', '--tcp', 'keep');

@@ -68,19 +68,28 @@ static void watched(void) {
     NEED(ioctl(fd, UFFDIO_REGISTER, &range));
 }
 
-static void *stay(void *unused) {
-    NEED(unshare(CLONE_FS));
+static void stay(void) {
     sem_post(&apart);
     while (sem_wait(&leave) != 0) {
     }
+}
+
+/* Until the thread stays. */
+static void begin(void *(*run)(void *)) {
+    pthread_t thread;
+    NEED(-pthread_create(&thread, NULL, run, NULL));
+    while (sem_wait(&apart) != 0) {
+    }
+}
+
+static void *leave_folder(void *unused) {
+    NEED(unshare(CLONE_FS));
+    stay();
     return unused;
 }
 
 static void folder(void) {
-    pthread_t thread;
-    NEED(-pthread_create(&thread, NULL, stay, NULL));
-    while (sem_wait(&apart) != 0) {
-    }
+    begin(leave_folder);
 }
 
 static void deadline(void) {
@@ -105,17 +114,12 @@ static void flusher(void) {
 static void *bind_to_first_node(void *unused) {
     unsigned long node = 1;
     offered(syscall(SYS_set_mempolicy, MPOL_BIND_, &node, 64), "set_mempolicy");
-    sem_post(&apart);
-    while (sem_wait(&leave) != 0) {
-    }
+    stay();
     return unused;
 }
 
 static void bound(void) {
-    pthread_t thread;
-    NEED(-pthread_create(&thread, NULL, bind_to_first_node, NULL));
-    while (sem_wait(&apart) != 0) {
-    }
+    begin(bind_to_first_node);
 }
 
 /* A file that was cut off while it was mapped, once to be read and once not to be touched. */
