@@ -1,5 +1,5 @@
 /** Constants of TCP_REPAIR and of the states of a connection: `linux/tcp.h`, `net/tcp_states.h`. */
-import type { TcpConnection } from './snapshot/descriptors.js';
+import type { TcpConnection } from './snapshot/tcp-connection.js';
 
 /** States of a TCP socket. */
 export const TCP = {

@@ -5,8 +5,9 @@ import type { DescriptorChoices } from '../proc/descriptors/choices.js';
 import { closedLine, notMadeLine } from '../proc/descriptors/inet.js';
 import { refusalOf } from '../proc/descriptors/refusal.js';
 import { closedProblem } from '../proc/descriptors/signals.js';
-import type { DescriptorTable, OpenFile, OpenFileOf, TcpConnection } from '../snapshot/descriptors.js';
+import type { DescriptorTable, OpenFile, OpenFileOf } from '../snapshot/descriptors.js';
 import { carriersOf } from '../snapshot/in-flight.js';
+import type { TcpConnection } from '../snapshot/tcp-connection.js';
 import { socketName } from '../unix-name.js';
 
 type Inet = OpenFileOf<'inet'>;

@@ -1,23 +1,12 @@
 /** The descriptor table of a frozen process: open file descriptions, and the descriptors that share them. */
 import * as z from 'zod';
-import { AF, isIpv4 } from '../inet.js';
 import { MOST_INPUT, MOST_OUTPUT } from '../pty.js';
+import { datagramSchema, MOST_DATAGRAMS } from './datagram.js';
+import { bytes, hostAddress, index, int, socketAddress, text, word } from './fields.js';
+import { tcpConnectionSchema } from './tcp-connection.js';
 
-const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'bytes');
-const int = z.int();
-const index = int.min(0);
 /** `SCM_MAX_FD`: the most descriptors that a message can carry. */
 const MOST_PASSED = 253;
-const word = z.bigint().min(0n).max(0xffff_ffff_ffff_ffffn);
-/** Paths and names end up as C strings. */
-const text = z.string().refine((value) => !value.includes('\0'), 'holds a NUL');
-
-/** `struct sockaddr_in` or `struct sockaddr_in6`. */
-const socketAddress = bytes.refine((value) => {
-  const family = (value[0] ?? 0) | ((value[1] ?? 0) << 8);
-  return family === AF.INET ? value.length === 16 : family === AF.INET6 && value.length === 28;
-}, 'no socket address');
-
 /** A classic filter of SO_ATTACH_FILTER: `struct sock_filter` each, 4096 at most; `null` where there is none. */
 const socketFilter = bytes
   .refine((value) => value.length > 0 && value.length % 8 === 0 && value.length <= 32768, 'no filter')
@@ -25,8 +14,6 @@ const socketFilter = bytes
   .default(null);
 /** Name of a network interface. */
 const interfaceName = text.max(15);
-/** An IPv4 or IPv6 address, in the network's order. */
-const hostAddress = bytes.refine((value) => value.length === 4 || value.length === 16, 'no address');
 const termios = bytes.refine((value) => value.length === 44, 'a termios2 has 44 bytes');
 const winsize = bytes.refine((value) => value.length === 8, 'a winsize has 8 bytes');
 /** `NR_UNIX98_PTY_MAX` of linux/pty.h. */
@@ -60,76 +47,6 @@ export const fileSignalSchema = z.object({
   /** 0: SIGIO, without more said of it. */
   signal: int.min(0).max(64),
 });
-
-const sequence = int.min(0).max(0xffff_ffff);
-
-/** A TCP connection that goes on in the image (`--tcp keep`). */
-export const tcpConnectionSchema = z.object({
-  state: z.enum(['established', 'syn-sent', 'fin-wait-1', 'fin-wait-2', 'close-wait', 'closing', 'last-ack']),
-  local: socketAddress,
-  peer: socketAddress,
-  /**
-   * Sequence number of the first byte that the peer has not confirmed; of a SYN that was sent: its own; of an
-   * end that was confirmed: its own.
-   */
-  sendSequence: sequence,
-  /** Sequence number of the first byte of `input`. */
-  receiveSequence: sequence,
-  /** What the peer has sent and the program has not read. */
-  input: bytes,
-  /** What was sent and not confirmed. */
-  unconfirmed: bytes,
-  /** What waits to be sent. */
-  unsent: bytes,
-  /** The end of our stream, where the program has ended it, waits behind `unsent`. */
-  endUnsent: z.boolean(),
-  /** The most that fits into a segment, by what both sides have said. */
-  segment: int.min(1).max(0xffff),
-  /** What fits into one by what is known of the way, without the options in its header. */
-  currentSegment: int.min(1).max(0xffff),
-  /** Factors of the windows as powers of two; `null`: not in use. */
-  scale: z.object({ send: int.min(0).max(14), receive: int.min(0).max(14) }).nullable(),
-  selective: z.boolean(),
-  /** Time stamps are in use. */
-  stamped: z.boolean(),
-  /** TCP_TIMESTAMP: what the next segment's would have been. */
-  timestamp: sequence,
-  /** `struct tcp_repair_window`: snd_wl1, snd_wnd, max_window, rcv_wnd, rcv_wup. */
-  window: z.tuple([sequence, sequence, sequence, sequence, sequence]),
-  /** TCP_WINDOW_CLAMP. */
-  clamp: index,
-  /** SO_SNDBUF and SO_RCVBUF as getsockopt(2) tells them; SO_BUF_LOCK. */
-  sendBuffer: index,
-  receiveBuffer: index,
-  locks: index,
-});
-
-/** Content of the longest datagram, in bytes, and how many can wait in a socket. */
-export const LONGEST_DATAGRAM = 0xffff - 8;
-export const MOST_DATAGRAMS = 8192;
-
-/** Bytes of the longest that IPv4 carries. */
-const LONGEST_OF_IPV4 = LONGEST_DATAGRAM - 20;
-
-/** A datagram that waits in a socket. What the program is not told of it is `null`. */
-export const datagramSchema = z
-  .object({
-    /** From whom. */
-    source: socketAddress,
-    content: bytes.refine((value) => value.length <= LONGEST_DATAGRAM, 'is longer than any datagram'),
-    /** To which of the host's addresses it was sent. */
-    destination: hostAddress.nullable(),
-    /** The program is told by which interface it came, the one that has the address. */
-    marked: z.boolean(),
-    /** Time to live, or the hop limit. */
-    hops: int.min(1).max(255).nullable(),
-    /** Type of service, or the traffic class. */
-    service: int.min(0).max(255).nullable(),
-  })
-  .refine(
-    ({ source, content }) => content.length <= LONGEST_OF_IPV4 || !isIpv4(source),
-    'is longer than any datagram of IPv4',
-  );
 
 /** What every open file description has, whatever its kind. */
 const common = {
@@ -451,9 +368,5 @@ export type OpenFile = z.infer<typeof openFileSchema>;
 export type OpenFileKind = OpenFile['kind'];
 /** An open file description of one kind. */
 export type OpenFileOf<K extends OpenFileKind> = Extract<OpenFile, { kind: K }>;
-/** See {@link datagramSchema}. */
-export type Datagram = z.infer<typeof datagramSchema>;
-/** See {@link tcpConnectionSchema}. */
-export type TcpConnection = z.infer<typeof tcpConnectionSchema>;
 /** See {@link descriptorTableSchema}. */
 export type DescriptorTable = z.infer<typeof descriptorTableSchema>;

@@ -6,10 +6,8 @@
  */
 import * as z from 'zod';
 import { descriptorTableSchema } from './descriptors.js';
+import { word as address, bytes, int } from './fields.js';
 
-const address = z.bigint().min(0n).max(0xffff_ffff_ffff_ffffn);
-const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'bytes');
-const int = z.int();
 /** Nanoseconds of a file's time, which may lie before 1970. */
 const time = z.bigint().min(-0x8000_0000_0000_0000n).max(0x7fff_ffff_ffff_ffffn);
 const id = z.int().min(0).max(0x7fff_ffff);

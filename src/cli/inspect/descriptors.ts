@@ -1,8 +1,9 @@
 import { addressText } from '../../inet.js';
 import { holdLine } from '../../nftables.js';
-import type { DescriptorTable, OpenFile, OpenFileOf, TcpConnection } from '../../snapshot/descriptors.js';
+import type { DescriptorTable, OpenFile, OpenFileOf } from '../../snapshot/descriptors.js';
 import { reachable } from '../../snapshot/in-flight.js';
 import type { Process } from '../../snapshot/schema.js';
+import type { TcpConnection } from '../../snapshot/tcp-connection.js';
 import { TFD } from '../../timerfd.js';
 import { socketName } from '../../unix-name.js';
 import { escapeText } from './escape.js';

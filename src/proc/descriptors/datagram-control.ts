@@ -2,7 +2,7 @@
 import { networkInterfaces } from 'node:os';
 import { addressText, isLinkLocal, onWire, putTogether, SOL } from '../../inet.js';
 import type { Message } from '../../native/peek-all.js';
-import type { Datagram } from '../../snapshot/descriptors.js';
+import type { Datagram } from '../../snapshot/datagram.js';
 import { Refusal } from './refusal.js';
 
 /** `struct cmsghdr`: length, level, type. */

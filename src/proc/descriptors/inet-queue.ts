@@ -7,7 +7,7 @@ import { BATCH, type Message, peekMessages } from '../../native/peek-all.js';
 import { Poll, pollNow } from '../../native/sockets.js';
 import { fionread } from '../../native/syscalls.js';
 import { PAGE_SIZE } from '../../page.js';
-import { type Datagram, LONGEST_DATAGRAM, MOST_DATAGRAMS } from '../../snapshot/descriptors.js';
+import { type Datagram, LONGEST_DATAGRAM, MOST_DATAGRAMS } from '../../snapshot/datagram.js';
 import { errnoName, errnoNumber } from '../../thaw/errno.js';
 import { readControl } from './datagram-control.js';
 import { type Entry, nameOf } from './entries.js';

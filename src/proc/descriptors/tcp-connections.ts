@@ -4,7 +4,7 @@ import { peekBytes, unconfirmed } from '../../native/inet.js';
 import { getOption, Poll, pollNow } from '../../native/sockets.js';
 import { fionread } from '../../native/syscalls.js';
 import { peekSendQueue, queueEnd, unsentBytes } from '../../native/tcp-repair.js';
-import type { TcpConnection } from '../../snapshot/descriptors.js';
+import type { TcpConnection } from '../../snapshot/tcp-connection.js';
 import { advance, isEnded, isEndedByPeer, KEPT_STATES, SO_BUF_LOCK, TCP_OPTION } from '../../tcp.js';
 import { Refusal } from './refusal.js';
 import { endsOf } from './tcp-hold.js';

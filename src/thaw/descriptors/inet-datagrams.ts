@@ -5,7 +5,8 @@
  */
 import { O } from '../../fcntl.js';
 import { AF, addressText, IPPROTO, LOOPBACK, onWire, putTogether, SO, SOL, takeApart } from '../../inet.js';
-import type { Datagram, OpenFileOf } from '../../snapshot/descriptors.js';
+import type { Datagram } from '../../snapshot/datagram.js';
+import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { call, type Extra, show } from '../calls.js';
 import { type Cell, Flag, type Op } from '../program.js';
 import type { Bench } from './bench.js';

@@ -4,7 +4,8 @@
  */
 import { O } from '../../fcntl.js';
 import { addressText, isIpv4, SO, SO_FORCE, SOL } from '../../inet.js';
-import type { OpenFileOf, TcpConnection } from '../../snapshot/descriptors.js';
+import type { OpenFileOf } from '../../snapshot/descriptors.js';
+import type { TcpConnection } from '../../snapshot/tcp-connection.js';
 import {
   advance,
   isEnded,

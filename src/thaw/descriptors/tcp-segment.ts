@@ -1,7 +1,7 @@
 /** Segments that a socket of ours is given in the name of its peer: what that had said, and cannot be set. */
 import { AF, IPPROTO, onWire, SOL, takeApart } from '../../inet.js';
 import { PASSING_MARK } from '../../nftables.js';
-import type { TcpConnection } from '../../snapshot/descriptors.js';
+import type { TcpConnection } from '../../snapshot/tcp-connection.js';
 import { KEPT_STATES, TCP_OPTION } from '../../tcp.js';
 import { call, type Extra } from '../calls.js';
 import type { Op } from '../program.js';
