@@ -38,7 +38,7 @@ async function captureInto(bench: Bench, place: Place, rounds: number): Promise<
   const hasPeer = which('gcore') !== undefined;
   for (let round = 0; round < rounds; round++) {
     warm(bench);
-    await time(target, tool!, () => freeze(target.pid, image));
+    await time(target, tool!, () => freeze(target.pid, image), image);
     rmSync(image);
     if (!hasPeer) continue;
     warm(bench);
@@ -58,18 +58,18 @@ function warm(bench: Bench): void {
   execFileSync(bench.helper('warm'), [String(2 * GIB)]);
 }
 
-/** @param unsafe a file that the action leaves for the kernel to write to disk some time: `gcore` does */
+/** @param file what the action leaves for the kernel to write to disk some time */
 async function time(
   target: Running,
   times: Times,
   action: () => Promise<unknown>,
-  unsafe?: string,
+  file: string,
 ): Promise<void> {
   const start = performance.now();
   const gap = await longestGap(target, async () => {
     await action();
     times.command.push(performance.now() - start);
-    if (unsafe !== undefined) execFileSync('sync', [unsafe]);
+    execFileSync('sync', [file]);
     times.whole.push(performance.now() - start);
   });
   times.held.push(gap);

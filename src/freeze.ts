@@ -26,6 +26,7 @@ import { surveySharedOutside } from './proc/shared-outside.js';
 import { surveySharers } from './proc/sharers.js';
 import { confirmSleeps, observeSleeps, untilDeadline } from './proc/sleep.js';
 import type { Region, Snapshot } from './snapshot/schema.js';
+import { makeBlob } from './thaw/blob.js';
 import { placeContents } from './thaw/contents.js';
 import { VERSION } from './version.js';
 
@@ -35,6 +36,8 @@ export interface FreezeOptions {
   readonly output?: string;
   /** What becomes of the process afterwards: it runs on, is left stopped, or is ended once the image is on disk. */
   readonly after?: 'run' | 'stop' | 'kill';
+  /** Waits until the image is safely on disk, as is always done unless the process runs on. */
+  readonly sync?: boolean;
   /** The image thaws lazily unless told otherwise. */
   readonly lazy?: boolean;
   /** Writable shared file mappings travel in the image instead of being opened again. */
@@ -108,12 +111,17 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
   const surroundings = namespaceWarnings(pid);
   const policies = mappingPolicies(pid);
   const path = options.output ?? `${fileName(commOf(pid))}.${pid}.bin`;
-  const output = await prepareOutput(path, { needed: estimateSize(pid), lasting: options.after === 'kill' });
+  const output = await prepareOutput(path, {
+    needed: estimateSize(pid),
+    lasting: options.after === 'kill',
+    durable: options.sync === true || (options.after ?? 'run') !== 'run',
+  });
   try {
     if (output.stream) await loadDescribe(); // it begins with what follows the contents in a file
     signal?.throwIfAborted();
     relieveHeap(); // the survey of many mappings leaves much behind
     const tracer = startTracer();
+    const blob = makeBlob(addon.interpreter());
     try {
       const { held, tids, capture } = await whenSettled(tracer, pid, (patient) => {
         // Right before the stop: what a thread does in between makes its hint useless.
@@ -121,7 +129,7 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
         const held = performance.now();
         const tids = tracer.seize(pid);
         const hints = confirmSleeps(pid, seen);
-        const capture = captureProcess(pid, tids, tracer, blob(), hints, {
+        const capture = captureProcess(pid, tids, tracer, blob, hints, {
           ...concessions,
           embedShared: options.embedShared ?? false,
           descriptors: options.descriptors ?? NO_CHOICES,
@@ -135,10 +143,10 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
       let committed = false;
       try {
         keepDeadlines(tracer, capture); // in case that we do not live to say it again
-        const placed = placeContents(capture.snapshot);
+        const placed = placeContents(capture.snapshot, blob);
         const copies = copiesOf(placed.snapshot, capture);
         // Planning takes no part of the process, which may run on meanwhile.
-        const plan = async () => (await loadDescribe()).describeImage(capture.snapshot, blob(), copies);
+        const plan = async () => (await loadDescribe()).describeImage(capture.snapshot, blob, copies);
         const beside = sizeOf(copies) >= LONG_COPY ? plan() : undefined;
         beside?.catch(() => {}); // told below
         const assemble = () => beside ?? plan();
@@ -276,11 +284,6 @@ function estimateSize(pid: number): number {
     const whole = !shared && inode !== 0n;
     return sum + (whole ? Number(end - start) : resident);
   }, 0);
-}
-
-/** The interpreter and its fixed places; see `native/interpreter/program.h`. */
-function blob() {
-  return { bytes: addon.interpreter(), entry: 0, queryEntry: 0x10, headerAddress: 0x40 };
 }
 
 function threadIds(pid: number): number[] {

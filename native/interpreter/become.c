@@ -119,7 +119,7 @@ int64_t say_ids(int64_t wanted, int64_t refusal) {
     struct line line;
     if (!refusal)
         return 0;
-    line_start(&line, header());
+    line_start(&line, header()->name);
     line_text(&line, "process id ");
     line_number(&line, wanted);
     line_refusal(&line, refusal);

@@ -24,7 +24,7 @@ static int64_t enter(int64_t monotonic, int64_t boottime) {
     int64_t result = CALL1(SYS_unshare, CLONE_NEWTIME);
     if (failed(result))
         return result;
-    int64_t fd = CALL4(SYS_openat, -100, "/proc/self/timens_offsets", O_WRONLY, 0);
+    int64_t fd = CALL4(SYS_openat, AT_FDCWD, "/proc/self/timens_offsets", O_WRONLY, 0);
     if (failed(fd))
         return fd;
     offset_line(&text, "monotonic ", monotonic);
@@ -45,7 +45,7 @@ int64_t time_namespace(int64_t monotonic, int64_t boottime) {
         return 0;
     }
     struct line line;
-    line_start(&line, header());
+    line_start(&line, header()->name);
     line_text(&line, behind > 0 ? "the monotonic" : "the boot-time");
     line_text(&line, " clock is behind the frozen one by ");
     line_number(&line, (behind > 0 ? behind : boot_behind) / SECOND + 1);

@@ -8,6 +8,7 @@
 enum {
     SYS_write = 1,
     SYS_close = 3,
+    SYS_lseek = 8,
     SYS_mmap = 9,
     SYS_mprotect = 10,
     SYS_munmap = 11,
@@ -61,6 +62,7 @@ enum {
     EOPNOTSUPP = 95,
 };
 
+enum { AT_FDCWD = -100, O_RDONLY = 0, O_CLOEXEC = 02000000 };
 enum { PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4 };
 enum { MAP_PRIVATE = 2, MAP_FIXED = 0x10, MAP_ANONYMOUS = 0x20 };
 enum { PR_SET_DUMPABLE = 4 };
@@ -92,6 +94,11 @@ static inline int failed(int64_t result) {
     return result < 0 && result > -4096;
 }
 
+/* stack.c: the stack as execve(2) leaves it. */
+enum { AT_NULL = 0, AT_EXECFN = 31, AT_SYSINFO_EHDR = 33 };
+uint64_t auxiliary(const uint64_t *stack, uint64_t type); /* 0 if it is not there */
+const char *base_name(const char *path);
+
 /* memory.c */
 void copy(void *to, const void *from, uint64_t size);
 void fill(void *to, int byte, uint64_t size);
@@ -109,13 +116,14 @@ struct line {
     uint32_t used;
     char text[4000];
 };
-void line_start(struct line *line, struct thaw_header *header); /* "<name>: " */
+void line_start(struct line *line, const char *name); /* "<name>: " */
 void line_text(struct line *line, const char *text);
 void line_number(struct line *line, int64_t value);
 void line_hex(struct line *line, uint64_t value);
 void line_error(struct line *line, int64_t result);
 void line_refusal(struct line *line, int64_t result); /* why an id was not given: " is taken: " */
 void line_end(struct line *line);
+void line_write(struct line *line, uint64_t fd);
 /* Whether an errno of clone3(2) says that the wanted id is not given, rather than no task at all.
  */
 int is_about_ids(int64_t result);

@@ -1,14 +1,9 @@
 /* The start of an image: the kernel's stack is read, the command line is understood. */
 #include "interpreter.h"
 
-enum { AT_NULL = 0, AT_EXECFN = 31, AT_SYSINFO_EHDR = 33 };
-
 static void remember_name(struct thaw_header *h, const char *path) {
-    const char *name = path;
+    const char *name = base_name(path);
     uint32_t i;
-    for (; *path; path++)
-        if (*path == '/' && path[1])
-            name = path + 1;
     for (i = 0; name[i] && i < sizeof h->name - 1; i++)
         h->name[i] = name[i];
     h->name[i] = 0;
@@ -16,7 +11,7 @@ static void remember_name(struct thaw_header *h, const char *path) {
 
 static void complain(struct thaw_header *h, const char *what, const char *argument) {
     struct line line;
-    line_start(&line, h);
+    line_start(&line, h->name);
     line_text(&line, what);
     line_text(&line, argument);
     line_end(&line);
@@ -58,16 +53,9 @@ void thaw_main(uint64_t *stack) {
     uint64_t all = ~0ull;
     uint64_t count = stack[0];
     char **arguments = (char **)(stack + 1);
-    uint64_t *vector = stack + 1 + count + 1;
     CALL4(SYS_rt_sigprocmask, SIG_BLOCK, &all, 0, 8);
-    while (*vector++)
-        ;
-    for (; vector[0] != AT_NULL; vector += 2) {
-        if (vector[0] == AT_EXECFN)
-            h->execfn = vector[1];
-        if (vector[0] == AT_SYSINFO_EHDR)
-            h->sysinfo_ehdr = vector[1];
-    }
+    h->execfn = auxiliary(stack, AT_EXECFN);
+    h->sysinfo_ehdr = auxiliary(stack, AT_SYSINFO_EHDR);
     h->pid = (uint64_t)CALL0(SYS_getpid);
     remember_name(h, count ? arguments[0] : "frozen");
     run(parse(h, count ? arguments + 1 : arguments));

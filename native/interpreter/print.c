@@ -6,9 +6,9 @@ void line_text(struct line *line, const char *text) {
         line->text[line->used++] = *text++;
 }
 
-void line_start(struct line *line, struct thaw_header *header) {
+void line_start(struct line *line, const char *name) {
     line->used = 0;
-    line_text(line, header->name);
+    line_text(line, name);
     line_text(line, ": ");
 }
 
@@ -54,6 +54,10 @@ void line_refusal(struct line *line, int64_t result) {
 
 void line_end(struct line *line) {
     const uint64_t *messages = (const uint64_t *)header()->messages;
+    line_write(line, messages ? *messages : 2);
+}
+
+void line_write(struct line *line, uint64_t fd) {
     /* Names of files and threads may hold anything that controls a terminal. */
     for (uint32_t i = 0; i < line->used; i++) {
         unsigned char byte = (unsigned char)line->text[i];
@@ -61,5 +65,5 @@ void line_end(struct line *line) {
             line->text[i] = '?';
     }
     line->text[line->used++] = '\n';
-    CALL3(SYS_write, messages ? *messages : 2, line->text, line->used);
+    CALL3(SYS_write, fd, line->text, line->used);
 }

@@ -9,12 +9,13 @@
 #include <stdint.h>
 
 #define THAW_MAGIC 0x5741485446324550ull /* "PE2FTHAW" */
-#define THAW_VERSION 2
+#define THAW_VERSION 3
 
 /* Fixed offsets from the start of the blob. */
 #define BLOB_THAW_ENTRY 0x00     /* e_entry: rsp is the stack as execve(2) leaves it */
 #define BLOB_QUERY_ENTRY 0x10    /* rdi: struct query */
 #define BLOB_HEADER_ADDRESS 0x40 /* u64, patched by the planner: address of struct thaw_header */
+#define BLOB_IMAGE_SIZE 0x48     /* u64, patched when it is known: size of the image's file */
 
 /* Bits of thaw_header.flags: set by options and built-ins, tested by op.when and op.unless. */
 enum {

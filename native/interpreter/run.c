@@ -24,7 +24,7 @@ void quit(int status) {
 __attribute__((noinline)) static void complain(const char *label, const char *reason,
                                                int64_t result) {
     struct line line;
-    line_start(&line, header());
+    line_start(&line, header()->name);
     line_text(&line, label);
     if (failed(result)) {
         line_text(&line, ": ");
@@ -141,13 +141,13 @@ static int64_t builtin(uint16_t number, const uint64_t *a) {
     case BUILTIN_FINISH:
         return finish((const struct finish_plan *)a[0]);
     case BUILTIN_OPEN_EXECFN:
-        return CALL4(SYS_openat, -100, header()->execfn, a[0], 0);
+        return CALL4(SYS_openat, AT_FDCWD, header()->execfn, a[0], 0);
     case BUILTIN_RAISE_LIMIT:
         return raise_limit(a[0], a[1]);
     case BUILTIN_SET_LIMIT:
         return set_limit(a[0], a[1], a[2]);
     case BUILTIN_NOTE:
-        line_start(&line, header());
+        line_start(&line, header()->name);
         line_text(&line, (const char *)a[0]);
         line_end(&line);
         return 0;

@@ -6,7 +6,7 @@
  */
 #include "interpreter.h"
 
-enum { O_RDONLY = 0, CLOCK_MONOTONIC = 1, LONGEST = 10000000 /* ns */ };
+enum { CLOCK_MONOTONIC = 1, LONGEST = 10000000 /* ns */ };
 
 /* `/proc/thread-self/../TID/stat`: the state is the letter behind the last parenthesis. */
 static char state(int64_t fd) {
@@ -30,7 +30,7 @@ void settle(int64_t tid) {
     line_number(&path, tid);
     line_text(&path, "/stat");
     path.text[path.used] = 0;
-    int64_t fd = CALL4(SYS_openat, -100, path.text, O_RDONLY, 0);
+    int64_t fd = CALL4(SYS_openat, AT_FDCWD, path.text, O_RDONLY, 0);
     if (failed(fd))
         return;
     for (int64_t end = now() + LONGEST; state(fd) == 'R' && now() < end;)

@@ -20,7 +20,7 @@ static void thread_entry(void *program) {
 
 static void say_new_ids(int64_t tid, int64_t result) {
     struct line line;
-    line_start(&line, header());
+    line_start(&line, header()->name);
     line_text(&line, "thread id ");
     line_number(&line, tid);
     line_refusal(&line, result);

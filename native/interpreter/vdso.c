@@ -1,7 +1,7 @@
 /* The vDSO: out of the way first, then to where the frozen one lay, or behind the frozen one. */
 #include "interpreter.h"
 
-enum { MREMAP_MAYMOVE = 1, MREMAP_FIXED = 2, O_RDONLY = 0 };
+enum { MREMAP_MAYMOVE = 1, MREMAP_FIXED = 2 };
 enum { PT_LOAD = 1, PT_DYNAMIC = 2, DT_HASH = 4, DT_STRTAB = 5, DT_SYMTAB = 6 };
 
 /* The kernel's mappings: [vvar], [vvar_vclock] and [vdso] lie side by side. */
@@ -41,7 +41,7 @@ static int find_by_proc(struct span *span) {
     char text[512];
     uint32_t used = 0;
     int skip = 0;
-    int64_t got, fd = CALL4(SYS_openat, -100, "/proc/self/maps", O_RDONLY, 0);
+    int64_t got, fd = CALL4(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY, 0);
     if (failed(fd))
         return 0;
     while ((got = CALL3(SYS_read, fd, text + used, sizeof text - 1 - used)) > 0) {

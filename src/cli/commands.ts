@@ -31,6 +31,11 @@ export const freezeCommand: CommandModule<object, FreezeArguments> = {
         describe: 'end the process once the image is on disk',
       })
       .conflicts('stop', 'kill')
+      .option('sync', {
+        type: 'boolean',
+        default: false,
+        describe: 'wait until the image is on disk, as --stop and --kill do',
+      })
       .option('lazy', {
         type: 'boolean',
         default: false,

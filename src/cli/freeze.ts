@@ -18,6 +18,7 @@ export interface FreezeArguments {
   kill: boolean | undefined;
   lazy: boolean;
   json: boolean;
+  sync: boolean;
   quiet: boolean;
   verbose: boolean;
   embedShared: boolean;
@@ -47,6 +48,7 @@ export async function runFreeze(args: FreezeArguments): Promise<void> {
   const options: FreezeOptions = {
     output: args.output,
     after: args.kill ? 'kill' : args.stop ? 'stop' : 'run',
+    sync: args.sync,
     lazy: args.lazy,
     embedShared: args.embedShared,
     dropChildren: args.dropChildren,

@@ -40,14 +40,14 @@ export interface AssembledImage {
 export function assembleImage(layout: ImageLayout, snapshot: Snapshot): AssembledImage {
   checkLayout(layout);
   const tail = pageUp(layout.end);
-  const chunks = [...layout.chunks].sort((a, b) => a.offset - b.offset);
+  const sorted = [...layout.chunks].sort((a, b) => a.offset - b.offset);
   const core = encodeNotes(coreNotes(snapshot));
   const encoded = encodeSnapshot(snapshot);
   const vendor = (ranges: readonly Range[], text: Uint8Array) =>
     encodeNotes([{ name: VENDOR_NAME, type: VENDOR_TYPE, desc: encodeVendorNote(ranges, text) }]);
 
   // The note lists parts of the file that lie behind it, so its size must be known first.
-  const rangeCount = chunks.length + 3;
+  const rangeCount = sorted.length + 3;
   const places = Array.from({ length: rangeCount }, () => ({ offset: 0, size: 0 }));
   const vendorSize = vendor(places, new Uint8Array()).length + Math.ceil(encoded.length / 4) * 4;
   const notes: Range = { offset: tail, size: core.length + vendorSize };
@@ -60,6 +60,7 @@ export function assembleImage(layout: ImageLayout, snapshot: Snapshot): Assemble
   const last = shdrs.at(-1);
   if (last) Object.assign(last, { sh_offset: BigInt(namesAt), sh_size: BigInt(names.length) });
   const size = shdrsAt + (shdrs.length + 1) * SHDR_SIZE;
+  const chunks = sorted.map((chunk) => withSize(chunk, layout.sizeAt, size));
 
   const phdrs = programHeaders(layout.segments, notes);
   const header = Buffer.concat([
@@ -97,6 +98,15 @@ export function assembleImage(layout: ImageLayout, snapshot: Snapshot): Assemble
   hash.update(end.subarray(0, digestAt)).update(end.subarray(digestAt + DIGEST_SIZE));
   end.set(hash.digest(), digestAt);
   return { chunks: [{ offset: 0, bytes: header }, ...chunks, { offset: tail, bytes: end }], size };
+}
+
+/** A chunk with the size of the image in its place, if that is in it. */
+function withSize(chunk: ImageChunk, sizeAt: number, size: number): ImageChunk {
+  const place = sizeAt - chunk.offset;
+  if (place < 0 || place >= chunk.bytes.length) return chunk;
+  const bytes = Buffer.from(chunk.bytes);
+  bytes.writeBigUInt64LE(BigInt(size), place);
+  return { ...chunk, bytes };
 }
 
 /** Bytes of a vendor note before its descriptor: header, padded name. */

@@ -64,6 +64,8 @@ export interface ImageLayout {
   sections: ImageSection[];
   chunks: ImageChunk[];
   copies: ImageCopy[];
+  /** Where, in a chunk, the image tells its own size, as a 64-bit word. */
+  sizeAt: number;
   /** End of the contents in the file. */
   end: number;
 }

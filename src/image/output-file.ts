@@ -3,7 +3,7 @@ import { type FileHandle, lstat, open, readlink, realpath, rename, stat } from '
 import { basename, dirname, join, resolve } from 'node:path';
 import { errnoOf } from '../errno.js';
 import { PermissionError, UsageError } from '../errors.js';
-import { checkFileSystem } from './file-system.js';
+import { checkFileSystem, readFileSystem } from './file-system.js';
 import { loadNative } from './native.js';
 import type { Output, OutputOptions } from './output.js';
 import { outputError } from './output-error.js';
@@ -22,17 +22,19 @@ export async function fileOutput(path: string, options: OutputOptions): Promise<
   try {
     if (path.endsWith('/') || path === '') throw new UsageError(`cannot write "${path}": name a file`);
     directory = await open(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
-    await checkTarget(path, directory);
+    const replaces = await checkTarget(path, directory);
     const temporary = await openTemporary(native, directory, basename(path), IMAGE_MODE);
     try {
       // The mode that was given to open() went through the umask.
       await temporary.file.chmod(IMAGE_MODE);
-      checkFileSystem(native, temporary.file.fd, path, options.needed ?? 0);
+      const fileSystem = readFileSystem(native, temporary.file.fd);
+      checkFileSystem(fileSystem, path, options.needed ?? 0);
+      const durable = options.durable === true || replaces || !fileSystem.local;
+      return new FileOutput(path, directory, temporary, durable);
     } catch (error) {
       await temporary.remove();
       throw error;
     }
-    return new FileOutput(path, directory, temporary);
   } catch (error) {
     await directory?.close();
     throw outputError(path, error, options.needed);
@@ -43,12 +45,14 @@ class FileOutput implements Output {
   readonly path: string;
   readonly stream = false;
   readonly fd: number;
+  readonly durable: boolean;
   readonly #directory: FileHandle;
   readonly #temporary: Temporary;
   #done = false;
 
-  constructor(path: string, directory: FileHandle, temporary: Temporary) {
+  constructor(path: string, directory: FileHandle, temporary: Temporary, durable: boolean) {
     this.path = path;
+    this.durable = durable;
     this.fd = temporary.file.fd;
     this.#directory = directory;
     this.#temporary = temporary;
@@ -57,7 +61,8 @@ class FileOutput implements Output {
   async commit(signal?: AbortSignal): Promise<number> {
     try {
       const { file } = this.#temporary;
-      await file.sync();
+      const durable = this.durable || (await checkTarget(this.path, this.#directory));
+      if (durable) await file.sync();
       const { blocks } = await file.stat();
       await checkTarget(this.path, this.#directory);
       signal?.throwIfAborted();
@@ -65,7 +70,7 @@ class FileOutput implements Output {
       await rename(within(this.#directory, name), within(this.#directory, basename(this.path)));
       this.#done = true;
       await file.close();
-      await this.#directory.sync();
+      if (durable) await this.#directory.sync();
       await this.#directory.close();
       return blocks * 512;
     } catch (error) {
@@ -82,11 +87,14 @@ class FileOutput implements Output {
   }
 }
 
-/** Whatever has the final name already: replaced if it is a file or a link to one, refused otherwise. */
-async function checkTarget(path: string, directory: FileHandle): Promise<void> {
+/**
+ * Whatever has the final name already: replaced if it is a file or a link to one, refused otherwise.
+ * @returns whether there is something to replace
+ */
+async function checkTarget(path: string, directory: FileHandle): Promise<boolean> {
   const place = within(directory, basename(path));
   const present = await lstat(place).catch(ignoreMissing);
-  if (!present) return;
+  if (!present) return false;
   const target = present.isSymbolicLink() ? await stat(place).catch(ignoreMissing) : present;
   if (target?.isDirectory())
     throw new PermissionError(`cannot write ${path}: it is a folder: name a file in it`);
@@ -104,6 +112,7 @@ async function checkTarget(path: string, directory: FileHandle): Promise<void> {
   if (sticky && uid !== 0 && uid !== parent.uid && uid !== present.uid) {
     throw new PermissionError(`cannot write ${path}: it exists and belongs to another user`);
   }
+  return true;
 }
 
 /**

@@ -2,7 +2,7 @@ import { fstatSync, fsync, type Stats } from 'node:fs';
 import { isatty } from 'node:tty';
 import { promisify } from 'node:util';
 import { UsageError } from '../errors.js';
-import type { Output } from './output.js';
+import type { Output, OutputOptions } from './output.js';
 import { outputError } from './output-error.js';
 
 const STDOUT = 1;
@@ -11,10 +11,9 @@ const NULL_DEVICE = 0x103;
 
 /**
  * stdout as the place for an image: written front to back, on disk only if it is a file.
- * @param lasting the process is not there any more afterwards
  * @throws UsageError for a terminal, and where what must last would be lost
  */
-export function streamOutput(lasting = false): Output {
+export function streamOutput({ lasting = false, durable = false }: OutputOptions): Output {
   if (isatty(STDOUT)) {
     throw new UsageError('the image would go to the terminal: redirect stdout, or name a file with -o FILE');
   }
@@ -28,10 +27,11 @@ export function streamOutput(lasting = false): Output {
     path: '-',
     fd: STDOUT,
     stream: true,
+    durable,
     async commit() {
       if (!isFile) return 0;
       try {
-        await promisify(fsync)(STDOUT);
+        if (durable) await promisify(fsync)(STDOUT);
       } catch (error) {
         throw outputError('to stdout', error);
       }

@@ -11,7 +11,12 @@ export interface Output {
   /** Written front to back; otherwise a file that may have holes. */
   readonly stream: boolean;
   /**
-   * Makes what was written durable and gives it its name. When this returns, the image is safely on disk.
+   * {@link commit} waits until everything is safely on disk. Otherwise the kernel writes it there some time
+   * later, as it does for whatever cp(1) has copied.
+   */
+  readonly durable: boolean;
+  /**
+   * Gives what was written its name.
    * @param signal looked at last right before it gets its name
    * @returns bytes that it takes on disk; 0 for a pipe
    * @throws PermissionError, or the reason of `signal`
@@ -27,6 +32,8 @@ export interface OutputOptions {
   readonly needed?: number;
   /** The process is ended afterwards: the image must not go where it is lost at once. */
   readonly lasting?: boolean;
+  /** The image is to be {@link Output.durable}; where it would otherwise replace a file, it is anyway. */
+  readonly durable?: boolean;
   /** The addon, if it is not the usual one. */
   readonly native?: Native;
 }
@@ -38,5 +45,5 @@ export interface OutputOptions {
  * @throws UsageError, PermissionError saying what is in the way and what helps
  */
 export async function prepareOutput(path: string, options: OutputOptions = {}): Promise<Output> {
-  return path === '-' ? streamOutput(options.lasting) : fileOutput(path, options);
+  return path === '-' ? streamOutput(options) : fileOutput(path, options);
 }

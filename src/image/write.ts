@@ -137,14 +137,17 @@ async function writeFile(
   assemble: Assemble,
   options: WriteOptions,
 ): Promise<number> {
-  // Tells at once if the file would be too large.
+  // Tells at once if the file would be too large. It does not keep that length: should the machine crash
+  // before all is on disk, the image is found short, and says so, rather than full of holes. Of a file
+  // that is empty a shell would say nothing.
   await promisify(ftruncate)(output.fd, contents.end);
+  await promisify(ftruncate)(output.fd, 1);
   await writer.write(cutContents([], contents.copies, false), options.signal);
   options.onCopied?.();
-  // The disk works while the rest is made: less is left to wait for. Not before, as it would slow down
-  // the copying, for which a process holds still.
-  const [image] = await Promise.all([assemble(), promisify(fdatasync)(output.fd)]);
-  await promisify(ftruncate)(output.fd, image.size);
+  // Where the disk is waited for, it works while the rest is made: less is left to wait for. Not before, as
+  // it would slow down the copying, for which a process holds still.
+  const synced = output.durable ? promisify(fdatasync)(output.fd) : undefined;
+  const [image] = await Promise.all([assemble(), synced]);
   // The copies are cut once more to see that no chunk overlaps one of them.
   const rest = cutContents(image.chunks, contents.copies, false).filter(({ kind }) => kind === 'bytes');
   await writer.write(rest, options.signal);

@@ -93,7 +93,7 @@ export function captureProcess(
   pid: number,
   tids: readonly number[],
   tracer: Tracer,
-  blob: Blob & { readonly queryEntry: number },
+  blob: Blob,
   hints: ReadonlyMap<number, SleepHint>,
   options: CaptureOptions,
 ): Capture {
@@ -267,7 +267,7 @@ interface Interrogated {
 function interrogate(
   pid: number,
   tracer: Tracer,
-  blob: Blob & { readonly queryEntry: number },
+  blob: Blob,
   mem: number,
   mappings: readonly Mapping[],
   states: readonly ThreadState[],

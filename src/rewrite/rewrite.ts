@@ -10,6 +10,7 @@ import { writeContents } from '../image/write.js';
 import { addon } from '../native/addon.js';
 import { assertUnchanged } from '../proc/objects.js';
 import type { Process, Snapshot } from '../snapshot/schema.js';
+import { makeBlob } from '../thaw/blob.js';
 import { planImage } from '../thaw/plan.js';
 import type { ImageChanges } from './changes.js';
 import { rewriteConnections } from './connections.js';
@@ -72,8 +73,7 @@ async function writePlanned(
 ): Promise<Pick<RewriteReport, 'bytes' | 'bytesOnDisk'>> {
   const { path } = image;
   const [process] = snapshot.processes;
-  const blob = { bytes: addon.interpreter(), entry: 0, headerAddress: 0x40 };
-  const plan = planImage(snapshot, blob);
+  const plan = planImage(snapshot, makeBlob(addon.interpreter()));
   const patch = await patchEnvironment(image, plan.snapshot, changes.environment);
   const file = await openRegular(path);
   try {

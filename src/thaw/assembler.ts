@@ -24,7 +24,7 @@ export const HEADER_SIZE = 184;
 /** `THAW_MAGIC`. */
 export const THAW_MAGIC = 0x5741_4854_4632_4550n;
 /** `THAW_VERSION`. */
-export const THAW_VERSION = 2;
+export const THAW_VERSION = 3;
 
 /** `OP_*`. */
 export const OpCode = {

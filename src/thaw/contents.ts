@@ -1,6 +1,7 @@
 /** Where the contents of regions and memory objects lie in the image file. */
 import { contentOffset, MAX_SEGMENTS } from '../image/layout.js';
 import type { MemoryObject, Process, Region, Snapshot } from '../snapshot/schema.js';
+import { type Blob, textSize } from './blob.js';
 import type { PlacedRegion } from './memory.js';
 import { packExtents } from './spans.js';
 
@@ -9,6 +10,8 @@ const HOLE = 4096;
 
 /** The contents of a process, each with its place, and the end of the last. */
 export interface Files {
+  /** Of the interpreter: in front of all contents, so that it is there to say so when the file is cut short. */
+  readonly textOffset: number;
   readonly regions: PlacedRegion[];
   readonly objects: MemoryObject[];
   readonly end: number;
@@ -25,9 +28,13 @@ export function countSegments({ regions }: Process): number {
   return Math.min(loadable.length + 2, MAX_SEGMENTS);
 }
 
-/** Gives every region's and object's content its place in the file. */
-export function packFiles(process: Process): Files {
-  let end = contentOffset(countSegments(process));
+/**
+ * Gives every region's and object's content its place in the file.
+ * @param textSize of the interpreter, in bytes
+ */
+export function packFiles(process: Process, textSize: number): Files {
+  const textOffset = contentOffset(countSegments(process));
+  let end = textOffset + textSize;
   let previous = 0n;
   const regions = process.regions.map((region) => {
     // Neighbours in memory must not be neighbours in the file: the kernel would make one mapping of both.
@@ -42,15 +49,18 @@ export function packFiles(process: Process): Files {
     end = packed.end;
     return { ...object, extents: packed.extents };
   });
-  return { regions, objects, end };
+  return { textOffset, regions, objects, end };
 }
 
 /**
  * The part of the plan that copying needs: the snapshot with every extent's place in the file, and the
  * end of the last. `planImage` of the same snapshot, which takes longer, chooses the same places.
  */
-export function placeContents(snapshot: Snapshot): { readonly snapshot: Snapshot; readonly end: number } {
-  const files = packFiles(snapshot.processes[0]!);
+export function placeContents(
+  snapshot: Snapshot,
+  blob: Blob,
+): { readonly snapshot: Snapshot; readonly end: number } {
+  const files = packFiles(snapshot.processes[0]!, textSize(blob));
   return { snapshot: withPlaces(snapshot, files), end: files.end };
 }
 

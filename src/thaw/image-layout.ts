@@ -3,6 +3,7 @@ import { type ImageLayout, THAW_DATA, THAW_TEXT } from '../image/layout.js';
 import { sectionNames } from '../image/section-names.js';
 import type { Region } from '../snapshot/schema.js';
 import type { Arena } from './arena.js';
+import type { Blob } from './blob.js';
 import type { Files } from './contents.js';
 import type { PlacedRegion } from './memory.js';
 import type { OwnMemory } from './own-memory.js';
@@ -10,13 +11,6 @@ import { longestSpan, type Span } from './spans.js';
 
 /** A layout without what is to be copied. */
 export type PlannedLayout = Omit<ImageLayout, 'copies'>;
-
-/** The interpreter blob, and where it wants the address of its header. */
-export interface Blob {
-  readonly bytes: Uint8Array;
-  readonly entry: number;
-  readonly headerAddress: number;
-}
 
 /** A span that gets a `PT_LOAD`, at `vaddr`. */
 export interface Segment {
@@ -40,7 +34,7 @@ export interface ThawSegments {
 
 const PF = { X: 1, W: 2, R: 4 } as const;
 
-/** Lays out the image: the chosen segments, then the thaw segments behind all contents. */
+/** Lays out the image: the interpreter, the chosen segments, then the thaw programs behind all contents. */
 export function finishLayout(
   { text, textSize, arena, memory, header, data, room }: ThawSegments,
   blob: Blob,
@@ -51,8 +45,7 @@ export function finishLayout(
   code.set(blob.bytes);
   code.writeBigUInt64LE(header, blob.headerAddress);
   const dataBytes = arena.toBytes(Number(room));
-  const textOffset = files.end;
-  const dataOffset = textOffset + code.length;
+  const { textOffset, end: dataOffset } = files;
   const segments = [
     ...chosen.map(({ vaddr, span, region }) => ({
       vaddr,
@@ -92,6 +85,7 @@ export function finishLayout(
       { offset: textOffset, bytes: code },
       { offset: dataOffset, bytes: dataBytes },
     ],
+    sizeAt: textOffset + blob.imageSize,
     end: dataOffset + dataBytes.length,
   };
 }

@@ -6,20 +6,15 @@ import { UnsupportedError } from '../errors.js';
 import type { Process, Region, Snapshot } from '../snapshot/schema.js';
 import { findPlace, PAGE, roundUp } from './addresses.js';
 import { Arena } from './arena.js';
+import { type Blob, textSize as sizeOfText } from './blob.js';
 import { countSegments, type Files, isLoadable, packFiles, withPlaces } from './contents.js';
-import {
-  type Blob,
-  finishLayout,
-  type PlannedLayout,
-  type Segment,
-  type ThawSegments,
-} from './image-layout.js';
+import { finishLayout, type PlannedLayout, type Segment, type ThawSegments } from './image-layout.js';
 import type { PlacedRegion } from './memory.js';
 import { memoryAt } from './own-memory.js';
 import { planPrograms } from './programs.js';
 import { longestSpan, type Span } from './spans.js';
 
-export type { Blob } from './image-layout.js';
+export type { Blob } from './blob.js';
 
 /** A plan: the layout without what is to be copied, and the snapshot with every extent's place in the file. */
 export interface Plan {
@@ -40,8 +35,8 @@ const SLACK = 16n * PAGE;
 export function planImage(snapshot: Snapshot, blob: Blob, between: () => void = () => {}): Plan {
   const process = snapshot.processes[0]!;
   const segmentCount = countSegments(process);
-  const files = packFiles(process);
-  const textSize = roundUp(BigInt(blob.bytes.length));
+  const files = packFiles(process, sizeOfText(blob));
+  const textSize = BigInt(sizeOfText(blob));
   const { room, size } = measure(textSize, process, files, snapshot);
   const place = placeThaw(process, files.regions, size);
   between();

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { readImage } from '../../src/image/read.js';
 import { leaveOut, testWith } from './harness/needs.js';
-import { target } from './harness/paths.js';
+import { cli, target } from './harness/paths.js';
 import { start } from './harness/running.js';
 import { scratch } from './harness/scratch.js';
 import { freeze, run } from './harness/tool.js';
@@ -102,4 +102,22 @@ testWith([], 'an image explains itself', async (t) => {
   const unknown = await run(image, ['--nonsense'], { cwd });
   t.is(unknown.code, 2);
   t.regex(unknown.stderr, /usage/i);
+});
+
+testWith(['strace'], 'the disk is waited for with --kill, --stop and --sync', async (t) => {
+  const cwd = scratch(t);
+  const original = start(t, target('answer'), [], { cwd });
+  await original.ready();
+  const synced: Record<string, boolean> = {};
+  for (const options of [[], ['--sync'], ['--stop'], ['--kill']]) {
+    const name = options.join('').slice(2) || 'none';
+    const log = join(cwd, `${name}.log`);
+    const calls = ['-f', '-e', 'trace=fsync', '-o', log];
+    const command = [process.execPath, cli, String(original.pid), '-o', `${name}.bin`, '-q', ...options];
+    const { code, stderr } = await run('strace', [...calls, ...command], { cwd });
+    t.deepEqual({ code, stderr }, { code: 0, stderr: '' }, name);
+    synced[name] = readFileSync(log, 'utf8').includes('fsync(');
+    original.signal('SIGCONT');
+  }
+  t.deepEqual(synced, { none: false, sync: true, stop: true, kill: true });
 });

@@ -9,6 +9,7 @@ import {
   lstatSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   rmSync,
   symlinkSync,
   truncateSync,
@@ -17,9 +18,11 @@ import {
 import { createServer, Server } from 'node:net';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
+import { THAW_DATA } from '../../src/image/layout.js';
+import { readImage } from '../../src/image/read.js';
 import { freePort } from './harness/client.js';
 import { leaveOut, testWith } from './harness/needs.js';
-import { script } from './harness/paths.js';
+import { script, target } from './harness/paths.js';
 import { asUser } from './harness/round-trip.js';
 import { start } from './harness/running.js';
 import { scratch } from './harness/scratch.js';
@@ -274,3 +277,39 @@ testWith(
     await refuses(t, places, /RLIMIT_NOFILE.*hard limit.*descriptor 1100/, { before });
   },
 );
+
+/** Where in the file of an image the section with its thaw programs begins. */
+async function thawData(image: string): Promise<number> {
+  const { sections } = await readImage(image);
+  return sections.find(({ name }) => name === THAW_DATA)!.offset;
+}
+
+testWith([], 'an image of which a part is missing says so', async (t) => {
+  const cwd = scratch(t);
+  const image = join(cwd, 'frozen.bin');
+  const original = start(t, target('answer'), [], { cwd });
+  await original.ready();
+  await freeze(original.pid, image, ['--kill'], { cwd });
+  const whole = readFileSync(image);
+  const copy = join(cwd, 'copy.bin');
+  const ends = [whole.length - 1, whole.length - 4096, await thawData(image), whole.length >> 1, 32768];
+  for (const size of ends) {
+    writeFileSync(copy, whole.subarray(0, size), { mode: 0o700 });
+    const { code, stdout, stderr } = await run(copy, [], { cwd });
+    t.deepEqual(
+      { code, stdout, stderr },
+      {
+        code: 125,
+        stdout: '',
+        stderr: `copy.bin: the image is cut short: ${size} of ${whole.length} bytes are there: copy or freeze it again\n`,
+      },
+    );
+  }
+  // As a machine may leave it that lost its power before all was on disk.
+  const holes = Buffer.from(whole);
+  holes.fill(0, await thawData(image));
+  writeFileSync(copy, holes, { mode: 0o700 });
+  const { code, stderr } = await run(copy, ['--check'], { cwd });
+  t.is(code, 125);
+  t.is(stderr, 'copy.bin: the image is damaged: its thaw program is not there: copy or freeze it again\n');
+});

@@ -101,6 +101,7 @@ export function makeFixture(count = 3, options: { fd?: number; loose?: number } 
     ],
     copies:
       options.fd === undefined ? [] : [{ fd: options.fd, source: 0n, size: count * PAGE, offset: first }],
+    sizeAt: textAt + 0x48,
     end: dataAt + PAGE,
   };
   return { layout, snapshot: makeSnapshot({ regions: all }) };

@@ -170,16 +170,23 @@ test('bad places are refused before anything is written', async (t) => {
   t.deepEqual(readdirSync(directory).sort(), names);
 });
 
-test('file systems that are full or noexec are refused before anything is written', async (t) => {
-  const directory = temporaryDirectory(t);
-  const statfs = (flags: bigint, free: bigint): Native => ({
+/** An addon to which every file system has this type, these flags, and `free` blocks of 4 KiB. */
+function onFileSystem(type: bigint, flags: bigint, free: bigint): Native {
+  return {
     copy: native.copy,
     syscall(_number, _fd, buffer) {
       const words = new BigUint64Array((buffer as Uint8Array).buffer);
-      words.set([0n, 4096n, 1000n, free, free, 0n, 0n, 0n, 255n, 4096n, flags]);
+      words.set([type, 4096n, 1000n, free, free, 0n, 0n, 0n, 255n, 4096n, flags]);
       return 0n;
     },
-  });
+  };
+}
+
+const EXT4 = 0xef53n;
+
+test('file systems that are full or noexec are refused before anything is written', async (t) => {
+  const directory = temporaryDirectory(t);
+  const statfs = (flags: bigint, free: bigint) => onFileSystem(EXT4, flags, free);
   const prepare = (addon: Native) => prepareOutput(join(directory, 'a'), { native: addon, needed: 1 << 20 });
   await t.throwsAsync(prepare(statfs(8n, 1000n)), {
     instanceOf: PermissionError,
@@ -191,6 +198,25 @@ test('file systems that are full or noexec are refused before anything is writte
     message: /no space left: 1\.0 MiB are needed, 40\.0 KiB are free/,
   });
   t.deepEqual(readdirSync(directory), []);
+});
+
+test('the disk is waited for where nothing less will do', async (t) => {
+  const directory = temporaryDirectory(t);
+  writeFileSync(join(directory, 'present'), 'image of before');
+  const NFS = 0x6969n;
+  const cases = [
+    ['new', EXT4, false, false],
+    ['new', EXT4, true, true],
+    ['present', EXT4, false, true],
+    ['new', NFS, false, true],
+  ] as const;
+  for (const [name, type, durable, expected] of cases) {
+    const addon = onFileSystem(type, 0n, 1000n);
+    const output = await prepareOutput(join(directory, name), { native: addon, durable });
+    t.is(output.durable, expected, `${name} on ${type.toString(16)}, durable: ${durable}`);
+    await output.discard();
+  }
+  t.deepEqual(readdirSync(directory), ['present']);
 });
 
 test('whatever fails, nothing stays behind', async (t) => {

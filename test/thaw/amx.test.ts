@@ -1,21 +1,20 @@
 import test from 'ava';
 import { THAW_DATA } from '../../src/image/layout.js';
+import { makeBlob } from '../../src/thaw/blob.js';
 import { disassemble } from '../../src/thaw/disassembler.js';
 import { planImage } from '../../src/thaw/plan.js';
 import { makeSnapshot, makeThread } from '../snapshot/fixture.js';
 
-const HEADER_ADDRESS = 0x40;
-
 /** The thaw programs of an image of two threads, line by line. */
 function listing(permittedFeatures: bigint, required: bigint): string[] {
   const snapshot = makeSnapshot({ permittedFeatures, threads: [makeThread(4242), makeThread(4243)] });
-  const blob = { bytes: new Uint8Array(4096), entry: 0, headerAddress: HEADER_ADDRESS };
+  const blob = makeBlob(new Uint8Array(4096));
   const { layout } = planImage({ ...snapshot, processor: { ...snapshot.processor, required } }, blob);
   const section = layout.sections.find(({ name }) => name === THAW_DATA)!;
   const chunkAt = (offset: number) =>
     Buffer.from(layout.chunks.find((chunk) => chunk.offset === offset)!.bytes);
   const text = layout.segments.find(({ vaddr }) => vaddr === layout.entry)!;
-  const header = chunkAt(text.offset).readBigUInt64LE(HEADER_ADDRESS);
+  const header = chunkAt(text.offset).readBigUInt64LE(blob.headerAddress);
   return [...disassemble(chunkAt(section.offset), section.address, header)];
 }
 

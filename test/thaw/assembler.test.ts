@@ -15,6 +15,7 @@ import {
   THAW_VERSION,
   TOLERATE_ANY,
 } from '../../src/thaw/assembler.js';
+import { makeBlob } from '../../src/thaw/blob.js';
 import { BUILTINS, Flag, type Op } from '../../src/thaw/program.js';
 import { SYSCALL_NUMBERS } from '../../src/thaw/syscall-numbers.js';
 
@@ -42,6 +43,10 @@ test('sizes and numbers are those of program.h', (t) => {
     'THAW_MAGIC',
     'THAW_VERSION',
     'TOLERATE_ANY',
+    'BLOB_THAW_ENTRY',
+    'BLOB_QUERY_ENTRY',
+    'BLOB_HEADER_ADDRESS',
+    'BLOB_IMAGE_SIZE',
     'offsetof (struct op, jump)',
     'offsetof (struct op, text)',
     'offsetof (struct thaw_header, messages)',
@@ -49,6 +54,7 @@ test('sizes and numbers are those of program.h', (t) => {
     ...Object.keys(Flag).map((name) => `FLAG_${name}`),
     ...BUILTINS.map((name) => `BUILTIN_${name.toUpperCase()}`),
   ]);
+  const blob = makeBlob(new Uint8Array());
   const expected = [
     ...[
       OP_SIZE,
@@ -58,6 +64,10 @@ test('sizes and numbers are those of program.h', (t) => {
       THAW_MAGIC,
       THAW_VERSION,
       TOLERATE_ANY,
+      blob.entry,
+      blob.queryEntry,
+      blob.headerAddress,
+      blob.imageSize,
       88,
       112,
       80,

@@ -4,7 +4,7 @@
     /* 0x00: e_entry. rsp is the stack as execve leaves it. */
     .globl thaw_entry
 thaw_entry:
-    mov %rsp, %rdi
+    mov %rsp, %rbx
     jmp switch_stack
 
     /* 0x10: the query. rdi is its address, rsi the signal to end it by or 0, rsp a stack for it. */
@@ -21,10 +21,20 @@ query_entry:
 header_address:
     .quad 0
 
+    /* 0x48: size of the image's file, filled in by the planner. */
+    .org 0x48
+    .globl image_size
+    .hidden image_size
+image_size:
+    .quad 0
+
     .text
 switch_stack:
     cld
     xor %ebp, %ebp
+    mov %rbx, %rdi
+    call require_whole      /* on the kernel's stack: ours may not be in the file */
+    mov %rbx, %rdi
     mov header_address(%rip), %rax
     mov HEADER_STACK_TOP(%rax), %rsp
     and $-16, %rsp
