@@ -11,7 +11,6 @@ import { type Datagram, LONGEST_DATAGRAM, MOST_DATAGRAMS } from '../../snapshot/
 import { errnoName, errnoNumber } from '../../thaw/errno.js';
 import { readControl } from './datagram-control.js';
 import { type Entry, nameOf } from './entries.js';
-import { findHolders } from './holders.js';
 import { factsOf, once } from './inet-tables.js';
 import type { KindContext } from './kind.js';
 import { Refusal } from './refusal.js';
@@ -69,9 +68,9 @@ function refuseShared({ link }: Entry, context: KindContext): void {
 }
 
 /** Processes that have the sockets, too. What we have of them are duplicates. */
-function holdersOf(sockets: readonly Pick<Entry, 'link'>[], { pid }: KindContext) {
+function holdersOf(sockets: readonly Pick<Entry, 'link'>[], { target }: KindContext) {
   const links = new Set(sockets.map(({ link }) => link));
-  const { held } = findHolders(pid, new Set(), (link, _, holder) =>
+  const { held } = target.others.find((link, _, holder) =>
     links.has(link) && holder !== process.pid ? link : null,
   );
   return { links, held };

@@ -7,7 +7,7 @@ import { slavePath } from '../../pty.js';
 import { deviceNumbers } from '../objects.js';
 import type { Entry } from './entries.js';
 import { infoField } from './fdinfo.js';
-import { findHolders, type Holders } from './holders.js';
+import type { Holders } from './holders.js';
 import type { Target } from './target.js';
 
 /** Documentation/admin-guide/devices.txt. */
@@ -112,12 +112,10 @@ export function ptyView(target: Target): PtyView {
 }
 
 function makeView(target: Target): PtyView {
-  const { ptys, pid, inFlight } = target;
+  const { ptys, others } = target;
   let holders: Holders<string> | undefined;
   const held = (key: string): number | null => {
-    holders ??= findHolders(pid, inFlight.copies, (link, path, holder) =>
-      heldSide(link, path, holder, target),
-    );
+    holders ??= others.find((link, path, holder) => heldSide(link, path, holder, target));
     return holders.held.get(key) ?? null;
   };
   return {

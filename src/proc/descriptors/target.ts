@@ -5,7 +5,7 @@ import { FileDecisions } from '../file-choices.js';
 import { readProcText } from '../read.js';
 import { type DescriptorChoices, NO_CHOICES } from './choices.js';
 import { type Entry, readEntries } from './entries.js';
-import { findPipeHolders } from './holders.js';
+import { OthersDescriptors } from './holders.js';
 import { type InFlight, NOTHING_IN_FLIGHT } from './in-flight.js';
 import { isFifo, type OtherEnd, type PipeEnds, pipeEnds } from './pipe-ends.js';
 import { findPtys, type Pty } from './pty-view.js';
@@ -22,6 +22,8 @@ export interface Target {
   readonly choices: DescriptorChoices;
   /** What is on its way in sockets. */
   readonly inFlight: InFlight;
+  /** What all other processes have open. */
+  readonly others: OthersDescriptors;
   /** What becomes of regular files. */
   readonly files: FileDecisions;
   readonly terminal: TerminalView;
@@ -68,7 +70,8 @@ export function readTarget(
   const pipes = pipeEnds(entries);
   const keep = (entry: Entry): boolean => choices.tcp === 'keep' && /^TCP/.test(entry.protocol ?? '');
   const links = new Set(entries.filter((entry) => isFifo(entry.stat) || keep(entry)).map(({ link }) => link));
-  const holders = findPipeHolders(pid, inFlight.copies, links);
+  const others = new OthersDescriptors(pid, inFlight.copies);
+  const holders = others.findLinks(links);
   const known = new Map<string, OtherEnd>();
   const pipe = (stat: BigIntStats): PipeEnds => pipes.get(`${stat.dev} ${stat.ino}`)!;
   const otherEnd = (entry: Entry): OtherEnd => {
@@ -84,6 +87,7 @@ export function readTarget(
     entries,
     choices,
     inFlight,
+    others,
     files,
     terminal: findTerminal(
       readProcText(pid, 'stat'),

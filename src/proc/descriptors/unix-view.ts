@@ -4,7 +4,6 @@ import { SocketState, type UnixSocket, unixSockets } from '../../native/sock-dia
 import { Sock } from '../../socket.js';
 import type { Entry } from './entries.js';
 import { infoField } from './fdinfo.js';
-import { findPipeHolders } from './holders.js';
 import type { Target } from './target.js';
 
 const LINK = /^socket:\[(\d+)\]$/;
@@ -31,13 +30,13 @@ export class UnixView {
   readonly #mayHide: boolean;
   readonly #names = new Map<string, number>();
 
-  constructor({ pid, entries, choices, inFlight }: Target) {
+  constructor({ pid, entries, choices, inFlight, others }: Target) {
     const own = entries.filter((entry) => inodeOf(entry) !== null);
     const found = own.length > 0 ? lookUpSockets(pid) : new Map<bigint, UnixSocket>();
     this.blind = typeof found === 'string' ? found : null;
     this.#sockets = typeof found === 'string' ? new Map() : found;
     const links = new Set(own.filter((entry) => this.#sockets.has(inodeOf(entry)!)).map(({ link }) => link));
-    this.#held = findPipeHolders(pid, inFlight.copies, links).held;
+    this.#held = others.findLinks(links).held;
     this.#mayHide = !inFlight.looked && own.some((entry) => carriedIn(entry) > 0);
     for (const entry of own) {
       const { fd, flight } = entry;
