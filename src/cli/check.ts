@@ -1,26 +1,13 @@
 /** What `proc2elf check [PID]` does. */
-import { resolve } from 'node:path';
 import { checkMachine, checkProcess } from '../check.js';
-import { parseChoices, parsePtyPeer, parseTcp, parseUnixPeer } from '../proc/descriptors/choices.js';
-import { parseFileChoices } from '../proc/file-choices.js';
 import { parsePid } from './arguments.js';
+import { type ChoiceArguments, parseChoiceArguments } from './choices.js';
 import { escapeControls, jsonText } from './inspect/escape.js';
 
 /** The command line of a check. */
-export interface CheckArguments {
+export interface CheckArguments extends ChoiceArguments {
   pid: string | undefined;
   json: boolean;
-  embedShared: boolean;
-  dropChildren: boolean;
-  cwd: string | undefined;
-  tcp: string;
-  dropFd: string[];
-  unixPeer: string;
-  ptyPeer: string;
-  fd: string[];
-  external: string[];
-  files: 'reopen' | 'embed';
-  file: string[];
 }
 
 /** Without a pid: what this machine allows. With one: what could not be carried; exit code 1 if there is anything. */
@@ -41,18 +28,7 @@ function printMachine(json: boolean): void {
 }
 
 function printProcess(pid: number, args: CheckArguments): void {
-  const report = checkProcess(pid, {
-    embedShared: args.embedShared,
-    dropChildren: args.dropChildren,
-    workingDirectory: args.cwd === undefined ? undefined : resolve(args.cwd),
-    descriptors: {
-      ...parseChoices(args.dropFd, args.fd, undefined, args.external),
-      tcp: parseTcp(args.tcp),
-      unixPeer: parseUnixPeer(args.unixPeer),
-      ptyPeer: parsePtyPeer(args.ptyPeer),
-    },
-    files: parseFileChoices(args.files, args.file),
-  });
+  const report = checkProcess(pid, parseChoiceArguments(args));
   if (args.json) process.stdout.write(jsonText(report));
   else if (report.problems.length === 0) process.stdout.write(`process ${pid} can be frozen\n`);
   else for (const problem of report.problems) process.stdout.write(`${escapeControls(problem)}\n`);

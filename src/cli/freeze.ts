@@ -1,17 +1,15 @@
 /** What `proc2elf <pid>` does: freezes, shows progress, reports. */
-import { resolve } from 'node:path';
 import { type FreezeOptions, type FreezeReport, freeze } from '../freeze.js';
 import { formatSize } from '../image/sizes.js';
-import { parseChoices, parsePtyPeer, parseTcp, parseUnixPeer } from '../proc/descriptors/choices.js';
-import { parseFileChoices } from '../proc/file-choices.js';
 import { parsePid } from './arguments.js';
+import { type ChoiceArguments, parseChoiceArguments } from './choices.js';
 import { escapeControls, jsonText } from './inspect/escape.js';
 import { interruptible } from './interruptible.js';
 import { unsuspended } from './unsuspended.js';
 import { printWarnings } from './warnings.js';
 
 /** The command line of a freeze. */
-export interface FreezeArguments {
+export interface FreezeArguments extends ChoiceArguments {
   pid: string | undefined;
   output: string | undefined;
   stop: boolean | undefined;
@@ -21,40 +19,19 @@ export interface FreezeArguments {
   sync: boolean;
   quiet: boolean;
   verbose: boolean;
-  embedShared: boolean;
-  dropChildren: boolean;
-  cwd: string | undefined;
-  tcp: string;
-  dropFd: string[];
-  unixPeer: string;
-  ptyPeer: string;
-  fd: string[];
-  external: string[];
-  files: 'reopen' | 'embed';
-  file: string[];
 }
 
 /** Freezes a process as the command line says. @throws Interrupted, or whatever {@link freeze} throws */
 export async function runFreeze(args: FreezeArguments): Promise<void> {
   const pid = parsePid(args.pid);
-  const descriptors = {
-    ...parseChoices(args.dropFd, args.fd, undefined, args.external),
-    tcp: parseTcp(args.tcp),
-    unixPeer: parseUnixPeer(args.unixPeer),
-    ptyPeer: parsePtyPeer(args.ptyPeer),
-  };
-  const files = parseFileChoices(args.files, args.file);
+  const choices = parseChoiceArguments(args);
   const bar = process.stderr.isTTY && !args.quiet && !args.json ? await progressBar() : null;
   const options: FreezeOptions = {
     output: args.output,
     after: args.kill ? 'kill' : args.stop ? 'stop' : 'run',
     sync: args.sync,
     lazy: args.lazy,
-    embedShared: args.embedShared,
-    dropChildren: args.dropChildren,
-    workingDirectory: args.cwd === undefined ? undefined : resolve(args.cwd),
-    descriptors,
-    files,
+    ...choices,
     onProgress: bar ? (done, total) => bar.update(done, total) : undefined,
   };
   let report: FreezeReport;
