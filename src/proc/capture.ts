@@ -14,7 +14,7 @@ import type { DescriptorChoices } from './descriptors/choices.js';
 import { captureDescriptors } from './descriptors/index.js';
 import { removeHold } from './descriptors/tcp-hold.js';
 import { type FileChoices, FileDecisions } from './file-choices.js';
-import { assertSettled, tryLater } from './hold.js';
+import { assertSettled, TURN_MS, tryLater } from './hold.js';
 import { parseCredentials, readIdentity } from './identity.js';
 import { type Infection, infect, readMemory } from './infect.js';
 import {
@@ -47,7 +47,7 @@ export interface CaptureOptions extends Omit<RegionOptions, 'files'> {
   readonly descriptors: DescriptorChoices;
   readonly lazy: boolean;
   readonly tool: string;
-  /** There may be another attempt, where a thread is in the vDSO: see hold.ts. */
+  /** There may be another attempt: see `tryLater` of hold.ts. */
   readonly patient: boolean;
 }
 
@@ -148,7 +148,12 @@ export function captureProcess(
     held = descriptors.table.hold;
     files.assertUsed(pid);
     problems.push(...descriptors.problems, ...calls.problems);
-    if (problems.length > 0) throw new UnsupportedError(problems);
+    if (problems.length > 0) {
+      const passes =
+        problems.length === descriptors.passing && !states.some(({ groupStopped }) => groupStopped);
+      if (options.patient && passes) tryLater(TURN_MS);
+      throw new UnsupportedError(problems);
+    }
     const { process, memoryPolicies } = interrogate(
       pid,
       tracer,

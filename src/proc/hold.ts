@@ -6,15 +6,25 @@ import { decodeRegisters } from '../snapshot/registers.js';
 import type { Leftover } from './leftovers.js';
 
 /**
- * A thread still runs code that an earlier freeze, whose tracer was killed, has left in the process; or it is in the
- * vDSO, and it is early yet to drive it out.
+ * A thread still runs code that an earlier freeze, whose tracer was killed, has left in the process; or it was asked
+ * for by {@link tryLater}.
  */
-class Unsettled extends Error {}
+class Unsettled extends Error {
+  /** Milliseconds to let it run. */
+  readonly pause: number;
+
+  constructor(pause = PAUSE_MS) {
+    super();
+    this.pause = pause;
+  }
+}
 
 /** The way back that such a thread is on takes some microseconds. */
 const PAUSE_MS = 2;
 const ATTEMPTS = 500;
-/** So often, and so long, threads are given the time to leave the vDSO by themselves. */
+/** In this time a program reads what waits for it, if it does so at all. */
+export const TURN_MS = 50;
+/** So often, and so long, the process is given the time to get out of what cannot be captured by itself. */
 const PATIENT_ATTEMPTS = 30;
 const PATIENCE_MS = 500;
 
@@ -30,17 +40,19 @@ export function assertSettled(states: readonly ThreadState[], stray: readonly Le
 }
 
 /**
- * Should the tracer be killed while it drives a thread step by step, the next trap would end the process: most of the
- * time a thread is somewhere else.
+ * Lets the process run for a moment. For a thread in the vDSO: should the tracer be killed while it drives it step by
+ * step, the next trap would end the process, and most of the time a thread is somewhere else. For what a program does
+ * away with itself: events that it has not read yet cannot be captured.
+ * @param pause milliseconds
  * @throws to {@link whenSettled}
  */
-export function tryLater(): never {
-  throw new Unsettled();
+export function tryLater(pause?: number): never {
+  throw new Unsettled(pause);
 }
 
 /**
  * Does `attempt`, which seizes and captures the process; lets the process go and does it again for as long
- * as {@link assertSettled} says so. `patient`: it may ask for another attempt for the sake of the vDSO.
+ * as {@link assertSettled} says so. `patient`: it may ask for another attempt by {@link tryLater}.
  */
 export async function whenSettled<T>(
   tracer: Tracer,
@@ -49,13 +61,15 @@ export async function whenSettled<T>(
 ): Promise<T> {
   const begun = performance.now();
   for (let i = 0; i < ATTEMPTS; i++) {
+    let unsettled: Unsettled;
     try {
       return attempt(i < PATIENT_ATTEMPTS && performance.now() - begun < PATIENCE_MS);
     } catch (error) {
       if (!(error instanceof Unsettled)) throw error;
+      unsettled = error;
     }
     tracer.release('run');
-    await pause(PAUSE_MS);
+    await pause(unsettled.pause);
   }
   throw new TargetError(
     `process ${pid} does not get out of what an earlier freeze, which was killed, has left in it: let it run (SIGCONT) and try again`,

@@ -7,7 +7,7 @@ import { deviceNumbers } from '../objects.js';
 import type { Entry } from './entries.js';
 import { type Mark, mountPoint, parseInit, parseMarks } from './fanotify-marks.js';
 import type { DescriptorKind } from './kind.js';
-import { Refusal } from './refusal.js';
+import { PassingRefusal } from './refusal.js';
 import { fileType } from './regular.js';
 import type { Target } from './target.js';
 import { findWatched } from './watched-files.js';
@@ -28,7 +28,7 @@ export const fanotify: DescriptorKind = {
     const { fd, info } = entry!;
     const unread = withCopy(fd, fionread);
     if (unread > 0)
-      throw new Refusal(
+      throw new PassingRefusal(
         `${unread} bytes of events in it were not read yet, and cannot be without being consumed`,
       );
     return {

@@ -21,7 +21,7 @@ import type { Description, DescriptorKind, KindContext } from './kind.js';
 import { kindOf } from './kinds.js';
 import { lockProblem, locksOf } from './locks.js';
 import { isOtherEndClosed } from './pipe.js';
-import { Refusal, refusalOf } from './refusal.js';
+import { PassingRefusal, Refusal, refusalOf } from './refusal.js';
 import { groupByDescription } from './sharing.js';
 import { signalsOf } from './signals.js';
 import { streamOf } from './stream.js';
@@ -54,6 +54,8 @@ export interface CapturedDescriptors {
   readonly warnings: readonly string[];
   /** Everything that cannot be carried, by number, kind and path. */
   readonly problems: readonly string[];
+  /** How many of the problems are likely to be gone a moment later: see {@link PassingRefusal}. */
+  readonly passing: number;
 }
 
 /**
@@ -110,7 +112,7 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
     ];
     const warnings: string[] = [];
     const table: DescriptorTable = { files: [], descriptors: [], pipes: [], terminal: null, hold: null };
-    if (problems.length > 0) return { table, warnings, problems };
+    if (problems.length > 0) return { table, warnings, problems, passing: 0 };
     const descriptions = describe(target);
     const files = new Map<number, number>();
     descriptions.forEach(({ entries }, index) => {
@@ -126,8 +128,13 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
       keep: (fd) => context.keep(fd),
     };
     const locks = locksOf(descriptions, choices, warnings);
+    let passing = 0;
+    const refuse = (line: string, passes: boolean): void => {
+      problems.push(line);
+      if (passes) passing++;
+    };
     descriptions.forEach((description, index) => {
-      const file = captureOne(description, locks[index]!, kindContext, problems);
+      const file = captureOne(description, locks[index]!, kindContext, refuse);
       if (file) table.files.push(file);
     });
     table.descriptors = descriptions
@@ -138,7 +145,7 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
       )
       .sort((a, b) => a.fd - b.fd);
     table.terminal = captureTerminal(target, withCopy);
-    return { table, warnings, problems };
+    return { table, warnings, problems, passing };
   } catch (error) {
     // The tracer sees to it, unless it is the one that was killed.
     if (held !== null) removeHold(held);
@@ -184,7 +191,7 @@ function captureOne(
   description: Description,
   locks: Pick<OpenFile, 'locks' | 'lease'>,
   context: KindContext,
-  problems: string[],
+  refused: (line: string, passes: boolean) => void,
 ): OpenFile | null {
   const [first] = description.entries;
   const kind = kindOf(first!, context.target);
@@ -197,7 +204,7 @@ function captureOne(
     return whole;
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    problems.push(refuse(first!, kind, error.message));
+    refused(refuse(first!, kind, error.message), error instanceof PassingRefusal);
     return null;
   } finally {
     nameWarnings(context.warnings, warned, first!);

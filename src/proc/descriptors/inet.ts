@@ -16,7 +16,7 @@ import { connectedTo, factsOf, findLine, once, stateOf } from './inet-tables.js'
 import { warnOfDistribution, warnOfInterface } from './inet-unseen.js';
 import type { DescriptorKind, KindContext } from './kind.js';
 import { captureGroups, readGroups } from './multicast.js';
-import { Refusal } from './refusal.js';
+import { PassingRefusal, Refusal } from './refusal.js';
 import type { Target } from './target.js';
 import { captureConnection as captureKept } from './tcp-connections.js';
 import { endsOf } from './tcp-hold.js';
@@ -95,7 +95,7 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
   };
   if (common.local) warnOfDistribution(entry, copy, common.local, context);
   if (protocol !== 'tcp') {
-    if (/^udp/.test(protocol) && unconfirmed(copy) > 0) throw new Refusal(UNSENT);
+    if (/^udp/.test(protocol) && unconfirmed(copy) > 0) throw new PassingRefusal(UNSENT);
     const groups = captureGroups(copy, once(context, 'groups', readGroups));
     const options = captureOptions(copy, fresh, true);
     // Behind the options, which refuse a socket that itself peeks at an offset.

@@ -3,6 +3,9 @@
 /** Thrown where a descriptor turns out not to be carried. */
 export class Refusal extends Error {}
 
+/** Thrown for what a program usually does away with by itself, a moment later: it reads what waits, say. */
+export class PassingRefusal extends Refusal {}
+
 /**
  * `descriptor 7 (socket, socket:[123]) cannot be carried: connections ...; use --drop-fd 7, --external 7, or
  * --fd 7=PATH`

@@ -6,7 +6,7 @@ import { fionread } from '../../native/syscalls.js';
 import { peekSendQueue, queueEnd, unsentBytes } from '../../native/tcp-repair.js';
 import type { TcpConnection } from '../../snapshot/tcp-connection.js';
 import { advance, isEnded, isEndedByPeer, KEPT_STATES, SO_BUF_LOCK, TCP_OPTION } from '../../tcp.js';
-import { Refusal } from './refusal.js';
+import { PassingRefusal } from './refusal.js';
 import { endsOf } from './tcp-hold.js';
 
 /** Bits of `tcpi_options`. */
@@ -31,10 +31,11 @@ export function captureConnection(
   warn: (what: string) => void,
 ): TcpConnection {
   const ends = endsOf(copy);
-  if (!ends) throw new Refusal('its connection is being accepted (SYN_RECV), which is not carried');
+  if (!ends) throw new PassingRefusal('its connection is being accepted (SYN_RECV), which is not carried');
   const events = pollNow(copy);
-  if (events & Poll.PRI) throw new Refusal('it has urgent data, which is not carried');
-  if (events & Poll.ERR) throw new Refusal('it has an error that was not read yet, which is not carried');
+  if (events & Poll.PRI) throw new PassingRefusal('it has urgent data, which is not carried');
+  if (events & Poll.ERR)
+    throw new PassingRefusal('it has an error that was not read yet, which is not carried');
   const info = Buffer.from(getOption(copy, SOL.TCP, TCP_OPTION.INFO)!);
   const state = KEPT_STATES.find(([number]) => number === info[0])![1];
   const uses = info[5]!;

@@ -5,7 +5,7 @@ import { unixSockets } from '../../native/sock-diag.js';
 import { integerOption, makeSocketPair, type Peeked, peek, sendNow } from '../../native/sockets.js';
 import { SO, Sock } from '../../socket.js';
 import { errnoOf } from '../read.js';
-import { Refusal } from './refusal.js';
+import { PassingRefusal, Refusal } from './refusal.js';
 import { messagesOf, refuseOffset, refuseUrgent } from './unix-messages.js';
 import type { Peer } from './unix-view.js';
 
@@ -37,7 +37,7 @@ export interface QueueContext {
 export function captureQueue(copy: number, context: QueueContext): Queue {
   const { socket, where } = context;
   if (where === 'inside' && isPrivate(socket)) return captureMessages(copy, context);
-  if (context.found && socket.type !== Sock.STREAM) throw new Refusal(WITHOUT_SENDER);
+  if (context.found && socket.type !== Sock.STREAM) throw new PassingRefusal(WITHOUT_SENDER);
   const peeked = context.found ?? lookAtFront(copy, socket);
   if (peeked.length === 0) return EMPTY_QUEUE;
   if (socket.type === Sock.STREAM) {
@@ -105,13 +105,13 @@ function lookAtFront(copy: number, { type, queued, shutdown }: UnixSocket): Peek
  */
 function checkMessage({ length }: Peeked, { socket, where }: QueueContext): void {
   if (length !== socket.queued) {
-    throw new Refusal(
+    throw new PassingRefusal(
       'more than one message waits in it, and only the first can be seen without taking it out',
     );
   }
   // Only the other end can send to a connected socket of this type; and without content it cannot be told from the end.
   if (socket.type === Sock.SEQPACKET && where !== 'inside') return;
-  throw new Refusal('a datagram waits in it, and who sent it cannot be told');
+  throw new PassingRefusal('a datagram waits in it, and who sent it cannot be told');
 }
 
 /** The memory that the kernel counts for messages, found by sending some like them. */

@@ -9,7 +9,7 @@ import type { Entry } from './entries.js';
 import { queueProblem } from './in-flight.js';
 import type { DescriptorKind, KindContext } from './kind.js';
 import { leadsHere, NOT_FROM_HERE } from './paths.js';
-import { Refusal } from './refusal.js';
+import { PassingRefusal, Refusal } from './refusal.js';
 import type { Target } from './target.js';
 import { nodeAt } from './unix-node.js';
 import { captureOptions } from './unix-options.js';
@@ -106,7 +106,7 @@ function captureSocket(
   const gone = where === 'closed' || where === 'outside';
   const failed = (pollNow(copy) & Poll.ERR) !== 0;
   if (failed && (where !== 'closed' || type === 'datagram')) {
-    throw new Refusal('an error waits in it, of which the program has not been told yet');
+    throw new PassingRefusal('an error waits in it, of which the program has not been told yet');
   }
   const found = target.inFlight.queues.get(socket.inode) as readonly Peeked[] | undefined;
   const { passed, ...queue } = listens

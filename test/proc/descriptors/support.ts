@@ -98,7 +98,7 @@ export function capture(
 
 /** The open file behind a descriptor. */
 export function fileOf(
-  { table }: CapturedDescriptors,
+  { table }: Pick<CapturedDescriptors, 'table'>,
   fd: number,
 ): CapturedDescriptors['table']['files'][number] {
   const descriptor = table.descriptors.find((candidate) => candidate.fd === fd);

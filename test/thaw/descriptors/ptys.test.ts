@@ -146,7 +146,7 @@ pair(10, 11)`),
   );
   const { table, objects } = capture(target);
   const planned = withContent(table, objects);
-  const { number } = fileOf({ table, warnings: [], problems: [] }, 10) as { number: number };
+  const { number } = fileOf({ table }, 10) as { number: number };
   const says = new RegExp(
     `^cannot make a pseudoterminal \\(descriptor 10\\): /dev/pts/${number} is another's here \\(with --pts=new`,
   );

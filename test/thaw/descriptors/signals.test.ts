@@ -25,7 +25,7 @@ fcntl.fcntl(f, SETSIG, 51)
 `,
   );
   t.deepEqual(after.table, before.table);
-  const file = (fd: number) => fileOf({ ...before, warnings: [], problems: [] }, fd);
+  const file = (fd: number) => fileOf(before, fd);
   t.deepEqual(file(10).signals, { owner: { kind: 'process' }, signal: 50 });
   t.deepEqual(file(11).signals, { owner: { kind: 'thread', tid: null }, signal: 0 });
   t.deepEqual(file(13).signals, { owner: { kind: 'nobody' }, signal: 12 });
@@ -71,7 +71,7 @@ f = at(os.open("kept", os.O_RDWR | os.O_CREAT), 11); fcntl.fcntl(f, SETLEASE, fc
   t.regex(problems[0]!, /^descriptor 10 \(deleted file, .*\) cannot be carried: the process holds a lease/);
   const { table, objects } = capture(target, parseChoices([10], [], '/'));
   const planned = withContent(table, objects);
-  t.is(fileOf({ table, problems, warnings: [] }, 11).lease, 'write');
+  t.is(fileOf({ table }, 11).lease, 'write');
   target.child.kill('SIGKILL');
   await new Promise((resolve) => target.child.once('exit', resolve));
   const holder = await startTarget(
