@@ -24,14 +24,26 @@ export function lineDiscipline(fd: number): number {
   return integer(fd, TIOC.GETD);
 }
 
-/** TIOCGSID: whether a session has the terminal that a master belongs to as its controlling one. */
-export function controlsSession(master: number): boolean {
+/**
+ * TIOCGSID: the session whose controlling terminal a master belongs to; 0: of another pid namespace; `null`: it
+ * controls none.
+ */
+export function controlledSession(master: number): number | null {
   try {
-    integer(master, TIOC.GSID);
-    return true;
+    return integer(master, TIOC.GSID);
   } catch {
-    return false; // ENOTTY
+    return null; // ENOTTY
   }
+}
+
+/** TIOCGPGRP: the foreground process group of the session that a master's terminal controls. */
+export function foregroundGroup(master: number): number {
+  return integer(master, TIOC.GPGRP);
+}
+
+/** TIOCGDEV: device number (stat's encoding) of a terminal, by whatever name it was opened. @throws EIO where it was hung up */
+export function terminalDevice(fd: number): bigint {
+  return BigInt(integer(fd, TIOC.GDEV) >>> 0);
 }
 
 /** What is under way, taken and put back. The processes that have the terminal must be stopped. See {@link Addon.pty}. */

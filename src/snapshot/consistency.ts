@@ -63,6 +63,9 @@ function checkDescriptors({ descriptors: table, objects, threads }: Process, whe
   table.descriptors.forEach((descriptor, i) => {
     requireIndex(descriptor.file, table.files, `${where}.descriptors.descriptors[${i}].file`);
   });
+  if (table.files.filter((file) => file.kind === 'pty-master' && file.controls).length > 1) {
+    fail(`${where}.descriptors.files`, 'has more than one controlling terminal');
+  }
   table.files.forEach((file, i) => {
     const place = `${where}.descriptors.files[${i}]`;
     if (file.kind === 'external') {

@@ -308,6 +308,8 @@ export const openFileSchema = z.discriminatedUnion('kind', [
     /** What the master has not read. */
     output: bytes.refine((value) => value.length <= MOST_OUTPUT, 'is more than fits'),
     letGo,
+    /** It is the controlling terminal of the process, which leads its session, and is in the foreground. */
+    controls: z.boolean().default(false),
     /** Of `/dev/pts/N`; `null` where that is not there. */
     node: z.object({ mode: int.min(0).max(0o7777), uid: index, gid: index }).nullable(),
   }),
@@ -318,6 +320,8 @@ export const openFileSchema = z.discriminatedUnion('kind', [
     master: index.nullable(),
     /** N of `/dev/pts/N`: where the master is closed, those of one number are of one terminal. */
     number: ptyNumber,
+    /** `/dev/tty`, where it was opened as the controlling terminal; `null`: by its own name. */
+    path: text.nullable().default(null),
   }),
 ]);
 

@@ -82,9 +82,9 @@ function describeFile(file: OpenFile, { pipes }: DescriptorTable): string {
     case 'unix':
       return describeSocket(file);
     case 'pty-master':
-      return `master of /dev/pts/${file.number}, ${file.typed.length} keys unread, ${file.output.length} bytes of output unread`;
+      return `master of /dev/pts/${file.number}${file.controls ? ', which controls the session' : ''}, ${file.typed.length} keys unread, ${file.output.length} bytes of output unread`;
     case 'pty-slave':
-      return `slave ${file.number}${file.master === null ? ', hung up' : ` of file ${file.master}`}`;
+      return `slave ${file.number}${file.path === null ? '' : ` by ${file.path}`}${file.master === null ? ', hung up' : ` of file ${file.master}`}`;
     case 'epoll':
       return `watches ${file.members.map(({ fd }) => fd).join(' ') || 'nothing'}`;
   }

@@ -3,7 +3,8 @@ import { statSync } from 'node:fs';
 import { PermissionError } from '../../errors.js';
 import { O } from '../../fcntl.js';
 import {
-  controlsSession,
+  controlledSession,
+  foregroundGroup,
   lineDiscipline,
   masterSwitches,
   type PtySwitches,
@@ -16,12 +17,14 @@ import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { errnoOf } from '../read.js';
 import type { DescriptorKind, KindContext } from './kind.js';
 import { pathProblem } from './paths.js';
-import { isPtyMaster, type Pty, ptyView } from './pty-view.js';
+import { isCarried, isPtyMaster, type Pty, ptyView } from './pty-view.js';
 import { Refusal } from './refusal.js';
 import type { Target } from './target.js';
 import { nameOf } from './threads.js';
 
-type Queues = Pick<OpenFileOf<'pty-master'>, 'typed' | 'output' | 'letGo'> & { readonly exclusive: boolean };
+type Queues = Pick<OpenFileOf<'pty-master'>, 'typed' | 'output' | 'letGo' | 'controls'> & {
+  readonly exclusive: boolean;
+};
 
 /** Why the queues were left alone, by {@link PtyQueues.obstacle}. */
 const OBSTACLES = [
@@ -63,6 +66,7 @@ export const ptyMaster: DescriptorKind = {
         exclusive: { master: exclusive, slave: queues.exclusive },
         typed: queues.typed,
         output: queues.output,
+        controls: queues.controls,
         ...(queues.letGo ? { letGo: true } : {}),
         node: nodeOf(pty, context.target),
       };
@@ -83,10 +87,12 @@ function sharedProblem(pty: Pty, target: Target): string | null {
     : `${has} (--pty-peer close: the program finds that side closed)`;
 }
 
-function sessionProblem(pty: Pty, { terminal }: Target): string | null {
-  return pty.slaves.some(({ stat }) => stat.rdev === terminal.controlling)
-    ? "it controls the process's session, which is not carried"
-    : null;
+/** What the process is itself, the leader of a session that is in the foreground, it can be again. */
+function sessionProblem({ controls, slaves }: Pty, { terminal, pid }: Target): string | null {
+  if (!controls || slaves.length === 0) return null;
+  return terminal.session === pid
+    ? null
+    : `it controls the process's session, and process ${nameOf(terminal.session)}, which leads that, stays behind`;
 }
 
 /** What is taken and put back would be told as new. */
@@ -108,19 +114,34 @@ function queuesOf(pty: Pty, copy: number, switches: PtySwitches, context: KindCo
         `descriptor ${pty.masters[0]!.fd} (master of ${pty.path}): what was written to it and not read stays behind`,
       );
     }
-    return { typed: new Uint8Array(), output: new Uint8Array(), letGo: true, exclusive: false };
+    const nothing = new Uint8Array();
+    return { typed: nothing, output: nothing, letGo: true, exclusive: false, controls: false };
   }
-  if (controlsSession(copy)) throw new Refusal('it controls a session of processes that stay behind');
-  return take(copy, switches);
+  const controls = controlsProcess(copy, target);
+  return {
+    ...take(copy, switches),
+    controls: controls && pty.slaves.some((slave) => isCarried(slave, target)),
+  };
+}
+
+/** Whether it is the controlling terminal of the process, which leads its session. @throws Refusal where it is another's */
+function controlsProcess(copy: number, { terminal, pid }: Target): boolean {
+  const session = controlledSession(copy);
+  if (session === null) return false;
+  if (session !== pid || session !== terminal.session)
+    throw new Refusal('it controls a session of processes that stay behind');
+  if (foregroundGroup(copy) !== pid)
+    throw new Refusal('it controls the session of the process, which is not in the foreground there');
+  return true;
 }
 
 function unseenSlave(copy: number): string {
-  return controlsSession(copy)
+  return controlledSession(copy) !== null
     ? 'its other side controls a session of processes that stay behind (--pty-peer close: the program finds that side closed)'
     : 'its other side was never opened, so that what may have been typed cannot be seen, or is held by a process that cannot be seen (--pty-peer close: the program finds that side closed)';
 }
 
-function take(copy: number, switches: PtySwitches): Queues {
+function take(copy: number, switches: PtySwitches): Omit<Queues, 'controls'> {
   let queues: ReturnType<typeof ptyQueues>;
   try {
     queues = ptyQueues(copy, switches);

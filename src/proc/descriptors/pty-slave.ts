@@ -1,39 +1,40 @@
 /** Slaves of pseudoterminals whose master the process has, or nobody any more. */
-import { lineDiscipline } from '../../native/pty.js';
+import { lineDiscipline, terminalDevice } from '../../native/pty.js';
 import { errnoOf } from '../read.js';
 import type { DescriptorKind } from './kind.js';
-import { isHungUp, isPtySlave, numberOf, ptyView } from './pty-view.js';
+import { pathProblem } from './paths.js';
+import { isCarried, isHungUp, isPtyMaster, numberOf, ptyView, slaveDevice } from './pty-view.js';
 import { Refusal } from './refusal.js';
 import { streamOf } from './stream.js';
-import type { Target } from './target.js';
+import { isDevTty } from './terminal.js';
 
 /** Slaves of the process's own pseudoterminals, and those that were hung up as the master was closed. */
 export const ptySlave: DescriptorKind = {
   matches: (entry, target) => {
-    if (!isPtySlave(entry) || (entry.fd <= 2 && target.choices.inherit.has(entry.fd))) return false;
+    if (isPtyMaster(entry) || (entry.fd <= 2 && target.choices.inherit.has(entry.fd))) return false;
     return ptyView(target).of(entry) !== null || (isHungUp(entry) && streamOf(entry, target) === null);
   },
   describe: ({ link }) => `pseudoterminal, ${link}`,
-  problem: () => null,
+  problem: (entry, target) => (isDevTty(entry.stat) ? pathProblem(entry, target) : null),
   capture: ({ entries: [entry] }, { target, withCopy, fileOf }) => {
     const pty = ptyView(target).of(entry!);
     const discipline = withCopy(entry!.fd, disciplineOf);
     if (discipline === null && pty) throw new Refusal('it was hung up, and its master was not closed');
     if (discipline !== null && !pty) throw new Refusal('its master is held by another process');
     if (discipline) throw new Refusal('it has a line discipline other than the usual one');
-    const master = pty?.masters.find(({ fd }) => isCarried(fd, target));
+    const byName = isDevTty(entry!.stat);
+    if (pty && byName && withCopy(entry!.fd, terminalDevice) !== slaveDevice(pty.number))
+      throw new Refusal('it is a terminal that controlled the process before');
+    const master = pty?.masters.find((candidate) => isCarried(candidate, target));
     return {
       kind: 'pty-slave',
       flags: entry!.info.flags,
       master: master ? fileOf(master.fd) : null,
-      number: numberOf(entry!),
+      number: pty ? pty.number : numberOf(entry!),
+      path: byName ? entry!.link : null,
     };
   },
 };
-
-function isCarried(fd: number, { choices }: Target): boolean {
-  return !choices.drop.has(fd) && !choices.replace.has(fd) && !choices.inherit.has(fd);
-}
 
 /** `null` where it was hung up. */
 function disciplineOf(copy: number): number | null {

@@ -5,10 +5,12 @@ import { O } from '../../fcntl.js';
 import { Kcmp, kcmp } from '../../native/syscalls.js';
 import { slavePath } from '../../pty.js';
 import { deviceNumbers } from '../objects.js';
+import { readProcText } from '../read.js';
 import type { Entry } from './entries.js';
 import { infoField } from './fdinfo.js';
 import type { Holders } from './holders.js';
 import type { Target } from './target.js';
+import { findControl, isDevTty } from './terminal.js';
 
 /** Documentation/admin-guide/devices.txt. */
 const PTMX = { major: 5, minor: 2 };
@@ -26,8 +28,10 @@ export interface Pty {
   readonly dev: bigint;
   /** Path of the slave. */
   readonly path: string;
-  /** Descriptors of the slave. */
+  /** Descriptors of the slave, those of /dev/tty among them where it controls the process. */
   readonly slaves: readonly Entry[];
+  /** Whether it is, by its number, the controlling terminal of the process. */
+  readonly controls: boolean;
 }
 
 /** Whether it is the master of a pseudoterminal. */
@@ -56,8 +60,12 @@ function isDevice({ mode, rdev }: BigIntStats, major: number): boolean {
   return (mode & 0o170000n) === 0o020000n && deviceNumbers(rdev).major === major;
 }
 
-/** The pseudoterminals among descriptors. @param root prefix by which their paths are seen from here */
-export function findPtys(entries: readonly Entry[], root: string): Pty[] {
+/**
+ * The pseudoterminals among descriptors.
+ * @param root prefix by which their paths are seen from here
+ * @param controlling device number of the controlling terminal
+ */
+export function findPtys(entries: readonly Entry[], root: string, controlling: bigint | null): Pty[] {
   const found = new Map<string, Pty & { masters: Entry[] }>();
   for (const master of entries.filter(isPtyMaster)) {
     const number = Number(infoField(master.info.text, 'tty-index') ?? Number.NaN);
@@ -67,8 +75,11 @@ export function findPtys(entries: readonly Entry[], root: string): Pty[] {
       known.masters.push(master);
       continue;
     }
+    const controls = slaveDevice(number) === controlling;
     const isSlave = (entry: Entry): boolean =>
-      isPtySlave(entry) && entry.stat.dev === dev && numberOf(entry) === number;
+      isPtySlave(entry)
+        ? entry.stat.dev === dev && numberOf(entry) === number
+        : controls && isDevTty(entry.stat) && !(entry.info.flags & O.PATH);
     const slaves = entries.filter(isSlave);
     found.set(`${dev} ${number}`, {
       masters: [master],
@@ -76,6 +87,7 @@ export function findPtys(entries: readonly Entry[], root: string): Pty[] {
       dev,
       path: slavePath(master.link, number),
       slaves,
+      controls,
     });
   }
   return [...found.values()];
@@ -135,13 +147,27 @@ function heldSide(link: string, path: string, holder: number, { ptys, pid }: Tar
     );
     return pty ? `master ${pty.dev} ${pty.number}` : null;
   }
+  if (basename(link) === 'tty') return heldByName(path, holder, ptys);
   if (!/^\d+$/.test(basename(link))) return null;
   const { dev, rdev } = statSync(path, { bigint: true });
   const pty = ptys.find((candidate) => candidate.dev === dev && rdev === slaveDevice(candidate.number));
   return pty ? `slave ${pty.dev} ${pty.number}` : null;
 }
 
-/** stat's encoding, as of makedev(3). */
-function slaveDevice(number: number): bigint {
+/** A member of the session that a pseudoterminal controls may have it as /dev/tty. */
+function heldByName(path: string, holder: number, ptys: readonly Pty[]): string | null {
+  const pty = ptys.find(({ controls }) => controls);
+  if (!pty || !isDevTty(statSync(path, { bigint: true }))) return null;
+  const { controlling } = findControl(readProcText(holder, 'stat'));
+  return controlling === slaveDevice(pty.number) ? `slave ${pty.dev} ${pty.number}` : null;
+}
+
+/** Whether a descriptor is in the image as what it is. */
+export function isCarried({ fd, flight }: Entry, { choices }: Target): boolean {
+  return !choices.drop.has(fd) && !choices.replace.has(fd) && !choices.inherit.has(fd) && !flight?.letGo;
+}
+
+/** Device number of a slave: stat's encoding, as of makedev(3). */
+export function slaveDevice(number: number): bigint {
   return (BigInt(number & ~0xff) << 12n) | (BigInt(PTS_MAJOR) << 8n) | BigInt(number & 0xff);
 }

@@ -9,7 +9,7 @@ import { OthersDescriptors } from './holders.js';
 import { type InFlight, NOTHING_IN_FLIGHT } from './in-flight.js';
 import { isFifo, type OtherEnd, type PipeEnds, pipeEnds } from './pipe-ends.js';
 import { findPtys, type Pty } from './pty-view.js';
-import { findTerminal, type TerminalView } from './terminal.js';
+import { findControl, findTerminal, type TerminalView } from './terminal.js';
 
 /** A process whose descriptors are looked at. */
 export interface Target {
@@ -61,7 +61,8 @@ export function readTarget(
   const inFlight = look(own);
   const entries = [...own, ...inFlight.entries];
   const root = `/proc/${pid}/root`;
-  const ptys = findPtys(entries, root);
+  const control = findControl(readProcText(pid, 'stat'));
+  const ptys = findPtys(entries, root, control.controlling);
   const slaves = new Set(ptys.flatMap((pty) => pty.slaves));
   for (const { stat, info } of entries) {
     if (!(info.flags & O.PATH) && (info.flags & O.ACCMODE) !== O.RDONLY) files.write(stat);
@@ -90,8 +91,9 @@ export function readTarget(
     others,
     files,
     terminal: findTerminal(
-      readProcText(pid, 'stat'),
+      control,
       entries.filter((entry) => !slaves.has(entry)),
+      ptys.some((pty) => pty.controls),
     ),
     ptys,
     root,

@@ -24,28 +24,45 @@ export interface TerminalView {
   readonly foreground: boolean;
   /** Device number (stat's encoding) of the controlling terminal, or `null`. */
   readonly controlling: bigint | null;
+  /** Id of its session, which is that of the process that leads it. */
+  readonly session: number;
   /** Device numbers of the terminals on 0, 1 and 2. */
   readonly streams: ReadonlyMap<bigint, readonly number[]>;
 }
 
-/** Reads off the terminals. @param stat text of `/proc/PID/stat` */
-export function findTerminal(stat: string, entries: readonly Entry[]): TerminalView {
+/** What controls a process, and how it stands to that. */
+export interface Control extends Pick<TerminalView, 'controlling' | 'session'> {
+  /** Its process group is the foreground one. */
+  readonly foreground: boolean;
+}
+
+/** Reads off the controlling terminal. @param stat text of `/proc/PID/stat` */
+export function findControl(stat: string): Control {
   // proc_pid_stat(5): behind the name come state, ppid, pgrp, session, tty_nr and tpgid.
   const fields = stat
     .slice(stat.lastIndexOf(')') + 2)
     .split(' ')
     .map(Number);
-  const [group, device, foreground] = [fields[2]!, fields[4]!, fields[5]!];
+  const [group, session, device, foreground] = [fields[2]!, fields[3]!, fields[4]!, fields[5]!];
+  return {
+    foreground: group === foreground,
+    controlling: device === 0 ? null : BigInt(device >>> 0),
+    session,
+  };
+}
+
+/**
+ * Finds the terminals.
+ * @param entries its descriptors but those of its own pseudoterminals
+ * @param isOwn the controlling terminal is a pseudoterminal of its own: that says nothing of those of its streams
+ */
+export function findTerminal(control: Control, entries: readonly Entry[], isOwn: boolean): TerminalView {
   const streams = new Map<bigint, number[]>();
   for (const { fd, stat, info } of entries) {
     if (fd > 2 || info.flags & O.PATH || !isTerminalDevice(stat)) continue;
     streams.set(stat.rdev, [...(streams.get(stat.rdev) ?? []), fd]);
   }
-  return {
-    foreground: group === foreground,
-    controlling: device === 0 ? null : BigInt(device >>> 0),
-    streams,
-  };
+  return { ...control, foreground: control.foreground && !isOwn, streams };
 }
 
 /** A terminal by its device number. /dev/tty is one, too. */

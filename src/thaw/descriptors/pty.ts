@@ -20,8 +20,10 @@ import {
   write,
 } from './calls.js';
 import type { KindPlanner, Tools } from './planner.js';
+import { leadSession } from './session.js';
 
 type Master = OpenFileOf<'pty-master'>;
+type Slave = OpenFileOf<'pty-slave'>;
 
 const PTMX = '/dev/ptmx';
 const OPENED = O.RDWR | O.NOCTTY | O.CLOEXEC;
@@ -33,7 +35,7 @@ const LAST = 0xffff_ffff;
 /** The master: {@link makePtys} makes it. */
 export const ptyMaster: KindPlanner<Master> = {
   make: () => [],
-  check: ({ path, number }, place, { bench }) => {
+  check: ({ path, number, controls }, place, { bench }) => {
     const label = labelOf(place);
     const fd = bench.arena.cell(-1n);
     const failed = bench.mark();
@@ -44,15 +46,25 @@ export const ptyMaster: KindPlanner<Master> = {
       close(fd),
       ...isFree(slavePath(path, number), number, label, bench),
       { op: 'mark', name: failed },
+      // Under its old id the process is the first of a group of its own anyway.
+      ...(controls ? onlyNewIds(leadSession(sessionLabel(place), bench, Flag.CHECK)) : []),
     ];
   },
 };
 
 /** The slave: made together with its master. */
-export const ptySlave: KindPlanner<OpenFileOf<'pty-slave'>> = { make: () => [] };
+export const ptySlave: KindPlanner<Slave> = { make: () => [] };
 
 function labelOf({ name }: Pick<Place, 'name'>): string {
   return `cannot make a pseudoterminal (${name})`;
+}
+
+function sessionLabel({ name }: Pick<Place, 'name'>): string {
+  return `cannot make a session with its terminal (${name})`;
+}
+
+function onlyNewIds(ops: readonly Op[]): Op[] {
+  return ops.map((op) => (op.op === 'mark' ? op : { ...op, when: (op.when ?? 0) | Flag.PID_NEW }));
 }
 
 function takenReason(number: number): string {
@@ -112,9 +124,11 @@ export function makePtys({ bench }: Tools): Op[] {
   return [
     ...masters.flatMap(({ master, place }) => takeNumber(master, place, above, bench)),
     ...(masters.length > 0 ? closeRange(above, LAST) : []),
-    ...masters.flatMap(({ place }) => [
+    ...masters.flatMap(({ master, place }) => [
       unlock(place.at, labelOf(place), bench),
-      ...makeSlaves(place.at, (file) => file.master === place.index, bench),
+      // Before there is anybody whom a change would be told (SIGWINCH).
+      ioctl(place.at, 'TIOC', 'SWINSZ', bench.arena.bytes(master.size), { label: labelOf(place) }),
+      ...makeSides(master, place, bench),
     ]),
     ...makeHungUp(bench),
   ];
@@ -169,7 +183,41 @@ function openSlave(master: Operand, flags: number, label: string): Op {
   return ioctl(master, 'TIOC', 'GPTPEER', flags | O.NOCTTY, { label });
 }
 
-function makeSlaves(master: number, isHere: (file: OpenFileOf<'pty-slave'>) => boolean, bench: Bench): Op[] {
+/** The slaves of a master, and the session that they control. */
+function makeSides({ controls }: Master, place: Place, bench: Bench): Op[] {
+  const isSlave = (file: Slave): boolean => file.master === place.index;
+  const isThere = bench.table.files.some((file) => file.kind === 'pty-slave' && isSlave(file));
+  if (!controls || !isThere) return makeSlaves(place.at, isSlave, bench);
+  const label = sessionLabel(place);
+  // It cannot be opened by the session's name for it unless it is open.
+  const slave = bench.temporary();
+  const ops = [
+    ...leadSession(label, bench),
+    ...bench.create(() => openSlave(place.at, O.RDWR, label), slave, true),
+    ioctl(place.at, 'TIOC', 'SCTTY', 0, { label }),
+    ...makeSlaves(place.at, (file) => isSlave(file) && file.path === null, bench),
+    ...bench.places.flatMap((other) => {
+      const file = bench.table.files[other.index]!;
+      return file.kind === 'pty-slave' && isSlave(file) && file.path !== null
+        ? openByName(file.path, file.flags, other, bench)
+        : [];
+    }),
+    close(slave),
+  ];
+  bench.closed(slave);
+  return ops;
+}
+
+function openByName(path: string, flags: number, place: Place, bench: Bench): Op[] {
+  const { arena } = bench;
+  const make = (closeOnExec: boolean): Op =>
+    open(arena, path, (flags & REOPENED) | O.NOCTTY | (closeOnExec ? O.CLOEXEC : 0), {
+      label: labelOf(place),
+    });
+  return bench.create(make, place.at, place.closeOnExec);
+}
+
+function makeSlaves(master: number, isHere: (file: Slave) => boolean, bench: Bench): Op[] {
   return bench.places.flatMap((place) => {
     const file: OpenFile = bench.table.files[place.index]!;
     if (file.kind !== 'pty-slave' || !isHere(file)) return [];
@@ -217,7 +265,6 @@ export function fillPtys({ bench }: Tools): Op[] {
       ...type(master.typed, place.at, slave, label, bench),
       ...(master.output.length > 0 ? [write(bench.arena, slave, master.output, { label })] : []),
       setModes(place.at, master.modes, label, bench),
-      ioctl(place.at, 'TIOC', 'SWINSZ', bench.arena.bytes(master.size), { label }),
       ...restoreNode(master.node, slave, label),
       ...(master.packets ? [setInteger(place.at, 'PKT', 1, label, bench)] : []),
       ...(master.exclusive.slave ? [ioctl(slave, 'TIOC', 'EXCL', 0, { label })] : []),

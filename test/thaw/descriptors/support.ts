@@ -114,7 +114,7 @@ export async function roundTrip(
   const child = await restore(t, planned, undefined, flags);
   const after = capture({ pid: child.pid! });
   t.deepEqual(after.problems, []);
-  return { target, before, planned, after, again: withContent(after.table, after.objects) };
+  return { target, before, planned, after, child, again: withContent(after.table, after.objects) };
 }
 
 /** Carries out a plan that must fail; what it says. `as`: a command that starts it, with fewer privileges. */
