@@ -136,6 +136,8 @@ export function captureProcess(
       },
       theirs,
     );
+    // One that is stopped would not make use of the time.
+    const patient = options.patient && !states.some(({ groupStopped }) => groupStopped);
     const descriptors = captureDescriptors({
       pid,
       objects,
@@ -143,17 +145,15 @@ export function captureProcess(
       files,
       sharing: options,
       guard: tracer,
+      patient,
       keep: (fd) => fds.add(fd),
     });
     held = descriptors.table.hold;
     files.assertUsed(pid);
     problems.push(...descriptors.problems, ...calls.problems);
-    if (problems.length > 0) {
-      const passes =
-        problems.length === descriptors.passing && !states.some(({ groupStopped }) => groupStopped);
-      if (options.patient && passes) tryLater(TURN_MS);
-      throw new UnsupportedError(problems);
-    }
+    const { passing, losses } = descriptors;
+    if (patient && passing + losses > 0 && problems.length === passing) tryLater(TURN_MS);
+    if (problems.length > 0) throw new UnsupportedError(problems);
     const { process, memoryPolicies } = interrogate(
       pid,
       tracer,

@@ -21,7 +21,7 @@ import type { Description, DescriptorKind, KindContext } from './kind.js';
 import { kindOf } from './kinds.js';
 import { lockProblem, locksOf } from './locks.js';
 import { isOtherEndClosed } from './pipe.js';
-import { PassingRefusal, Refusal, refusalOf } from './refusal.js';
+import { Loss, PassingRefusal, Refusal, refusalOf } from './refusal.js';
 import { groupByDescription } from './sharing.js';
 import { signalsOf } from './signals.js';
 import { streamOf } from './stream.js';
@@ -44,6 +44,8 @@ export interface DescriptorCaptureContext {
   readonly sharing?: Omit<SharingConcessions, 'descriptors'>;
   /** Stands by where connections are to be kept (`tcp: 'keep'`). */
   readonly guard?: TcpGuard;
+  /** There may be another attempt, before which the process runs for a moment. */
+  readonly patient?: boolean;
   /** Takes descriptors of ours that must stay open until the image is written. */
   keep(fd: number): void;
 }
@@ -56,6 +58,8 @@ export interface CapturedDescriptors {
   readonly problems: readonly string[];
   /** How many of the problems are likely to be gone a moment later: see {@link PassingRefusal}. */
   readonly passing: number;
+  /** How many descriptors something would be left behind of: see {@link Loss}. None on the last attempt. */
+  readonly losses: number;
 }
 
 /**
@@ -112,7 +116,7 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
     ];
     const warnings: string[] = [];
     const table: DescriptorTable = { files: [], descriptors: [], pipes: [], terminal: null, hold: null };
-    if (problems.length > 0) return { table, warnings, problems, passing: 0 };
+    if (problems.length > 0) return { table, warnings, problems, passing: 0, losses: 0 };
     const descriptions = describe(target);
     const files = new Map<number, number>();
     descriptions.forEach(({ entries }, index) => {
@@ -121,6 +125,7 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
     table.hold = held = hold(descriptions, context, withCopy, warnings);
     const kindContext: KindContext = {
       ...{ pid, target, warnings, duplicate, withCopy },
+      patient: context.patient ?? false,
       repair: table.hold === null ? null : repairBy(context.guard!),
       objects: context.objects,
       pipes: table.pipes,
@@ -129,13 +134,19 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
     };
     const locks = locksOf(descriptions, choices, warnings);
     let passing = 0;
-    const refuse = (line: string, passes: boolean): void => {
-      problems.push(line);
-      if (passes) passing++;
-    };
+    let losses = 0;
     descriptions.forEach((description, index) => {
-      const file = captureOne(description, locks[index]!, kindContext, refuse);
-      if (file) table.files.push(file);
+      const outcome = captureOne(description, locks[index]!, kindContext);
+      if (!(outcome instanceof Refusal)) {
+        table.files.push(outcome);
+        return;
+      }
+      if (outcome instanceof Loss) losses++;
+      else
+        problems.push(
+          refuse(description.entries[0]!, kindOf(description.entries[0]!, target), outcome.message),
+        );
+      if (outcome instanceof PassingRefusal) passing++;
     });
     table.descriptors = descriptions
       .flatMap(({ entries }, file) =>
@@ -145,7 +156,7 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
       )
       .sort((a, b) => a.fd - b.fd);
     table.terminal = captureTerminal(target, withCopy);
-    return { table, warnings, problems, passing };
+    return { table, warnings, problems, passing, losses };
   } catch (error) {
     // The tracer sees to it, unless it is the one that was killed.
     if (held !== null) removeHold(held);
@@ -191,8 +202,7 @@ function captureOne(
   description: Description,
   locks: Pick<OpenFile, 'locks' | 'lease'>,
   context: KindContext,
-  refused: (line: string, passes: boolean) => void,
-): OpenFile | null {
+): OpenFile | Refusal {
   const [first] = description.entries;
   const kind = kindOf(first!, context.target);
   const warned = context.warnings.length;
@@ -204,8 +214,7 @@ function captureOne(
     return whole;
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    refused(refuse(first!, kind, error.message), error instanceof PassingRefusal);
-    return null;
+    return error;
   } finally {
     nameWarnings(context.warnings, warned, first!);
   }

@@ -13,7 +13,7 @@ import { readControl } from './datagram-control.js';
 import { type Entry, nameOf } from './entries.js';
 import { factsOf, once } from './inet-tables.js';
 import type { KindContext } from './kind.js';
-import { Refusal } from './refusal.js';
+import { leaveBehind, Refusal } from './refusal.js';
 
 /** Bytes that are set aside for a datagram, beside its content. */
 const ROOM = { name: 28, control: 512 } as const;
@@ -29,12 +29,12 @@ export function captureDatagrams(
 ): Datagram[] {
   const what = `${nameOf(entry)} (${entry.protocol} socket)`;
   const lose = (why: string): Datagram[] => {
-    context.warnings.push(`${what} has datagrams that were not received yet: they are not carried${why}`);
+    leaveBehind(context, `${what} has datagrams that were not received yet: they are not carried${why}`);
     return [];
   };
   const events = pollNow(copy);
   if (events & Poll.ERR)
-    context.warnings.push(`${what} has an error that was not received yet: it is not carried`);
+    leaveBehind(context, `${what} has an error that was not received yet: it is not carried`);
   if (!(events & Poll.IN)) return [];
   if (!/^udp/.test(making.protocol)) {
     // What was shut down is always readable.

@@ -16,7 +16,7 @@ import { connectedTo, factsOf, findLine, once, stateOf } from './inet-tables.js'
 import { warnOfDistribution, warnOfInterface } from './inet-unseen.js';
 import type { DescriptorKind, KindContext } from './kind.js';
 import { captureGroups, readGroups } from './multicast.js';
-import { PassingRefusal, Refusal } from './refusal.js';
+import { leaveBehind, PassingRefusal, Refusal } from './refusal.js';
 import type { Target } from './target.js';
 import { captureConnection as captureKept } from './tcp-connections.js';
 import { endsOf } from './tcp-hold.js';
@@ -107,7 +107,8 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
   }
   const { state, waiting, backlog } = tcpInfo(copy);
   if (state === TCP.LISTEN && waiting > 0) {
-    context.warnings.push(
+    leaveBehind(
+      context,
       `descriptor ${entry.fd} (TCP, ${entry.link}): ${waiting} connections to ${addressText(name)} that were not accepted yet are not carried`,
     );
   }

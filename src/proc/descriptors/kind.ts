@@ -45,6 +45,8 @@ export interface KindContext {
   /** Filled as pipes are found. */
   readonly pipes: DescriptorTable['pipes'];
   readonly warnings: string[];
+  /** There may be another attempt, before which the program runs for a moment: see `leaveBehind`. */
+  readonly patient: boolean;
   /** How connections are looked at that are to be kept; `null`: they are closed. */
   readonly repair: Repair | null;
   /** Index of the file that a descriptor will have; `null` for one that is dropped. */

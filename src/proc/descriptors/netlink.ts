@@ -9,7 +9,7 @@ import type { Entry } from './entries.js';
 import { captureOptions, isHere, readFresh } from './inet-options.js';
 import { once } from './inet-tables.js';
 import type { DescriptorKind, KindContext } from './kind.js';
-import { Refusal } from './refusal.js';
+import { leaveBehind, Refusal } from './refusal.js';
 
 type Netlink = OpenFileOf<'netlink'>;
 
@@ -77,15 +77,17 @@ function groupsOf(copy: number): number[] {
 }
 
 /** They tell of this machine at that time. */
-function warnOfMessages({ fd, link }: Entry, copy: number, { warnings }: KindContext): void {
+function warnOfMessages({ fd, link }: Entry, copy: number, context: KindContext): void {
   const events = pollNow(copy);
   if (events & Poll.ERR) {
-    warnings.push(
+    leaveBehind(
+      context,
       `descriptor ${fd} (netlink socket, ${link}) has lost messages, of which the program has not been told yet: it will not be`,
     );
   }
   if (events & Poll.IN) {
-    warnings.push(
+    leaveBehind(
+      context,
       `descriptor ${fd} (netlink socket, ${link}) has messages that were not received yet: they are not carried`,
     );
   }

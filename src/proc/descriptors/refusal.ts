@@ -6,6 +6,21 @@ export class Refusal extends Error {}
 /** Thrown for what a program usually does away with by itself, a moment later: it reads what waits, say. */
 export class PassingRefusal extends Refusal {}
 
+/** Thrown for what would be left behind with a warning, where the program may still take it first. */
+export class Loss extends Refusal {}
+
+/**
+ * Warns of what is left behind, or has the program take it first, where there is the time for that.
+ * @throws Loss
+ */
+export function leaveBehind(
+  { warnings, patient }: { readonly warnings: string[]; readonly patient: boolean },
+  line: string,
+): void {
+  if (patient) throw new Loss(line);
+  warnings.push(line);
+}
+
 /**
  * `descriptor 7 (socket, socket:[123]) cannot be carried: connections ...; use --drop-fd 7, --external 7, or
  * --fd 7=PATH`

@@ -9,7 +9,7 @@ import type { Entry } from './entries.js';
 import { queueProblem } from './in-flight.js';
 import type { DescriptorKind, KindContext } from './kind.js';
 import { leadsHere, NOT_FROM_HERE } from './paths.js';
-import { PassingRefusal, Refusal } from './refusal.js';
+import { leaveBehind, PassingRefusal, Refusal } from './refusal.js';
 import type { Target } from './target.js';
 import { nodeAt } from './unix-node.js';
 import { captureOptions } from './unix-options.js';
@@ -90,7 +90,7 @@ function captureSocket(
   context: KindContext,
 ): Omit<OpenFileOf<'unix'>, 'locks'> {
   const { info, fd } = entry;
-  const { pid, target, warnings } = context;
+  const { pid, target } = context;
   const view = unixView(target);
   const type = TYPES[socket.type];
   if (type === undefined) throw new Refusal(`sockets of type ${socket.type} are not carried`);
@@ -98,7 +98,8 @@ function captureSocket(
   const peer = view.peerSocket(socket);
   const listens = socket.state === SocketState.LISTEN;
   if (listens && socket.queued > 0) {
-    warnings.push(
+    leaveBehind(
+      context,
       `descriptor ${fd}: ${socket.queued} connections that wait to be accepted at ${socketName(socket.name)} are not carried`,
     );
   }
