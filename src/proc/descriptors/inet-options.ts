@@ -25,6 +25,9 @@ const SO_BUF_LOCK = 72;
 /** The bits of SO_BUF_LOCK: a size that the program has set, which the kernel no longer changes. */
 const LOCKS = { [SO.SNDBUF]: 1, [SO.RCVBUF]: 2 } as const;
 const SIZES = [SO.SNDBUF, SO.RCVBUF] as const;
+const TCP_MAXSEG = 2;
+/** The least that setsockopt(2) takes; below it is what IP options have left of a segment. */
+const LEAST_SEGMENT = 88;
 
 /** What a socket is in our network namespace before a program has set anything. */
 export interface Fresh {
@@ -84,22 +87,49 @@ export function captureOptions(
   sizes = true,
 ): Pick<Inet, 'options' | 'interfaces' | 'filter'> {
   const interfaces: Inet['interfaces'] = [];
+  refuseLostDevice(copy);
   const set = fresh.options.flatMap(({ name, level, option, mode, value: usual }) => {
     // Those of multicast take the values of the segment by which a connection came.
     if ((mode === 'idle' || mode === 'interface' || name.includes('MULTICAST')) && !idle) return [];
     const value = getOption(copy, level, option);
     if (!value || (Buffer.compare(value, usual) === 0 && mode !== 'always')) return [];
+    if (level === SOL.TCP && option === TCP_MAXSEG && Buffer.from(value).readInt32LE(0) < LEAST_SEGMENT)
+      return [];
     if (mode === 'refused') throw new Refusal(`its option ${optionName(level, option)} is not carried`);
     if (mode === 'interface' || mode === 'swapped') {
       const swapped = mode === 'swapped';
       const index = swapped ? Buffer.from(value).readInt32BE(0) : Buffer.from(value).readInt32LE(0);
-      interfaces.push({ level, option, name: interfaceName(copy, index), swapped });
+      interfaces.push({
+        level,
+        option,
+        name: nameOfInterface(copy, index, optionName(level, option)),
+        swapped,
+      });
       return [];
     }
     return [{ level, option, value }];
   });
   const options = sizes ? [...set, ...captureSizes(copy, fresh)] : set;
   return { options, interfaces, filter: captureFilter(copy) };
+}
+
+function nameOfInterface(copy: number, index: number, option: string): string {
+  try {
+    return interfaceName(copy, index);
+  } catch {
+    throw new Refusal(`its option ${option} means network interface ${index}, which is gone`);
+  }
+}
+
+/** The kernel no longer tells the name of an interface that is gone, and lets nothing in from any other. */
+function refuseLostDevice(copy: number): void {
+  const index = getOption(copy, SOL.SOCKET, SO.BINDTOIFINDEX, 4);
+  if (!index || Buffer.from(index).readInt32LE(0) === 0) return;
+  if (getOption(copy, SOL.SOCKET, SO.BINDTODEVICE) === null) {
+    throw new Refusal(
+      `it is bound to network interface ${Buffer.from(index).readInt32LE(0)} (SO_BINDTODEVICE), which is gone`,
+    );
+  }
 }
 
 /** Sizes of buffers that the program has chosen. */

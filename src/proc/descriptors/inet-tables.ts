@@ -1,6 +1,6 @@
 /** What the kernel's tables tell of IPv4 and IPv6 sockets: sock_diag(7) and /proc/net. */
 import { readFileSync } from 'node:fs';
-import { AF, isLinkLocal, type Making, protocolNumber, putTogether } from '../../inet.js';
+import { AF, isLinkLocal, type Making, protocolNumber, putTogether, SO } from '../../inet.js';
 import { type InetFacts, inetSockets } from '../../native/inet-diag.js';
 import { integerOption } from '../../native/sockets.js';
 import type { Entry } from './entries.js';
@@ -8,7 +8,6 @@ import type { KindContext } from './kind.js';
 
 /** `net/tcp_states.h` */
 const ESTABLISHED = 1;
-const SO_BINDTOIFINDEX = 62;
 /** Columns of /proc/net/tcp, and of the tables like it. */
 const REMOTE = 2;
 const STATE = 3;
@@ -77,6 +76,6 @@ export function connectedTo(
   const [host, port] = line[REMOTE]!.split(':') as [string, string];
   const bytes = Buffer.concat((host.match(/.{8}/g) ?? []).map((word) => Buffer.from(word, 'hex').reverse()));
   const address = Buffer.from(putTogether(bytes, Number.parseInt(port, 16)));
-  if (isLinkLocal(bytes)) address.writeUInt32LE(integerOption(copy, SO_BINDTOIFINDEX), 24);
+  if (isLinkLocal(bytes)) address.writeUInt32LE(integerOption(copy, SO.BINDTOIFINDEX), 24);
   return address;
 }

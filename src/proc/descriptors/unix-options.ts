@@ -5,17 +5,20 @@ import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { AF_UNIX, SO, SOL_SOCKET } from '../../socket.js';
 import { captureFilter } from './filter.js';
 
-/** Those that are compared, and what they are if not an int: `struct linger`, `struct timeval`. */
+const EIGHT_BYTES: readonly number[] = [SO.LINGER, SO.TIMESTAMPING, SO.TIMESTAMPING_NEW, SO.MAX_PACING_RATE];
+
+/** Those that are compared, and what they are if not an int: `struct linger`, `struct timeval`, `struct so_timestamping`. */
 const COMPARED: readonly { option: number; size: number }[] = [
   ...[SO.DEBUG, SO.REUSEADDR, SO.DONTROUTE, SO.BROADCAST, SO.KEEPALIVE, SO.OOBINLINE, SO.NO_CHECK],
   ...[SO.PRIORITY, SO.LINGER, SO.REUSEPORT, SO.PASSCRED, SO.RCVLOWAT, SO.RCVTIMEO, SO.SNDTIMEO],
   ...[SO.TIMESTAMP, SO.PASSSEC, SO.TIMESTAMPNS, SO.MARK, SO.TIMESTAMPING, SO.RXQ_OVFL, SO.WIFI_STATUS],
   ...[SO.PEEK_OFF, SO.NOFCS, SO.LOCK_FILTER, SO.SELECT_ERR_QUEUE, SO.BUSY_POLL, SO.PASSPIDFD],
-  ...[SO.PASSRIGHTS, SO.INQ],
+  ...[SO.PASSRIGHTS, SO.INQ, SO.TIMESTAMP_NEW, SO.TIMESTAMPNS_NEW, SO.TIMESTAMPING_NEW, SO.RCVMARK],
+  ...[SO.RCVPRIORITY, SO.INCOMING_CPU, SO.MAX_PACING_RATE, SO.PREFER_BUSY_POLL],
 ].map((option) => ({ option, size: sizeOf(option) }));
 
 function sizeOf(option: number): number {
-  if (option === SO.LINGER) return 8;
+  if (EIGHT_BYTES.includes(option)) return 8;
   return option === SO.RCVTIMEO || option === SO.SNDTIMEO ? 16 : 4;
 }
 

@@ -83,6 +83,7 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
     ...makeSockets(tools),
     ...fillDatagrams(tools),
     ...makeAll(tools),
+    ...listenAll(tools),
     ...connectAll(tools),
     ...fillPipes(tools),
     ...fillPtys(tools),
@@ -139,6 +140,13 @@ function makeAll(tools: Tools): Op[] {
       ops.push(duplicate(place.at, fd, closeOnExec, { label: `cannot make descriptor ${fd}` }));
     }
     return ops;
+  });
+}
+
+function listenAll(tools: Tools): Op[] {
+  return tools.bench.places.flatMap((place) => {
+    const file = tools.bench.table.files[place.index]!;
+    return plannerOf(file).listen?.(file, place, tools) ?? [];
   });
 }
 

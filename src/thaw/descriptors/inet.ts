@@ -33,13 +33,6 @@ export const inet: KindPlanner<Inet> = {
     const from = filled.get(place.index);
     const ops = from === undefined ? create(file, place, bench) : take(from, place, bench);
     ops.push(...setUp(place.at, file, place.name, bench));
-    if (file.backlog !== null) {
-      ops.push(
-        call('listen', [place.at, file.backlog], {
-          label: `cannot listen at ${file.local ? addressText(file.local) : 'any port'} (${place.name})`,
-        }),
-      );
-    }
     if (file.peer) {
       ops.push(
         toAddress('connect', place.at, file.peer, arena, {
@@ -50,6 +43,12 @@ export const inet: KindPlanner<Inet> = {
     ops.push(...shut(file, place));
     if (settable(file.flags) & ~O.NONBLOCK) ops.push(setFlags(place.at, file.flags, { label }));
     return ops;
+  },
+  // Others may be bound to the port (SO_REUSEADDR) while nobody listens there.
+  listen: (file, { at, name }) => {
+    if (file.backlog === null) return [];
+    const where = file.local ? addressText(file.local) : 'any port';
+    return [call('listen', [at, file.backlog], { label: `cannot listen at ${where} (${name})` })];
   },
   connect: (file, place, { bench }) => (isConnected(file) ? reconnect(file, place, bench) : []),
   release: (file, place, { bench }) => (isConnected(file) ? startConnection(file, place, bench) : []),

@@ -40,10 +40,12 @@ export interface PipeUsers {
   readonly packets: boolean;
 }
 
-/** A kind. Everything is emitted in this order: all `make`, duplicates, all `connect`; at the end all `start`, then `release`. */
+/** A kind. Everything is emitted in this order: all `make`, duplicates, all `listen`, all `connect`; at the end all `start`, then `release`. */
 export interface KindPlanner<F extends OpenFile> {
   /** Makes the description at `place.at`. */
   make(file: F, place: Place, tools: Tools): Op[];
+  /** What needs all others to have their addresses, and comes before what `connect` does. */
+  listen?(file: F, place: Place, tools: Tools): Op[];
   /** What needs other descriptors to be in their places. */
   connect?(file: F, place: Place, tools: Tools): Op[];
   /** What begins to run, once everything is in its place: `place.at` is a number of the process. */

@@ -40,6 +40,10 @@ o.setsockopt(0, socket.IP_TOS, 0x10); o.setsockopt(${S}, socket.SO_PRIORITY, 0);
 o.setsockopt(${S}, socket.SO_LINGER, struct.pack("ii", 1, 9)); o.setsockopt(${S}, socket.SO_RCVTIMEO, struct.pack("qq", 2, 500000))
 o.setsockopt(${S}, socket.SO_RCVBUF, 40000); o.setsockopt(${S}, socket.SO_KEEPALIVE, 1); o.setsockopt(${S}, socket.SO_RCVLOWAT, 9)
 o.setsockopt(${S}, socket.SO_BINDTODEVICE, b"lo")
+first = socket.socket(); first.setsockopt(${S}, socket.SO_REUSEADDR, 1); first.bind(("127.0.0.1", 0))
+second = socket.socket(); second.setsockopt(${S}, socket.SO_REUSEADDR, 1); second.bind(first.getsockname())
+first.listen(3); at(first.detach(), 18); at(second.detach(), 19)
+short = socket.socket(); short.setsockopt(0, socket.IP_OPTIONS, b"\\1" * 4); at(short.detach(), 20)
 os.dup2(o.fileno(), 17); at(o.detach(), 16)
 `,
   );
@@ -166,6 +170,7 @@ test('what is not carried is refused by name', async (t) => {
 l = socket.socket(); l.bind(("127.0.0.1", 0)); l.listen()
 c = socket.create_connection(l.getsockname()); a = l.accept(); at(c.detach(), 10)
 p = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); p.setsockopt(${S}, 42, 0); at(p.detach(), 13)
+d = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); d.setsockopt(${S}, 62, 54321); at(d.detach(), 16)
 g = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 16); g.bind((0, 0)); at(g.detach(), 14)
 at(socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262).detach(), 15)
 `,
@@ -173,6 +178,7 @@ at(socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262).detach(), 15)
   const { problems } = capture(target, { ...NO_CHOICES, drop: new Set([10, 14, 15]) });
   const of = (fd: number) => problems.find((line) => line.startsWith(`descriptor ${fd} `)) ?? '';
   t.regex(of(13), /SO_PEEK_OFF/);
+  t.regex(of(16), /it is bound to network interface 54321 \(SO_BINDTODEVICE\), which is gone/);
   const others = capture(target).problems;
   t.is(others.length, 2);
   t.regex(
