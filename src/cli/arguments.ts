@@ -35,10 +35,11 @@ export function choiceOptions<T>(yargs: Argv<T>) {
       ),
     })
     .option('files', {
-      choices: ['reopen', 'embed'] as const,
-      default: 'reopen' as const,
-      requiresArg: true,
-      describe: 'open regular files by their paths when the image is run, or carry their contents in it',
+      default: 'reopen',
+      ...word(
+        '--files',
+        'reopen: open regular files by their paths when the image is run; embed: carry their contents in it',
+      ),
     })
     .option(
       'file',

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import type { FreezeOptions } from '../freeze.js';
 import { parseChoices, parsePtyPeer, parseTcp, parseUnixPeer } from '../proc/descriptors/choices.js';
-import { parseFileChoices } from '../proc/file-choices.js';
+import { parseFileChoices, parseFiles } from '../proc/file-choices.js';
 
 /** The options that `choiceOptions` of arguments.ts adds, as yargs gives them. */
 export interface ChoiceArguments {
@@ -15,7 +15,7 @@ export interface ChoiceArguments {
   ptyPeer: string;
   fd: string[];
   external: string[];
-  files: 'reopen' | 'embed';
+  files: string;
   file: string[];
 }
 
@@ -31,6 +31,6 @@ export function parseChoiceArguments(args: ChoiceArguments) {
       unixPeer: parseUnixPeer(args.unixPeer),
       ptyPeer: parsePtyPeer(args.ptyPeer),
     },
-    files: parseFileChoices(args.files, args.file),
+    files: parseFileChoices(parseFiles(args.files), args.file),
   } satisfies FreezeOptions;
 }

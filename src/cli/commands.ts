@@ -79,12 +79,13 @@ export const rewriteCommand: CommandModule<object, RewriteArguments> = {
         requiresArg: true,
         coerce: oneValue('-o'),
       })
-      .option('files', {
-        choices: ['reopen', 'embed'] as const,
-        requiresArg: true,
-        describe:
-          'open regular files by their paths, or put their content of now into the image; default: as it is',
-      })
+      .option(
+        'files',
+        word(
+          '--files',
+          'reopen: open regular files by their paths; embed: put their content of now into the image; default: as it is',
+        ),
+      )
       .option(
         'file',
         list(

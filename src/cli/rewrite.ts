@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { UsageError } from '../errors.js';
 import { formatSize } from '../image/sizes.js';
 import { parseChoices, parsePtyPeer, parseTcp, parseUnixPeer } from '../proc/descriptors/choices.js';
-import { parseFileChoices } from '../proc/file-choices.js';
+import { parseFileChoices, parseFiles } from '../proc/file-choices.js';
 import { parseEnvironment, parsePaths } from '../rewrite/changes.js';
 import { rewriteImage } from '../rewrite/rewrite.js';
 import { escapeControls } from './inspect/escape.js';
@@ -16,7 +16,7 @@ export interface RewriteArguments {
   readonly dropFd: string[];
   readonly fd: string[];
   readonly external: string[];
-  readonly files: 'reopen' | 'embed' | undefined;
+  readonly files: string | undefined;
   readonly file: string[];
   readonly path: string[];
   readonly env: string[];
@@ -38,7 +38,7 @@ export async function runRewrite(args: RewriteArguments): Promise<void> {
       ...(args.unixPeer === undefined ? {} : { unixPeer: parseUnixPeer(args.unixPeer) }),
       ...(args.ptyPeer === undefined ? {} : { ptyPeer: parsePtyPeer(args.ptyPeer) }),
     },
-    files: parseFileChoices(args.files ?? 'keep', args.file),
+    files: parseFileChoices(args.files === undefined ? 'keep' : parseFiles(args.files), args.file),
     paths: parsePaths(args.path),
     ...(args.cwd === undefined ? {} : { cwd: resolve(args.cwd) }),
     environment: parseEnvironment(args.env),

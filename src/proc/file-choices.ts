@@ -22,9 +22,15 @@ export interface FileChoices {
 /** Every file is opened again. */
 export const NO_FILE_CHOICES: FileChoices = { all: 'reopen', paths: new Map() };
 
+/** Reads the value of `--files`. @throws UsageError */
+export function parseFiles(text: string): FileChoices['all'] {
+  if (text === 'reopen' || text === 'embed') return text;
+  throw new UsageError(`--files ${text}: say --files reopen or --files embed`);
+}
+
 /**
  * Reads the values of the options.
- * @param all value of `--files`
+ * @param all what becomes of the files that `single` does not name
  * @param single values of `--file`, each `PATH=reopen`, `PATH=embed` or `PATH=NEWPATH`; relative paths start at `folder`.
  *   The last `=` counts: the path that a process has may hold some.
  * @throws UsageError for what is none of these, and for a path given twice

@@ -82,6 +82,8 @@ testWith([], 'command lines that make no sense', async (t) => {
     [[own, own], /Unknown argument: \d+/],
     [[own, '-o'], /Not enough arguments following: o/],
     [[own, '-o', 'a', '-o', 'b'], /-o is given more than once/],
+    [[own, '--files', 'all'], /--files all: say --files reopen or --files embed \(/],
+    [[own, '--files', 'embed', '--files', 'reopen'], /--files is given more than once/],
     [[own, '-o', ''], /name a file/],
     [[own, '--drop-fd', 'x'], /--drop-fd x/],
     [[own, '--kill', '--stop'], /exclusive/],
