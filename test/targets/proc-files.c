@@ -11,10 +11,12 @@
 #include <unistd.h>
 
 enum { OFFSET = 10 };
+/* Of the page of vsyscalls: as an offset it is negative. */
+static const off_t HIGH = -10485760;
 
 static int open_at(const char *path, int flags, off_t offset) {
     int fd = (int)NEED(open(path, flags));
-    NEED(lseek(fd, offset, SEEK_SET));
+    CHECK(lseek(fd, offset, SEEK_SET) == offset, "cannot seek in %s", path);
     return fd;
 }
 
@@ -51,6 +53,7 @@ int main(void) {
     int status = open_at("/proc/self/status", O_RDONLY, OFFSET);
     int comm = open_at("/proc/thread-self/comm", O_RDWR, 0);
     int memory = open_at("/proc/self/mem", O_RDONLY, (off_t)(uintptr_t)known);
+    int high = open_at("/proc/self/mem", O_RDONLY, HIGH);
     int folder = open_at("/proc/self/fd", O_RDONLY | O_DIRECTORY, 0);
     int processor = open_at("/proc/cpuinfo", O_RDONLY, OFFSET);
     int kernel = open_at("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY, 3);
@@ -78,6 +81,7 @@ int main(void) {
     memset(text, 0, sizeof text);
     CHECK(read(memory, text, sizeof known) == sizeof known && strcmp(text, known) == 0,
           "mem gives \"%s\"", text);
+    stands_at("mem", high, HIGH);
     stands_at("cpuinfo", processor, OFFSET);
     stands_at("enabled", kernel, 3);
     NEED(write(comm, "renamed", 7));

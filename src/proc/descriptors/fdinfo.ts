@@ -16,7 +16,8 @@ export interface FdInfo {
 export function parseFdInfo(text: string): FdInfo {
   const flags = Number.parseInt(infoField(text, 'flags') ?? '0', 8);
   return {
-    offset: BigInt(infoField(text, 'pos') ?? 0),
+    // That of /proc/PID/mem is an address, and may be negative.
+    offset: BigInt.asUintN(64, BigInt(infoField(text, 'pos') ?? 0)),
     flags: flags & ~O.CLOEXEC,
     closeOnExec: (flags & O.CLOEXEC) !== 0,
     text,
