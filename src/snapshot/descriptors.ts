@@ -333,8 +333,10 @@ export const descriptorTableSchema = z.object({
     z.object({
       /** Capacity in bytes. */
       capacity: int.min(0),
-      /** What is in it; in packet mode one entry a packet, else one entry. */
+      /** What is in it: an entry for each packet, and one for what was written without. */
       content: z.array(bytes),
+      /** How many of the entries, from the first on, are packets; left out: all, if there are several. */
+      packets: index.optional(),
       /** Path of a FIFO; empty for a pipe. */
       path: text,
       /** A FIFO that has no writer, and whose readers have seen none: to them it is no end of file (POLLHUP). */

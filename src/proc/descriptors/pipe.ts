@@ -18,6 +18,7 @@ import type { DescriptorKind, KindContext } from './kind.js';
 import { pathProblem } from './paths.js';
 import { endOf, isFifo } from './pipe-ends.js';
 import { Refusal } from './refusal.js';
+import type { Target } from './target.js';
 
 const SYS_PIPE2 = 293;
 const MOST = 0x7fff_0000;
@@ -61,6 +62,10 @@ function capturePipe(entry: Entry, context: KindContext): DescriptorTable['pipes
   const readable = target.pipe(entry.stat).reader;
   // What nobody can read any more is lost to the process, too.
   const content = readable ? withCopy(readable.fd, readWithoutConsuming) : [];
+  const packets =
+    readable && content.length > 0
+      ? withCopy(readable.fd, (copy) => countPackets(copy, content, entry, context))
+      : 0;
   const unwritten = isNamed(entry.link) && isUnwritten(entry, context);
   if (unwritten && content.length > 0) {
     throw new Refusal('it holds data of a writer that its reader has not seen');
@@ -68,6 +73,7 @@ function capturePipe(entry: Entry, context: KindContext): DescriptorTable['pipes
   return {
     capacity: withCopy(entry.fd, fcntlGetPipeSize),
     content,
+    ...(packets > 0 ? { packets } : {}),
     path: isNamed(entry.link) ? entry.link : '',
     ...(unwritten ? { unwritten } : {}),
   };
@@ -83,30 +89,77 @@ function isUnwritten({ stat }: Entry, { target, withCopy }: KindContext): boolea
   return !ends[0];
 }
 
-/**
- * What is in a pipe, without taking it out: tee(2) puts it into a pipe of ours as well. A read
- * gives one packet in packet mode, and everything otherwise.
- */
+/** What is in a pipe, without taking it out. A read ends behind a packet, or with all there is. */
 function readWithoutConsuming(fd: number): Uint8Array[] {
+  if (fionread(fd) === 0) return [];
+  return withTee(fd, (reader) => {
+    const content: Uint8Array[] = [];
+    for (let rest = fionread(reader); rest > 0; rest = fionread(reader)) {
+      const buffer = new Uint8Array(rest);
+      content.push(buffer.slice(0, readSync(reader, buffer)));
+    }
+    return content;
+  });
+}
+
+/**
+ * How many of the pieces in a pipe are packets, which only the last may not be: a read of a part of a packet
+ * (pipe2(2) O_DIRECT) throws its rest away.
+ * @throws Refusal where a packet follows bytes that are none
+ */
+function countPackets(
+  fd: number,
+  content: readonly Uint8Array[],
+  entry: Entry,
+  { target }: KindContext,
+): number {
+  const first = taken(fd, content, () => 1);
+  const most = taken(fd, content, (length) => Math.max(1, length - 1));
+  return content.filter(({ length }, i) => {
+    const last = i === content.length - 1;
+    // Of a single byte nobody can tell; it matters only to what is written behind it.
+    if (length === 1) return !last || writesPackets(entry, target);
+    if (first[i] === length) return true;
+    if (most[i] === length || !last)
+      throw new Refusal('it holds packets (O_DIRECT) behind bytes that were written without');
+    return false;
+  }).length;
+}
+
+/** Whether what the process writes into a pipe is a packet. */
+function writesPackets({ stat: { dev, ino } }: Entry, { entries }: Target): boolean {
+  return entries.some(
+    ({ stat, info: { flags } }) =>
+      stat.ino === ino && stat.dev === dev && endOf(flags) !== 'read' && (flags & O.DIRECT) !== 0,
+  );
+}
+
+/** How much a read of a part of each piece takes out of a pipe. */
+function taken(fd: number, content: readonly Uint8Array[], part: (length: number) => number): number[] {
+  return withTee(fd, (reader) =>
+    content.map(({ length }) => {
+      const before = fionread(reader);
+      readSync(reader, new Uint8Array(part(length)));
+      const gone = before - fionread(reader);
+      if (gone < length) readSync(reader, new Uint8Array(length - gone));
+      return gone;
+    }),
+  );
+}
+
+/** Has tee(2) put what is in a pipe into one of ours as well. */
+function withTee<T>(fd: number, use: (reader: number) => T): T {
   const size = fionread(fd);
-  if (size === 0) return [];
   const [reader, writer] = makePipe();
   try {
     enlarge(writer, fcntlGetPipeSize(fd));
-    let rest = tee(fd, writer, MOST, SPLICE_F_NONBLOCK);
+    const rest = tee(fd, writer, MOST, SPLICE_F_NONBLOCK);
     if (rest < size) {
       throw new Refusal(
         `of the ${size} bytes in it only ${rest} fit into a pipe that this user may make (fs.pipe-max-size)`,
       );
     }
-    const content: Uint8Array[] = [];
-    while (rest > 0) {
-      const buffer = new Uint8Array(rest);
-      const got = readSync(reader, buffer);
-      content.push(buffer.slice(0, got));
-      rest -= got;
-    }
-    return content;
+    return use(reader);
   } finally {
     closeSync(reader);
     closeSync(writer);

@@ -76,7 +76,6 @@ function usersOf({ table }: Bench): PipeUsers[] {
     first: undefined,
     firstReader: undefined,
     firstWriter: undefined,
-    packets: false,
   }));
   table.files.forEach((file, index) => {
     if (file.kind !== 'pipe') return;
@@ -84,7 +83,6 @@ function usersOf({ table }: Bench): PipeUsers[] {
     pipe.first ??= index;
     if (file.end === 'read') pipe.firstReader ??= index;
     if (file.end === 'write') pipe.firstWriter ??= index;
-    if (file.end !== 'read' && file.flags & O.DIRECT) pipe.packets = true;
   });
   return users;
 }
@@ -143,25 +141,25 @@ function openFifo(path: string, unwritten: boolean, { reader }: PipePlace, name:
 
 /** Writes what was in the pipes, and closes the temporary numbers: an end that nobody has is closed with them. */
 export function fillPipes({ bench, pipes }: Tools): Op[] {
-  return bench.table.pipes.flatMap(({ content, path }, index): Op[] => {
+  return bench.table.pipes.flatMap(({ content, packets, path }, index): Op[] => {
     const place = pipes[index]!;
     const { reader, writer, users } = place;
-    const packets = content.length > 1 || users.packets;
+    const count = packets ?? (content.length > 1 ? content.length : 0);
     const label = `cannot fill ${path === '' ? 'a pipe' : path} (${nameOf(index, place, bench)})`;
     const first = users.firstWriter === undefined ? undefined : bench.table.files[users.firstWriter];
     const before = path === '' && first ? first.flags : 0;
     const ops: Op[] = [];
     if (content.length > 0) {
-      const mode = O.NONBLOCK | (packets ? O.DIRECT : 0);
-      ops.push(setFlags(writer, mode, { label }));
-      for (const bytes of content) {
+      content.forEach((bytes, i) => {
+        if (i === 0 || i === count)
+          ops.push(setFlags(writer, O.NONBLOCK | (i < count ? O.DIRECT : 0), { label }));
         ops.push(
           write(bench.arena, writer, bytes, {
             label,
             reason: `its ${bytes.length} bytes do not fit into a pipe that this user may make (fs.pipe-max-size)`,
           }),
         );
-      }
+      });
       ops.push(setFlags(writer, before, { label }));
     }
     bench.closed(reader);

@@ -36,8 +36,6 @@ export interface PipeUsers {
   readonly first: number | undefined;
   readonly firstReader: number | undefined;
   readonly firstWriter: number | undefined;
-  /** A description that can write is in packet mode (O_DIRECT). */
-  readonly packets: boolean;
 }
 
 /** A kind. Everything is emitted in this order: all `make`, duplicates, all `listen`, all `connect`; at the end all `start`, then `release`. */

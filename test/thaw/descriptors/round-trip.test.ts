@@ -107,6 +107,47 @@ os.close(18)
   );
 });
 
+test('packets that were written by whoever writes none any more', async (t) => {
+  const { before, after } = await roundTrip(
+    t,
+    `
+r, w = os.pipe2(os.O_DIRECT)
+os.write(w, b"alone"); os.close(w); at(r, 10)
+r, w = os.pipe2(os.O_DIRECT)
+os.write(w, b"first"); os.write(w, b"second")
+fcntl.fcntl(w, fcntl.F_SETFL, 0); os.write(w, b"as "); os.write(w, b"it "); os.write(w, b"comes")
+at(r, 11); at(w, 12)
+r, w = os.pipe2(os.O_DIRECT)
+os.write(w, b"1"); os.write(w, b"2"); at(r, 13); at(w, 14)
+`,
+  );
+  t.deepEqual(after.table, before.table);
+  t.deepEqual(
+    before.table.pipes.map(({ packets, content }) => [
+      packets,
+      content.map((bytes) => Buffer.from(bytes).toString()),
+    ]),
+    [
+      [1, ['alone']],
+      [2, ['first', 'second', 'as it comes']],
+      [2, ['1', '2']],
+    ],
+  );
+});
+
+test('packets behind bytes that are none are refused', async (t) => {
+  const target = await startTarget(
+    t,
+    `
+r, w = os.pipe()
+os.write(w, b"bytes" * 819); fcntl.fcntl(w, fcntl.F_SETFL, os.O_DIRECT); os.write(w, b"packet")
+at(r, 10); at(w, 11)
+`,
+  );
+  const { problems } = capture(target);
+  t.regex(problems[0]!, /^descriptor 10 \(pipe, .*: it holds packets \(O_DIRECT\) behind bytes /);
+});
+
 test('a FIFO that is yet to be written to', async (t) => {
   const { before, after } = await roundTrip(
     t,
