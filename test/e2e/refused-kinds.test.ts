@@ -104,3 +104,35 @@ for (const [path, says] of [
     refused(t, `fd = os.open("${path}", os.O_RDWR | os.O_NONBLOCK)`, says),
   );
 }
+
+testWith(['python3'], 'references by O_PATH to what has no path', async (t) => {
+  for (const [code, link] of [
+    ['os.eventfd(3)', 'anon_inode:\\[eventfd\\]'],
+    ['libc.epoll_create1(0)', 'anon_inode:\\[eventpoll\\]'],
+    ['libc.inotify_init()', 'anon_inode:inotify'],
+    ['os.pidfd_open(os.getpid())', '(anon_inode:\\[pidfd\\]|pidfd:.*)'],
+    ['os.pipe()[0]', 'pipe:\\[\\d+\\]'],
+    ['__import__("socket").socketpair()[0].detach()', 'socket:\\[\\d+\\]'],
+    ['__import__("socket").socket().detach()', 'socket:\\[\\d+\\]'],
+  ] as const) {
+    await refused(
+      t,
+      `fd = os.open("/proc/self/fd/%d" % ${code}, os.O_PATH)
+os.dup2(fd, 40)
+os.close(fd)`,
+      new RegExp(
+        `^proc2elf: descriptor 40 \\(reference, ${link}\\) cannot be carried: opened by O_PATH, .*; use --drop-fd 40`,
+      ),
+    );
+  }
+});
+
+testWith(['python3'], 'what its path or its content would not help is not told to choose these', (t) =>
+  refused(
+    t,
+    `import fcntl
+fd = os.open("file", os.O_RDWR | os.O_CREAT)
+fcntl.fcntl(fd, fcntl.F_SETOWN, -os.getpgrp())`,
+    /: it sends signals \(F_SETOWN\) to process group \d+, which is another where the image is run; use --drop-fd 3, --external/,
+  ),
+);

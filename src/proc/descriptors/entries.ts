@@ -8,6 +8,7 @@ import {
   readSync,
   statSync,
 } from 'node:fs';
+import { O } from '../../fcntl.js';
 import { socketProtocol } from '../../native/inet.js';
 import type { ProcessDescriptor } from '../../native/syscalls.js';
 import { errnoOf, procError } from '../read.js';
@@ -32,7 +33,7 @@ export interface Entry {
   readonly garbled: boolean;
   readonly stat: BigIntStats;
   readonly info: FdInfo;
-  /** Of a socket, what the kernel calls its protocol: `TCP`, `UDPv6`; else `null`. */
+  /** Of a socket that is not merely referred to (O_PATH), what the kernel calls its protocol: `TCP`, `UDPv6`; else `null`. */
   readonly protocol: string | null;
 }
 
@@ -85,13 +86,14 @@ export function readEntries(pid: number): Entry[] {
 function readEntry(pid: number | 'self', fd: number, reader: SmallFileReader): Entry {
   const path = `/proc/${pid}/fd/${fd}`;
   const link = readlinkSync(path);
+  const info = parseFdInfo(reader.read(`/proc/${pid}/fdinfo/${fd}`));
   return {
     fd,
     link,
     garbled: link.includes(REPLACEMENT) && isGarbled(path),
     stat: statSync(path, { bigint: true }),
-    info: parseFdInfo(reader.read(`/proc/${pid}/fdinfo/${fd}`)),
-    protocol: link.startsWith('socket:') ? socketProtocol(path) : null,
+    info,
+    protocol: link.startsWith('socket:') && !(info.flags & O.PATH) ? socketProtocol(path) : null,
   };
 }
 

@@ -144,7 +144,12 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
       if (outcome instanceof Loss) losses++;
       else
         problems.push(
-          refuse(description.entries[0]!, kindOf(description.entries[0]!, target), outcome.message),
+          refuse(
+            description.entries[0]!,
+            kindOf(description.entries[0]!, target),
+            outcome.message,
+            outcome.byKind,
+          ),
         );
       if (outcome instanceof PassingRefusal) passing++;
     });
@@ -228,9 +233,9 @@ function refuseInFlight({ entries }: Description, file: OpenFile): void {
 }
 
 /** What is on its way in a socket goes with that. */
-function refuse(entry: Entry, kind: DescriptorKind, why: string): string {
+function refuse(entry: Entry, kind: DescriptorKind, why: string, byKind = true): string {
   const fd = entry.flight?.carrier ?? entry.fd;
-  return refusalOf(fd, kind.describe(entry), why, kind.choices?.(entry), nameOf(entry));
+  return refusalOf(fd, kind.describe(entry), why, byKind ? kind.choices?.(entry) : [], nameOf(entry));
 }
 
 /** Kinds name a descriptor by its number: what has none is named here. */
@@ -249,8 +254,9 @@ function problemsOf(target: Target): string[] {
     const { replace, inherit } = target.choices;
     if (replace.has(entry.fd) || inherit.has(entry.fd)) return [];
     const kind = kindOf(entry, target);
-    const why = lockProblem(entry) ?? kind.problem(entry, target);
-    return why === null ? [] : [refuse(entry, kind, why)];
+    const locked = lockProblem(entry);
+    const why = locked ?? kind.problem(entry, target);
+    return why === null ? [] : [refuse(entry, kind, why, locked === null)];
   });
 }
 

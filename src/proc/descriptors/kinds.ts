@@ -19,6 +19,7 @@ import { pidfd } from './pidfd.js';
 import { pipe } from './pipe.js';
 import { ptyMaster } from './pty-master.js';
 import { ptySlave } from './pty-slave.js';
+import { reference } from './reference.js';
 import { regular } from './regular.js';
 import { signalfd } from './signalfd.js';
 import { stream } from './stream.js';
@@ -29,6 +30,7 @@ import { unix } from './unix.js';
 const KINDS: readonly DescriptorKind[] = [
   chosen,
   external,
+  reference,
   ptyMaster,
   ptySlave,
   stream,

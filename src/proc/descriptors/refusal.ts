@@ -1,7 +1,15 @@
 /** How a descriptor is refused, and what the user can do about it. */
 
 /** Thrown where a descriptor turns out not to be carried. */
-export class Refusal extends Error {}
+export class Refusal extends Error {
+  /** @param byKind whether the options that the descriptor's kind knows would let it pass */
+  constructor(
+    message: string,
+    readonly byKind = true,
+  ) {
+    super(message);
+  }
+}
 
 /** Thrown for what a program usually does away with by itself, a moment later: it reads what waits, say. */
 export class PassingRefusal extends Refusal {}

@@ -36,9 +36,9 @@ export function signalsOf(
     if (another || info.flags & O.ASYNC) warnings.push(signalsLetGo(fd));
     return undefined;
   }
-  if (known === null) throw new Refusal(strangerProblem(owner));
+  if (known === null) throw new Refusal(strangerProblem(owner), false);
   const problem = dnotifyProblem(entry, owner) ?? numberProblem(entries, signal) ?? closedProblem(file);
-  if (problem !== null) throw new Refusal(problem);
+  if (problem !== null) throw new Refusal(problem, false);
   return { owner: known, signal };
 }
 

@@ -1,5 +1,6 @@
 /** Unix domain sockets of a process: what they are connected to, and where the other end lies. */
 import { readlinkSync } from 'node:fs';
+import { O } from '../../fcntl.js';
 import { SocketState, type UnixSocket, unixSockets } from '../../native/sock-diag.js';
 import { Sock } from '../../socket.js';
 import type { Entry } from './entries.js';
@@ -113,7 +114,8 @@ export function unixView(target: Target): UnixView {
 }
 
 /** Inode of the Unix domain socket behind a descriptor; `null` if it is none. */
-export function inodeOf({ link, protocol }: Entry): bigint | null {
+export function inodeOf({ link, protocol, info }: Entry): bigint | null {
+  if (info.flags & O.PATH) return null;
   const match = /^UNIX/.test(protocol ?? 'UNIX') ? LINK.exec(link) : null;
   return match ? BigInt(match[1]!) : null;
 }
