@@ -1,4 +1,5 @@
 /** IPv4 and IPv6 sockets: constants, addresses in words, and the options that a program can set. */
+import { SOL_PACKET } from './packet.js';
 import { SO } from './socket.js';
 import { TCP_OPTION } from './tcp.js';
 
@@ -12,7 +13,8 @@ export const SOCK = { STREAM: 1, DGRAM: 2, RAW: 3, NONBLOCK: 0o4000, CLOEXEC: 0o
 export const IPPROTO = { tcp: 6, udp: 17, udplite: 136, icmp: 1, icmpv6: 58 } as const;
 /** Levels of setsockopt(2). */
 export const SOL = {
-  ...{ SOCKET: 1, IP: 0, IPV6: 41, TCP: 6, UDP: 17, UDPLITE: 136, RAW: 255, ICMPV6: 58, NETLINK: 270 },
+  ...{ SOCKET: 1, IP: 0, IPV6: 41, TCP: 6, UDP: 17, UDPLITE: 136, RAW: 255, ICMPV6: 58 },
+  ...{ NETLINK: 270, PACKET: SOL_PACKET },
 } as const;
 
 /** A protocol that is carried. `ping`: echo requests of ICMP without privilege; `raw`: any protocol by number. */
@@ -73,8 +75,8 @@ function rows(level: number, text: string): SocketOption[] {
 
 /**
  * Options that getsockopt(2) tells and setsockopt(2) takes in the same form, in the order in which they
- * are set: `asm-generic/socket.h`, `linux/in.h`, `in6.h`, `tcp.h`, `udp.h`. SO_RCVBUF and SO_SNDBUF, which
- * are doubled when they are set, are not among them; nor is what reading would change, as SO_ERROR.
+ * are set: `asm-generic/socket.h`, `linux/in.h`, `in6.h`, `tcp.h`, `udp.h`, `if_packet.h`. SO_RCVBUF and
+ * SO_SNDBUF, which are doubled when they are set, are not among them; nor is what reading would change, as SO_ERROR.
  */
 export const SOCKET_OPTIONS: readonly SocketOption[] = [
   ...rows(
@@ -113,6 +115,13 @@ export const SOCKET_OPTIONS: readonly SocketOption[] = [
     SOL.NETLINK,
     `NETLINK_PKTINFO=3 NETLINK_BROADCAST_ERROR=4 NETLINK_NO_ENOBUFS=5 NETLINK_LISTEN_ALL_NSID=8 NETLINK_CAP_ACK=10
      NETLINK_EXT_ACK=11 NETLINK_GET_STRICT_CHK=12`,
+  ),
+  // PACKET_VNET_HDR_SZ behind PACKET_VNET_HDR, which chooses a size of its own.
+  ...rows(
+    SOL.PACKET,
+    `PACKET_COPY_THRESH=7 PACKET_AUXDATA=8 PACKET_ORIGDEV=9 PACKET_VERSION=10 PACKET_RESERVE=12 PACKET_LOSS=14
+     PACKET_VNET_HDR=15 PACKET_TIMESTAMP=17 PACKET_TX_HAS_OFF=19 PACKET_QDISC_BYPASS=20 PACKET_IGNORE_OUTGOING=23
+     PACKET_VNET_HDR_SZ=24`,
   ),
   ...rows(SOL.RAW, 'ICMP_FILTER=1'),
   ...rows(SOL.ICMPV6, 'ICMPV6_FILTER=1'),

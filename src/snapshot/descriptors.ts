@@ -1,5 +1,6 @@
 /** The descriptor table of a frozen process: open file descriptions, and the descriptors that share them. */
 import * as z from 'zod';
+import { MOST_ADDRESS, MOST_MEMBERSHIPS } from '../packet.js';
 import { MOST_INPUT, MOST_OUTPUT } from '../pty.js';
 import { datagramSchema, MOST_DATAGRAMS } from './datagram.js';
 import { bytes, hostAddress, index, int, socketAddress, text, word } from './fields.js';
@@ -82,6 +83,7 @@ const watched = {
  * - `pipe`: an end of a pipe or FIFO that the process has to itself: index into `pipes`
  * - `inet`: an IPv4 or IPv6 socket
  * - `netlink`: a socket to the kernel
+ * - `packet`: a socket to network interfaces
  * - `unix`: a Unix domain socket
  * - `pty-master`, `pty-slave`: the two sides of a pseudoterminal that the process has to itself
  */
@@ -251,6 +253,32 @@ export const openFileSchema = z.discriminatedUnion('kind', [
     peer: bytes.refine((value) => value.length === 12, 'no address of netlink').nullable(),
     options: z.array(z.object({ level: index, option: index, value: bytes })),
     filter: socketFilter,
+  }),
+  z.object({
+    kind: z.literal('packet'),
+    ...common,
+    type: z.enum(['datagram', 'raw']),
+    /** `ETH_P_*`, as a number of this processor; 0: no packet reaches it. */
+    protocol: int.min(0).max(0xffff),
+    /** The one that it is bound to; `null`: all. */
+    interface: interfaceName.nullable(),
+    /** That interface is down, and the program has been told (ENETDOWN). */
+    toldDown: z.boolean(),
+    options: z.array(z.object({ level: index, option: index, value: bytes })),
+    filter: socketFilter,
+    /** What it has asked of interfaces, the earliest first. */
+    memberships: z.array(
+      z.object({
+        interface: interfaceName,
+        /** `PACKET_MR_*` */
+        type: int.min(0).max(0xffff),
+        address: bytes.refine((value) => value.length <= MOST_ADDRESS, 'no hardware address'),
+        /** How often it has. */
+        count: int.min(1).max(MOST_MEMBERSHIPS),
+      }),
+    ),
+    /** Its fanout group as getsockopt(2) tells it: id, type, flags. */
+    fanout: int.min(0).max(0xffff_ffff).nullable(),
   }),
   z.object({
     kind: z.literal('unix'),

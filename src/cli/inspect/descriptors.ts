@@ -1,5 +1,6 @@
 import { addressText } from '../../inet.js';
 import { holdLine } from '../../nftables.js';
+import { fanoutId } from '../../packet.js';
 import type { DescriptorTable, OpenFile, OpenFileOf } from '../../snapshot/descriptors.js';
 import { reachable } from '../../snapshot/in-flight.js';
 import type { Process } from '../../snapshot/schema.js';
@@ -79,6 +80,8 @@ function describeFile(file: OpenFile, { pipes }: DescriptorTable): string {
       const groups = file.groups.length > 0 ? `, groups ${file.groups.join(' ')}` : '';
       return `netlink protocol ${file.protocol}, port ${file.port}${groups}`;
     }
+    case 'packet':
+      return describePacket(file);
     case 'unix':
       return describeSocket(file);
     case 'pty-master':
@@ -110,6 +113,22 @@ function describeInet(file: OpenFileOf<'inet'>): string {
     file.connection ? describeConnection(file.connection) : '',
     file.ended ? `a connection that is ${file.ended}, ${file.input.length} bytes unread` : '',
     file.datagrams.length === 0 ? '' : `${file.datagrams.length} datagrams unread`,
+  ];
+  return parts.filter((part) => part !== '').join(', ');
+}
+
+function describePacket({
+  type,
+  protocol,
+  interface: on,
+  memberships,
+  fanout,
+}: OpenFileOf<'packet'>): string {
+  const parts = [
+    `${type}, protocol 0x${protocol.toString(16).padStart(4, '0')}`,
+    on === null ? '' : `on ${escapeText(on)}`,
+    memberships.length === 0 ? '' : `${memberships.length} memberships`,
+    fanout === null ? '' : `fanout group ${fanoutId(fanout)}`,
   ];
   return parts.filter((part) => part !== '').join(', ');
 }

@@ -1,5 +1,4 @@
 /** IPv4 and IPv6 sockets: TCP, UDP, UDP-Lite, raw, and those of ICMP's echo. */
-import { readlinkSync } from 'node:fs';
 import { addressText, isBound, type Making, type Protocol, SO, scopeOf } from '../../inet.js';
 import { interfaceName, peekBytes, peerName, socketName, tcpInfo, unconfirmed } from '../../native/inet.js';
 import { ANY_STATE, IDLE_STATES } from '../../native/inet-diag.js';
@@ -16,6 +15,7 @@ import { connectedTo, factsOf, findLine, once, stateOf } from './inet-tables.js'
 import { warnOfDistribution, warnOfInterface } from './inet-unseen.js';
 import type { DescriptorKind, KindContext } from './kind.js';
 import { captureGroups, readGroups } from './multicast.js';
+import { ELSEWHERE, elsewhereProblem } from './network-namespace.js';
 import { leaveBehind, PassingRefusal, Refusal } from './refusal.js';
 import type { Target } from './target.js';
 import { captureConnection as captureKept } from './tcp-connections.js';
@@ -24,7 +24,6 @@ import { endsOf } from './tcp-hold.js';
 const MD5 = 'it has keys for TCP_MD5SIG, which are not carried';
 const UNSENT =
   'it holds data that is not sent yet (UDP_CORK, MSG_MORE, or a busy interface), which is not carried';
-const ELSEWHERE = 'it belongs to another network namespace, which is not carried';
 
 type Inet = OpenFileOf<'inet'>;
 type Connection = Pick<Inet, 'ended' | 'input' | 'letGo'>;
@@ -34,7 +33,8 @@ export const inet: DescriptorKind = {
   matches: ({ protocol }) => protocolOf(protocol) !== null,
   describe: ({ protocol, link }) => `${protocol} socket, ${link}`,
   problem: (entry, target) => {
-    if (networkOf(String(target.pid)) !== networkOf('self')) return ELSEWHERE;
+    const elsewhere = elsewhereProblem(target.pid);
+    if (elsewhere !== null) return elsewhere;
     return target.choices.tcp === 'keep' ? keepProblem(entry, target) : null;
   },
   capture: ({ entries: [entry] }, context) =>
@@ -47,15 +47,6 @@ function protocolOf(name: string | null): Pick<Making, 'family' | 'protocol'> | 
   if (!match) return null;
   const protocol = match[1]!.toLowerCase().replace('-', '') as Protocol;
   return { family: match[2] ? 'ipv6' : 'ipv4', protocol };
-}
-
-/** `net:[4026531840]`; empty for a process that has ended meanwhile. */
-function networkOf(pid: string): string {
-  try {
-    return readlinkSync(`/proc/${pid}/ns/net`);
-  } catch {
-    return '';
-  }
 }
 
 /** Why `--tcp keep` does not work for a socket. */

@@ -15,6 +15,7 @@ import { namespace } from './namespace.js';
 import { netlink } from './netlink.js';
 import { other } from './other.js';
 import { ownProc } from './own-proc.js';
+import { packet } from './packet.js';
 import { pidfd } from './pidfd.js';
 import { pipe } from './pipe.js';
 import { ptyMaster } from './pty-master.js';
@@ -37,6 +38,7 @@ const KINDS: readonly DescriptorKind[] = [
   pipe,
   inet,
   netlink,
+  packet,
   unix,
   eventfd,
   timerfd,

@@ -9,6 +9,7 @@ import type { Entry } from './entries.js';
 import { captureOptions, isHere, readFresh } from './inet-options.js';
 import { once } from './inet-tables.js';
 import type { DescriptorKind, KindContext } from './kind.js';
+import { ELSEWHERE } from './network-namespace.js';
 import { leaveBehind, Refusal } from './refusal.js';
 
 type Netlink = OpenFileOf<'netlink'>;
@@ -53,8 +54,7 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<N
   if (problem !== null) throw new Refusal(problem);
   const type = integerOption(copy, SO.TYPE);
   const fresh = once(context, `netlink ${type} ${protocol}`, () => readFresh(AF.NETLINK, type, protocol));
-  if (!isHere(copy, fresh))
-    throw new Refusal('it belongs to another network namespace, which is not carried');
+  if (!isHere(copy, fresh)) throw new Refusal(ELSEWHERE);
   warnOfMessages(entry, copy, context);
   const { options, filter } = captureOptions(copy, fresh, true);
   const peer = Buffer.from(peerName(copy)!);

@@ -9,6 +9,7 @@ import { inet } from './inet.js';
 import { inotify } from './inotify.js';
 import { netlink } from './netlink.js';
 import { object } from './object.js';
+import { packet } from './packet.js';
 import { pidfd } from './pidfd.js';
 import { pipe } from './pipe.js';
 import type { KindPlanner } from './planner.js';
@@ -36,6 +37,7 @@ const KINDS: { readonly [K in OpenFileKind]: KindPlanner<OpenFileOf<K>> } = {
   'pty-master': ptyMaster,
   'pty-slave': ptySlave,
   netlink,
+  packet,
 };
 
 /** The planner of a description's kind. */

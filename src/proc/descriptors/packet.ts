@@ -1,0 +1,145 @@
+/** Packet sockets: what reaches the network interfaces, and leaves by them. */
+import { readFileSync } from 'node:fs';
+import { SO, SOL } from '../../inet.js';
+import { interfaceName, socketName } from '../../native/inet.js';
+import { type PacketFacts, packetSockets } from '../../native/packet-diag.js';
+import { getOption, integerOption, Poll, pollNow } from '../../native/sockets.js';
+import {
+  AF_PACKET,
+  FANOUT,
+  fanoutId,
+  fanoutType,
+  LINK_ADDRESS,
+  MOST_MEMBERSHIPS,
+  PACKET,
+} from '../../packet.js';
+import type { OpenFileOf } from '../../snapshot/descriptors.js';
+import { Sock } from '../../socket.js';
+import { errnoOf } from '../read.js';
+import type { Entry } from './entries.js';
+import { captureOptions, type Fresh, isHere, readFresh } from './inet-options.js';
+import { once } from './inet-tables.js';
+import type { DescriptorKind, KindContext } from './kind.js';
+import { ELSEWHERE, elsewhereProblem } from './network-namespace.js';
+import { leaveBehind, Refusal } from './refusal.js';
+
+type Packet = OpenFileOf<'packet'>;
+
+/** `SOCK_PACKET` of socket(2), which has been obsolete since Linux 2.2. */
+const OBSOLETE = 10;
+/** Columns of /proc/net/packet. */
+const TYPE = 2;
+const INODE = 8;
+
+/** Packet sockets. */
+export const packet: DescriptorKind = {
+  matches: ({ protocol }) => protocol === 'PACKET',
+  describe: ({ link }) => `packet socket, ${link}`,
+  problem: ({ stat }, { pid }) => {
+    const line = readFileSync(`/proc/${pid}/net/packet`, 'latin1')
+      .split('\n')
+      .map((text) => text.trim().split(/\s+/))
+      .find((columns) => columns[INODE] === String(stat.ino));
+    return elsewhereProblem(pid) ?? (line ? typeProblem(Number(line[TYPE])) : null);
+  },
+  capture: ({ entries: [entry] }, context) =>
+    context.withCopy(entry!.fd, (copy) => captureSocket(entry!, copy, context)),
+};
+
+function typeProblem(type: number): string | null {
+  return type === OBSOLETE ? 'of the obsolete type SOCK_PACKET, which is not carried' : null;
+}
+
+function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<Packet, 'locks'> {
+  const type = integerOption(copy, SO.TYPE);
+  const problem = typeProblem(type);
+  if (problem !== null) throw new Refusal(problem);
+  const fresh = freshOf(type, context);
+  if (!isHere(copy, fresh)) throw new Refusal(ELSEWHERE);
+  const facts = once(context, 'packet sockets', packetSockets).get(entry.stat.ino);
+  if (!facts) throw new Refusal('the kernel does not tell of it (sock_diag)');
+  refuseRings(facts);
+  const name = Buffer.from(socketName(copy));
+  const device = name.readInt32LE(LINK_ADDRESS.interface);
+  if (device < 0) throw new Refusal('the interface that it was bound to is gone');
+  const protocol = name.readUInt16BE(LINK_ADDRESS.protocol);
+  const events = pollNow(copy);
+  warnOfLoss(entry, events, context);
+  return {
+    ...{ kind: 'packet', flags: entry.info.flags, protocol },
+    type: type === Sock.DGRAM ? 'datagram' : 'raw',
+    interface: device === 0 ? null : interfaceName(copy, device),
+    toldDown: device > 0 && protocol !== 0 && !facts.running && !(events & Poll.ERR),
+    ...captureValues(copy, fresh, facts),
+    memberships: captureMemberships(copy, facts),
+    fanout: captureFanout(entry, copy, facts, context),
+  };
+}
+
+function freshOf(type: number, context: KindContext): Fresh {
+  return once(context, `packet ${type}`, () => {
+    try {
+      return readFresh(AF_PACKET, type, 0);
+    } catch (error) {
+      throw new Refusal(
+        `its options are compared with those of a new one, which takes CAP_NET_RAW (${errnoOf(error)})`,
+      );
+    }
+  });
+}
+
+function refuseRings({ receiveRing, sendRing }: PacketFacts): void {
+  const ring = receiveRing ? 'PACKET_RX_RING' : sendRing ? 'PACKET_TX_RING' : null;
+  if (ring !== null) throw new Refusal(`it has a ring of packets in memory (${ring}), which is not carried`);
+}
+
+function captureValues(copy: number, fresh: Fresh, { copyThreshold }: PacketFacts) {
+  const { options, filter } = captureOptions(copy, fresh, true);
+  const isTold = fresh.options.some(
+    ({ level, option }) => level === SOL.PACKET && option === PACKET.COPY_THRESH,
+  );
+  if (!isTold && copyThreshold !== 0) {
+    const value = Uint8Array.from(Buffer.from(Int32Array.of(copyThreshold).buffer));
+    options.push({ level: SOL.PACKET, option: PACKET.COPY_THRESH, value });
+  }
+  return { options, filter };
+}
+
+function captureMemberships(copy: number, { memberships }: PacketFacts): Packet['memberships'] {
+  return memberships
+    .map(({ device, type, address, count }) => {
+      if (count > MOST_MEMBERSHIPS) throw new Refusal(`it has asked for the same ${count} times`);
+      return { interface: interfaceName(copy, device), type, address, count };
+    })
+    .reverse();
+}
+
+function captureFanout(
+  { fd, link }: Entry,
+  copy: number,
+  { inFanout }: PacketFacts,
+  { warnings }: KindContext,
+): number | null {
+  // The option is 0 without a group, and that may be one, too.
+  if (!inFanout) return null;
+  const fanout = Buffer.from(getOption(copy, SOL.PACKET, PACKET.FANOUT, 4)!).readUInt32LE(0);
+  const type = fanoutType(fanout);
+  if (type === FANOUT.CBPF || type === FANOUT.EBPF) {
+    throw new Refusal('its fanout group has a program (PACKET_FANOUT_DATA), which cannot be read');
+  }
+  warnings.push(
+    `descriptor ${fd} (packet socket, ${link}) is in fanout group ${fanoutId(fanout)}: it joins that again, and which of the members gets which packets may differ`,
+  );
+  return fanout;
+}
+
+/** What no look tells without taking it. */
+function warnOfLoss({ fd, link }: Entry, events: number, context: KindContext): void {
+  const what = `descriptor ${fd} (packet socket, ${link}) has`;
+  if (events & Poll.ERR) {
+    leaveBehind(context, `${what} an error or a time stamp that was not read yet, which is not carried`);
+  }
+  if (events & Poll.IN) {
+    leaveBehind(context, `${what} packets that were not received yet: they are not carried`);
+  }
+}
