@@ -22,6 +22,7 @@ import { assertUnchanged } from './proc/objects.js';
 import { assertFreezable, permissionAdvice, surveyProcess } from './proc/preflight.js';
 import { readProcText } from './proc/read.js';
 import { blankRseq } from './proc/rseq.js';
+import { offsetWarnings } from './proc/shared-offsets.js';
 import { surveySharedOutside } from './proc/shared-outside.js';
 import { surveySharers } from './proc/sharers.js';
 import { confirmSleeps, observeSleeps, untilDeadline } from './proc/sleep.js';
@@ -108,7 +109,7 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
     ...surveySharedOutside(pid, sharing),
   ];
   if (early.length > 0) throw new UnsupportedError(early);
-  const surroundings = namespaceWarnings(pid);
+  const surroundings = [...namespaceWarnings(pid), ...offsetWarnings(pid, sharing)];
   const policies = mappingPolicies(pid);
   const path = options.output ?? `${fileName(commOf(pid))}.${pid}.bin`;
   const output = await prepareOutput(path, {

@@ -1,0 +1,43 @@
+import { join } from 'node:path';
+import test from 'ava';
+import { NO_CHOICES, parseChoices } from '../../src/proc/descriptors/choices.js';
+import { offsetWarnings } from '../../src/proc/shared-offsets.js';
+import { startTarget } from './descriptors/support.js';
+
+test('offsets that another process moves as well', async (t) => {
+  const target = await startTarget(
+    t,
+    `
+at(os.open("both", os.O_RDWR | os.O_CREAT), 10)
+at(os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 11)
+r, w = os.pipe()
+child = os.fork()
+if child == 0:
+    import ctypes, signal
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    os.write(w, b"x")
+    while True: signal.pause()
+os.read(r, 1)
+os.dup2(os.open("both", os.O_RDONLY), 12)
+`,
+  );
+  const choose = (drop: number[], dropChildren = false) =>
+    offsetWarnings(target.pid, { dropChildren, descriptors: parseChoices(drop, []) });
+  const says = choose([]).filter((line) => !/^descriptor [012] /.test(line));
+  t.is(says.length, 1);
+  t.regex(
+    says[0]!,
+    /^descriptor 10 \(file, .*\/both\) has its offset in common with process \d+ \(python3.*\), which stays behind: /,
+  );
+  t.true(says[0]!.includes(join(target.folder, 'both')));
+  t.deepEqual(
+    choose([10]).filter((line) => line.startsWith('descriptor 10 ')),
+    [],
+  );
+  t.deepEqual(
+    offsetWarnings(target.pid, { dropChildren: true, descriptors: NO_CHOICES }).filter((line) =>
+      line.startsWith('descriptor 10 '),
+    ),
+    [],
+  );
+});
