@@ -17,6 +17,7 @@ const NR = {
   sched_getparam: 143,
   sched_getscheduler: 145,
   sched_getaffinity: 204,
+  flistxattr: 196,
   clock_gettime: 228,
   ioprio_get: 252,
   get_robust_list: 274,
@@ -38,6 +39,20 @@ export const Kcmp = { FILE: 0, VM: 1, FILES: 2, FS: 3, SIGHAND: 4, IO: 5, SYSVSE
  */
 export function kcmp(pid1: number, pid2: number, type: number, index1 = 0, index2 = 0): number {
   return Number(addon.syscall(NR.kcmp, pid1, pid2, type, index1, index2));
+}
+
+/** `XATTR_LIST_MAX` of linux/limits.h. */
+const XATTR_LIST_MAX = 65536;
+
+/** flistxattr(2): the names of a file's extended attributes; none where the file system knows of none. */
+export function flistxattr(fd: number): string[] {
+  const names = Buffer.alloc(XATTR_LIST_MAX);
+  try {
+    const length = Number(addon.syscall(NR.flistxattr, fd, names, names.length));
+    return names.toString('utf8', 0, length).split('\0').slice(0, -1);
+  } catch {
+    return [];
+  }
 }
 
 /** A descriptor of a process. */

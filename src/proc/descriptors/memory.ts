@@ -2,7 +2,7 @@
 
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { O } from '../../fcntl.js';
-import { fcntlGetSeals } from '../../native/syscalls.js';
+import { fcntlGetSeals, flistxattr } from '../../native/syscalls.js';
 import type { Extent, MemoryObject } from '../../snapshot/schema.js';
 import { fileExtents } from '../content.js';
 import { deviceName } from '../objects.js';
@@ -66,6 +66,7 @@ function openObject(entry: Entry, kind: MemoryObject['kind'], context: KindConte
   const { link, stat } = entry;
   const { copy, extents } = openForReading(entry, context);
   context.keep(copy);
+  warnOfAttributes(entry, copy, context);
   const name = kind === 'memfd' ? link.slice(MEMFD.length) : link;
   const object: MemoryObject = {
     kind,
@@ -85,6 +86,17 @@ function openObject(entry: Entry, kind: MemoryObject['kind'], context: KindConte
     base: 0n,
     ...(kind === 'embedded-file' ? { stamp: { path: link, size: stat.size, modified: stat.mtimeNs } } : {}),
   });
+}
+
+/** What a security module writes there is up to the machine. */
+const OF_MACHINE = /^security\.(?!capability$)/;
+
+function warnOfAttributes(entry: Entry, copy: number, { warnings }: KindContext): void {
+  const names = flistxattr(copy).filter((name) => !OF_MACHINE.test(name));
+  if (names.length > 0)
+    warnings.push(
+      `descriptor ${entry.fd} (${entry.link}): its extended attributes stay behind (${names.join(', ')})`,
+    );
 }
 
 /** Opens a file by its descriptor, with an offset of our own; where that is forbidden, takes a duplicate. */

@@ -6,7 +6,8 @@ import { tolerate } from '../calls.js';
 import { open, seek, setFlags } from './calls.js';
 import type { KindPlanner } from './planner.js';
 
-const REOPENED = O.ACCMODE | O.APPEND | O.NONBLOCK | O.DSYNC | O.SYNC | O.LARGEFILE | O.NOATIME | O.PATH;
+const REOPENED =
+  O.ACCMODE | O.APPEND | O.NONBLOCK | O.ASYNC | O.DSYNC | O.SYNC | O.LARGEFILE | O.NOATIME | O.PATH;
 
 /** Plans another description of a memory object that has been made. */
 export const object: KindPlanner<OpenFileOf<'object'>> = {

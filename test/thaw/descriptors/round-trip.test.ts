@@ -46,6 +46,23 @@ fcntl.fcntl(m, 1033, 15)
   t.deepEqual(kept(before.objects)[0]!.times, { accessed: -5n, modified: 1234567890123456789n });
 });
 
+test('extended attributes of what loses its file are named', async (t) => {
+  const target = await startTarget(
+    t,
+    `
+a = at(os.open("/dev/shm/%d" % os.getpid(), os.O_RDWR | os.O_CREAT), 10)
+os.setxattr(10, "trusted.note" if os.getuid() == 0 else "user.note", b"1")
+os.unlink("/dev/shm/%d" % os.getpid())
+`,
+  );
+  const { warnings } = capture(target);
+  t.is(warnings.length, 1);
+  t.regex(
+    warnings[0]!,
+    /^descriptor 10 \(.*\): its extended attributes stay behind \((trusted|user)\.note\)$/,
+  );
+});
+
 test('pipes and FIFOs', async (t) => {
   const { before, after } = await roundTrip(
     t,
