@@ -1,4 +1,5 @@
 /** Descriptors on their way in Unix domain sockets (SCM_RIGHTS), which need not have a number in the process. */
+import { O } from '../fcntl.js';
 import type { DescriptorTable, OpenFile } from './descriptors.js';
 
 /**
@@ -9,25 +10,17 @@ export function inFlightProblem(file: OpenFile, numbered: boolean): string | nul
   if (file.kind === 'pidfd' && file.thread !== null)
     return 'it refers to a thread, which is not there yet when it is sent';
   if (numbered) return null;
-  if (file.signals) return `it sends signals for input and output (F_SETOWN, O_ASYNC), ${LAST}`;
-  if (file.lease) return `it has a lease (F_SETLEASE), ${LAST}`;
-  switch (file.kind) {
-    case 'inotify':
-    case 'fanotify':
-      return `it watches files, ${LAST}`;
-    case 'pty-master':
-    case 'pty-slave':
-      return 'pseudoterminals on their way are not carried';
-    case 'inet':
-      return file.connection === null ? null : KEPT_IN_FLIGHT;
-    default:
-      return null;
-  }
+  const sends = (file.flags & O.ASYNC) !== 0 || file.lease !== undefined;
+  if (sends && file.signals && file.signals.signal !== 0) return NUMBERED_SIGNALS;
+  return file.kind === 'inet' && file.connection !== null ? KEPT_IN_FLIGHT : null;
 }
 
-const LAST = 'and that begins only when what is on its way has no number any more';
+/** Signals of F_SETSIG carry the number under which they were asked for. */
+export const NUMBERED_SIGNALS =
+  'its signals (F_SETSIG) bear the number of one of its descriptors, and the kernel does not tell which';
 /** Why a connection without a descriptor cannot be kept. */
-export const KEPT_IN_FLIGHT = `it is a connection that is kept (--tcp keep), ${LAST}`;
+export const KEPT_IN_FLIGHT =
+  'it is a connection that is kept (--tcp keep), and that begins only when what is on its way has no number any more';
 
 /** What is on its way in a socket, by index of the file; nothing in other files. */
 export function passedBy(file: OpenFile): number[] {

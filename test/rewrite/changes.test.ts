@@ -1,5 +1,6 @@
 import test from 'ava';
 import { UsageError } from '../../src/errors.js';
+import { O } from '../../src/fcntl.js';
 import { parseChoices } from '../../src/proc/descriptors/choices.js';
 import { parseFileChoices } from '../../src/proc/file-choices.js';
 import { parseEnvironment, parsePaths } from '../../src/rewrite/changes.js';
@@ -259,7 +260,10 @@ test('what is on its way in a socket goes with it, and only with it', (t) => {
     ...socket('', 1),
     ...{ content: [Buffer.from('x')], passed: [{ message: 0, files }] },
   });
-  const watch: OpenFile = { kind: 'inotify', flags: 0, locks: [], watches: [] };
+  const watch: OpenFile = {
+    ...{ kind: 'inotify', flags: O.ASYNC, locks: [], watches: [] },
+    signals: { owner: { kind: 'process' }, signal: 50 },
+  };
   const set: OpenFile = {
     ...{ kind: 'epoll', flags: 2, locks: [] },
     members: [{ fd: 9, file: 4, events: 1, data: 0n }],
@@ -297,7 +301,7 @@ test('what is on its way in a socket goes with it, and only with it', (t) => {
   t.like(without.files[6], { members: [] });
   t.throws(() => rewriteDescriptors(process, parseChoices([6], []), []), {
     instanceOf: UsageError,
-    message: /^descriptor 6 is on its way in a socket as well, and must stay: it watches files/,
+    message: /^descriptor 6 is on its way in a socket as well, and must stay: its signals \(F_SETSIG\) bear/,
   });
   t.notThrows(() => rewriteDescriptors(process, parseChoices([3, 6], []), []));
 });

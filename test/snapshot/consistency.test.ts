@@ -1,5 +1,6 @@
 import test from 'ava';
 import { ImageError } from '../../src/errors.js';
+import { O } from '../../src/fcntl.js';
 import { checkConsistency } from '../../src/snapshot/consistency.js';
 import type { DescriptorTable } from '../../src/snapshot/descriptors.js';
 import { descriptorTableSchema } from '../../src/snapshot/descriptors.js';
@@ -64,12 +65,27 @@ test('what is on its way in a socket is there, and goes with something that was 
   refused(t, table([{ ...one, message: 1 }]), /passed\[0\]: goes with no byte/);
   refused(t, table([{ message: 0, files: [2] }]), /passed\[0\]\.files\[0\]: there is no number 2/);
   refused(t, table([one], { peer: null }), /passed: has nobody who could have sent it/);
-  const watch = { kind: 'inotify', ...common, watches: [] };
-  refused(t, table([one], {}, watch), /passed\[0\]\.files\[1\]: it watches files/);
+  const signals = { owner: { kind: 'process' }, signal: 50 };
+  const numbering = { ...event, flags: 2 | O.ASYNC, signals };
+  refused(t, table([one], {}, numbering), /passed\[0\]\.files\[1\]: its signals \(F_SETSIG\) bear/);
+  refused(t, table([one], {}, { ...event, lease: 'read', signals }), /files\[1\]: its signals/);
+  t.notThrows(() => checkConsistency(makeSnapshot(table([one], {}, { ...numbering, flags: 2 }))));
+  t.notThrows(() =>
+    checkConsistency(makeSnapshot(table([one], {}, { ...numbering, signals: { ...signals, signal: 0 } }))),
+  );
   const numbered = [{ fd: 3, file: 1, closeOnExec: false }];
-  t.notThrows(() => checkConsistency(makeSnapshot(table([one], {}, watch, numbered))));
+  t.notThrows(() => checkConsistency(makeSnapshot(table([one], {}, numbering, numbered))));
   const thread = { kind: 'pidfd', ...common, thread: makeProcess().threads[0]!.tid };
   refused(t, table([one], {}, thread, numbered), /files\[1\]: it refers to a thread/);
+});
+
+test('one terminal controls a session', (t) => {
+  const master = { kind: 'pty-master', flags: 2, locks: [], controls: true };
+  const table = (...files: object[]) => ({
+    descriptors: { ...makeProcess().descriptors, files, descriptors: [] } as unknown as DescriptorTable,
+  });
+  t.notThrows(() => checkConsistency(makeSnapshot(table(master, { ...master, controls: false }))));
+  refused(t, table(master, master), /files: has more than one controlling terminal/);
 });
 
 test('datagrams wait in sockets of UDP', (t) => {

@@ -7,15 +7,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
+#include <termios.h>
 #include <unistd.h>
 
 enum { MOST = 8, SECONDS = 100000, MARGIN = 300 };
@@ -201,16 +207,129 @@ static void check_orphan(void) {
     CHECK(recv(orphan, &(char){0}, 1, 0) == 0, "left behind: no end");
 }
 
+/* What begins at the end: watches, signals, a lease. What is mapped is opened again meanwhile. */
+static int late[2], talk;
+static char *shown;
+static void make_late(void) {
+    int ends[2];
+    NEED(socketpair(AF_UNIX, SOCK_STREAM, 0, late));
+    NEED(mkdir("watched", 0700));
+    int watch = (int)NEED(inotify_init1(IN_NONBLOCK));
+    for (int i = 0; i < 3; i++)
+        NEED(inotify_rm_watch(watch, (int)NEED(inotify_add_watch(watch, "watched", IN_CREATE))));
+    char gone[256];
+    NEED(read(watch, gone, sizeof gone));
+    CHECK(inotify_add_watch(watch, "watched", IN_CREATE) == 4, "the first number of the watch");
+    int all = (int)NEED(open("watched/all", O_RDWR | O_CREAT, 0600));
+    NEED(read(watch, gone, sizeof gone));
+    NEED(ftruncate(all, 4096));
+    shown = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, all, 0);
+    NEED(shown == MAP_FAILED ? -1 : 0);
+    NEED(close(all));
+    int nosy = (int)NEED(inotify_init1(IN_NONBLOCK));
+    NEED(inotify_add_watch(nosy, "watched/all", IN_CLOSE_WRITE | IN_MODIFY));
+    send_with(late[0], "watches", (int[]){watch, nosy}, 2);
+
+    sigset_t io;
+    sigemptyset(&io);
+    sigaddset(&io, SIGIO);
+    NEED(sigprocmask(SIG_BLOCK, &io, NULL));
+    NEED(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
+    talk = ends[0];
+    NEED(fcntl(ends[1], F_SETOWN, getpid()));
+    NEED(fcntl(ends[1], F_SETFL, O_ASYNC));
+    send_one(late[0], "signals", ends[1]);
+    int leased = (int)NEED(open("leased", O_RDONLY | O_CREAT, 0600));
+    NEED(fcntl(leased, F_SETLEASE, F_RDLCK));
+    send_one(late[0], "lease", leased);
+}
+static bool is_pending(int signal) {
+    sigset_t pending;
+    NEED(sigpending(&pending));
+    return sigismember(&pending, signal) == 1;
+}
+static void check_late(void) {
+    struct {
+        struct inotify_event event;
+        char name[NAME_MAX + 1];
+    } got;
+    sigset_t io;
+    int watches[2], owned, leased;
+    sigemptyset(&io);
+    sigaddset(&io, SIGIO);
+    receive(late[1], "watches", watches, 2);
+    owned = receive_one(late[1], "signals");
+    leased = receive_one(late[1], "lease");
+    for (int i = 0; i < 2; i++)
+        CHECK(read(watches[i], &got, sizeof got) == -1 && errno == EAGAIN,
+              "watch %d tells of event %#x", i, got.event.mask);
+    NEED(close((int)NEED(open("watched/new", O_RDWR | O_CREAT, 0600))));
+    CHECK(read(watches[0], &got, sizeof got) > 0 && got.event.wd == 4 &&
+              got.event.mask == IN_CREATE && strcmp(got.event.name, "new") == 0,
+          "the watch tells of event %#x of %d", got.event.mask, got.event.wd);
+    NEED(unlink("watched/new"));
+    NEED(close((int)NEED(open("watched/all", O_WRONLY))));
+    CHECK(read(watches[1], &got, sizeof got) > 0 && got.event.wd == 1 &&
+              got.event.mask == IN_CLOSE_WRITE,
+          "the other tells of event %#x of %d", got.event.mask, got.event.wd);
+
+    CHECK(!is_pending(SIGIO), "a signal has come");
+    NEED(send(talk, "x", 1, 0));
+    CHECK(is_pending(SIGIO), "no signal for input");
+    NEED(sigwaitinfo(&io, NULL));
+    NEED(close(owned));
+    CHECK(fcntl(leased, F_GETLEASE) == F_RDLCK, "lease %d", fcntl(leased, F_GETLEASE));
+    CHECK(open("leased", O_WRONLY | O_NONBLOCK) == -1 && errno == EWOULDBLOCK, "open: %s",
+          strerror(errno));
+    CHECK(is_pending(SIGIO), "no signal for the lease");
+    NEED(fcntl(leased, F_SETLEASE, F_UNLCK));
+    NEED(sigwaitinfo(&io, NULL));
+}
+
+/* A pseudoterminal: both sides on their way, and what waits in it. */
+static int console[2];
+static void make_console(void) {
+    NEED(socketpair(AF_UNIX, SOCK_STREAM, 0, console));
+    int master = (int)NEED(posix_openpt(O_RDWR | O_NOCTTY));
+    NEED(grantpt(master));
+    NEED(unlockpt(master));
+    int slave = (int)NEED(open(ptsname(master), O_RDWR | O_NOCTTY));
+    struct termios modes;
+    NEED(tcgetattr(slave, &modes));
+    modes.c_lflag &= ~ECHO;
+    modes.c_oflag &= ~OPOST;
+    NEED(tcsetattr(slave, TCSANOW, &modes));
+    NEED(write(master, "beg", 3));
+    NEED(write(slave, "said\n", 5));
+    send_with(console[0], "console", (int[]){master, slave}, 2);
+}
+static void check_console(void) {
+    int sides[2];
+    char text[16] = {0};
+    receive(console[1], "console", sides, 2);
+    CHECK(strcmp(ptsname(sides[0]), ttyname(sides[1])) == 0, "they are not of one terminal");
+    CHECK(read(sides[0], text, sizeof text) == 5 && strcmp(text, "said\n") == 0, "output: %s",
+          text);
+    NEED(write(sides[0], "un\n", 3));
+    memset(text, 0, sizeof text);
+    CHECK(read(sides[1], text, sizeof text) == 6 && strcmp(text, "begun\n") == 0, "input: %s",
+          text);
+}
+
 int main(void) {
     make_stream();
     make_packets();
     make_nested();
     make_orphan();
+    make_late();
+    make_console();
     ready();
     await_go();
     check_stream();
     check_packets();
     check_nested();
     check_orphan();
+    check_late();
+    check_console();
     finish();
 }

@@ -40,8 +40,6 @@ export const ptyMaster: DescriptorKind = {
   describe: ({ link }) => `pseudoterminal master, ${link}`,
   problem: (entry, target) => {
     const pty = ptyView(target).of(entry)!;
-    // To see what is in it is to take it out and put it back, by a descriptor of the process.
-    if (pty.masters[0]!.flight) return 'pseudoterminals on their way are not carried';
     return (
       pathProblem(entry, target) ??
       sharedProblem(pty, target) ??

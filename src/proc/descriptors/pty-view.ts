@@ -2,11 +2,11 @@
 import { type BigIntStats, statSync } from 'node:fs';
 import { basename, dirname } from 'node:path/posix';
 import { O } from '../../fcntl.js';
-import { Kcmp, kcmp } from '../../native/syscalls.js';
+import { compareDescriptions } from '../../native/syscalls.js';
 import { slavePath } from '../../pty.js';
 import { deviceNumbers } from '../objects.js';
 import { readProcText } from '../read.js';
-import type { Entry } from './entries.js';
+import { type Entry, placeOf } from './entries.js';
 import { infoField } from './fdinfo.js';
 import type { Holders } from './holders.js';
 import type { Target } from './target.js';
@@ -142,9 +142,8 @@ function makeView(target: Target): PtyView {
 function heldSide(link: string, path: string, holder: number, { ptys, pid }: Target): string | null {
   if (!link.startsWith('/')) return null;
   if (basename(link) === 'ptmx') {
-    const pty = ptys.find(
-      ({ masters }) => kcmp(pid, holder, Kcmp.FILE, masters[0]!.fd, Number(basename(path))) === 0,
-    );
+    const other = { pid: holder, fd: Number(basename(path)) };
+    const pty = ptys.find(({ masters }) => compareDescriptions(placeOf(pid, masters[0]!), other) === 0);
     return pty ? `master ${pty.dev} ${pty.number}` : null;
   }
   if (basename(link) === 'tty') return heldByName(path, holder, ptys);

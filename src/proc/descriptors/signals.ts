@@ -2,6 +2,7 @@
 import { O } from '../../fcntl.js';
 import { type FileOwner, fcntlGetOwner, fcntlGetsig } from '../../native/syscalls.js';
 import type { FileSignal, OpenFile } from '../../snapshot/descriptors.js';
+import { NUMBERED_SIGNALS } from '../../snapshot/in-flight.js';
 import type { Entry } from './entries.js';
 import type { Description, KindContext, UnlockedFile } from './kind.js';
 import { leaseOf } from './locks.js';
@@ -69,12 +70,12 @@ function dnotifyProblem({ stat }: Entry, owner: FileOwner): string | null {
     : null;
 }
 
-/** Signals of F_SETSIG carry the number under which they were asked for. */
+/** Of several numbers, or of what is on its way and had one, that one is not known. */
 function numberProblem(entries: readonly Entry[], signal: number): string | null {
   const { flags, text } = entries[0]!.info;
-  if (signal === 0 || entries.length === 1) return null;
+  if (signal === 0 || (entries.length === 1 && !entries[0]!.flight)) return null;
   if (!(flags & O.ASYNC) && leaseOf(text) === undefined) return null;
-  return 'its signals (F_SETSIG) bear the number of one of its descriptors, and the kernel does not tell which';
+  return NUMBERED_SIGNALS;
 }
 
 /** A connection that is closed by the freeze, or by rewriting, would have sent a signal. */

@@ -2,7 +2,7 @@
 import type { Process } from '../../snapshot/schema.js';
 import type { Arena } from '../arena.js';
 import { type Cell, Flag, type Op, type Operand } from '../program.js';
-import { Bench, STANDARD } from './bench.js';
+import { Bench, type Place, STANDARD } from './bench.js';
 import { closeRange, duplicate, unlessCheck } from './calls.js';
 import { innerFirst } from './epoll.js';
 import { planExternals } from './external.js';
@@ -74,8 +74,9 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
     tidOf: context.tidOf,
   };
   const locks = planLocks(bench);
+  const { numbered, sent, watching } = lastNumbers(bench);
   const open = [
-    ...closeBetween(bench.passedIn, imageFd - 1),
+    ...closeBetween(STANDARD, bench.passedIn, imageFd - 1),
     ...closeRange(imageFd + 1, LAST),
     ...makePtys(tools),
     ...objects.ops,
@@ -93,20 +94,23 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
   const finish = [
     ...objects.seal,
     ...names.ops,
-    ...startSent(tools),
+    ...startAll(sent, tools, 'start'),
+    ...planSignals(sent, tools),
     ...locks.sent,
-    ...closeOthers(bench, firstTemporary),
+    ...closeOthers(bench, firstTemporary, watching),
     ...locks.early,
     ...placeStandard(bench),
     ...locks.late,
     ...planStreamFlags(bench),
     ...planTerminal(bench, context.redraw),
-    ...startAll(tools, 'start'),
-    ...planSignals(tools),
+    ...startAll([...numbered, ...watching], tools, 'start'),
+    ...planSignals([...numbered, ...watching], tools),
+    ...(watching.length > 0 ? closeRange(firstTemporary + STANDARD, LAST) : []),
   ];
   const { hold } = bench.table;
   const netlink = arena.cell();
-  const release = hold === null ? [] : [...removeHold(hold, netlink, arena), ...startAll(tools, 'release')];
+  const release =
+    hold === null ? [] : [...removeHold(hold, netlink, arena), ...startAll(numbered, tools, 'release')];
   // Open until then, as there may be no number left at the end.
   if (hold !== null)
     finish.push(openNetlink(netlink, 'NETFILTER', { label: 'cannot open a netlink socket' }));
@@ -160,20 +164,28 @@ function connectAll(tools: Tools): Op[] {
   });
 }
 
-/** What begins to run: 0, 1 and 2 are in their places by now. */
-function startAll(tools: Tools, step: 'start' | 'release'): Op[] {
-  return tools.bench.places.flatMap((place) => {
-    const file = tools.bench.table.files[place.index]!;
-    const fd = place.descriptors[0]?.fd;
-    return fd === undefined ? [] : (plannerOf(file)[step]?.(file, { ...place, at: fd }, tools) ?? []);
-  });
+/**
+ * Where files stand at the end: at their first number, once 0, 1 and 2 are in their places; what is only on its way in
+ * sockets at a temporary one. Of that, what watches files keeps it to the last, so as to see nothing of the thaw. The
+ * rest is closed before: some of it is files, and POSIX locks on them would go with it.
+ */
+function lastNumbers({ places, table }: Bench): Record<'numbered' | 'sent' | 'watching', Place[]> {
+  const isSent = ({ descriptors }: Place): boolean => descriptors.length === 0;
+  const watches = ({ index }: Place): boolean => /^(inotify|fanotify)$/.test(table.files[index]!.kind);
+  return {
+    numbered: places.flatMap((place) =>
+      place.descriptors.slice(0, 1).map(({ fd }) => ({ ...place, at: fd })),
+    ),
+    sent: places.filter((place) => isSent(place) && !watches(place)),
+    watching: places.filter((place) => isSent(place) && watches(place)),
+  };
 }
 
-/** The same for what is only on its way in sockets, while it has a number. */
-function startSent(tools: Tools): Op[] {
-  return tools.bench.places.flatMap((place) => {
+/** What begins to run. */
+function startAll(places: readonly Place[], tools: Tools, step: 'start' | 'release'): Op[] {
+  return places.flatMap((place) => {
     const file = tools.bench.table.files[place.index]!;
-    return place.descriptors.length > 0 ? [] : (plannerOf(file).start?.(file, place, tools) ?? []);
+    return plannerOf(file)[step]?.(file, place, tools) ?? [];
   });
 }
 
@@ -190,18 +202,23 @@ function checkAll(tools: Tools): Op[] {
   });
 }
 
-/** Closes whatever is not of the table: also what was opened for mappings. */
-function closeOthers({ table, imageFd }: Bench, firstTemporary: number): Op[] {
-  const kept = table.descriptors.map((descriptor) => descriptor.fd).sort((a, b) => a - b);
-  return [...closeBetween(kept, imageFd - 1), ...closeRange(firstTemporary + STANDARD, LAST)];
+/** Closes whatever is not of the table, also what was opened for mappings; but what keeps its temporary number. */
+function closeOthers({ table, imageFd }: Bench, firstTemporary: number, keep: readonly Place[]): Op[] {
+  const ascending = (numbers: number[]): number[] => numbers.sort((a, b) => a - b);
+  const kept = ascending(table.descriptors.map(({ fd }) => fd));
+  const temporary = ascending(keep.map(({ at }) => at));
+  return [
+    ...closeBetween(STANDARD, kept, imageFd - 1),
+    ...closeBetween(firstTemporary + STANDARD, temporary, LAST),
+  ];
 }
 
-/** Closes everything from 3 up to `last` but `kept`, which ascends. */
-function closeBetween(kept: readonly number[], last: number): Op[] {
+/** Closes everything from `first` up to `last` but `kept`, which ascends. */
+function closeBetween(first: number, kept: readonly number[], last: number): Op[] {
   const ops: Op[] = [];
-  let next = STANDARD;
+  let next = first;
   for (const fd of kept) {
-    if (fd < STANDARD) continue;
+    if (fd < first) continue;
     ops.push(...closeRange(next, fd - 1));
     next = fd + 1;
   }

@@ -11,13 +11,12 @@ const FIOASYNC = 0x5452;
 const F_RDLCK = 0;
 const F_WRLCK = 1;
 
-/** For all files: nothing of what the thaw has done to them sends a signal, as nobody was named before. */
-export function planSignals(tools: Tools): Op[] {
-  return tools.bench.places.flatMap((place, index) => {
-    const file = tools.bench.table.files[index]!;
-    const fd = place.descriptors[0]?.fd;
-    if (fd === undefined) return [];
-    return [...name(file, fd, place, tools), ...lease(file, fd, place), ...begin(file, fd, place, tools)];
+/** For some files: nothing of what the thaw has done to them sends a signal, as nobody was named before. */
+export function planSignals(places: readonly Place[], tools: Tools): Op[] {
+  return places.flatMap((place) => {
+    const file = tools.bench.table.files[place.index]!;
+    const { at } = place;
+    return [...name(file, at, place, tools), ...lease(file, at, place), ...begin(file, at, place, tools)];
   });
 }
 

@@ -36,10 +36,11 @@ function carried({ table }: { table: Table }, { passed, content }: Socket): [str
   ]);
 }
 
-/** Members of epoll sets come in an order of the kernel's own; timers run. */
+/** Members of epoll sets come in an order of the kernel's own; timers run; numbers of terminals are others' by now. */
 function ordered(table: Table): Table {
   const files = table.files.map((file): OpenFile => {
     if (file.kind === 'timerfd') return { ...file, next: BigInt(Number(file.next > 0n)) };
+    if (file.kind === 'pty-master' || file.kind === 'pty-slave') return { ...file, number: 0 };
     if (file.kind !== 'epoll') return file;
     return { ...file, members: file.members.toSorted((a, b) => a.fd - b.fd) };
   });
@@ -47,8 +48,8 @@ function ordered(table: Table): Table {
 }
 
 /** The same again, and nothing of it is left open. */
-async function same(t: ExecutionContext, code: string) {
-  const outcome = await roundTrip(t, SOCKETS + code);
+async function same(t: ExecutionContext, code: string, flags = 0) {
+  const outcome = await roundTrip(t, SOCKETS + code, undefined, flags);
   t.deepEqual(ordered(outcome.after.table), ordered(outcome.before.table));
   return outcome;
 }
@@ -267,16 +268,109 @@ at(os.eventfd(5), 20); s = socket.socket(fileno=os.dup(11)); s.send(b'a'); send(
   t.is(carried(before, socketAt(before, 10)).length, 2);
 });
 
+test('what watches files, sends signals or has a lease', async (t) => {
+  const { before } = await same(
+    t,
+    `
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+def watch(fd, path, mask): return libc.inotify_add_watch(fd, path, ctypes.c_uint32(mask))
+pair(10, 11); pair(12, 13)
+os.mkdir('watched'); open('watched/file', 'w').close()
+i = at(libc.inotify_init1(os.O_NONBLOCK), 20)
+for _ in range(6): libc.inotify_rm_watch(i, watch(i, b'watched', 0x100))
+os.read(i, 1000); watch(i, b'watched', 0xfff)
+fcntl.fcntl(i, fcntl.F_SETOWN, os.getpid()); fcntl.fcntl(i, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
+e = select.epoll(); os.dup2(e.fileno(), 30); e.close(); e = select.epoll.fromfd(30); e.register(i, select.EPOLLIN)
+send(11, b'inotify', i)
+at(libc.inotify_init1(0), 20); watch(20, b'watched/file', 0x8)
+send(11, b'another', 20)
+r, w = os.pipe(); at(w, 22); at(r, 20); fcntl.fcntl(20, fcntl.F_SETOWN, os.getpid())
+fcntl.fcntl(20, fcntl.F_SETFL, os.O_ASYNC)
+send(11, b'signals', 20)
+at(os.eventfd(0), 20); fcntl.fcntl(20, 10, 50); fcntl.fcntl(20, 15, struct.pack('ii', 0, os.getpid()))
+send(11, b'later', 20)
+at(os.open('leased', os.O_RDWR | os.O_CREAT), 20); fcntl.fcntl(20, 1024, fcntl.F_WRLCK)
+send(11, b'lease', 20)
+at(os.open('locked', os.O_RDWR | os.O_CREAT), 20); at(os.open('locked', os.O_RDWR), 23)
+fcntl.fcntl(20, fcntl.F_SETOWN, os.getpid()); send(11, b'locked', 20); fcntl.lockf(23, fcntl.LOCK_EX, 1, 9)
+at(libc.inotify_init1(0), 20); watch(20, b'.', 0xfff); send(11, b'all', 20)
+`,
+  );
+  t.like(carried(before, socketAt(before, 10)), [
+    ['inotify', { kind: 'inotify', watches: [{ wd: 7, mask: 0xfff }], signals: { signal: 0 } }],
+    ['another', { kind: 'inotify', watches: [{ wd: 1, mask: 0x8 }] }],
+    ['signals', { kind: 'pipe', signals: { owner: { kind: 'process' }, signal: 0 } }],
+    ['later', { kind: 'eventfd', signals: { owner: { kind: 'thread', tid: null }, signal: 50 } }],
+    ['lease', { kind: 'file', lease: 'write', signals: { owner: { kind: 'process' } } }],
+    ['locked', { kind: 'file', signals: { owner: { kind: 'process' } } }],
+    ['all', { kind: 'inotify' }],
+  ]);
+  t.like(fileOf(before, 23), { locks: [{ type: 'posix', first: 9n }] });
+});
+
+test('marks', async (t) => {
+  const { before } = await same(
+    t,
+    `
+pair(10, 11); os.mkdir('watched')
+f = libc.fanotify_init(0x200 | 0x2, 0); assert f >= 0
+assert libc.fanotify_mark(f, 1, ctypes.c_ulonglong(0x40000300), -100, b'watched') == 0
+send(11, b'fanotify', at(f, 20))
+`,
+  );
+  const marks = [{ of: 'inode', mask: 0x4000_0300, type: 'directory' }];
+  t.like(carried(before, socketAt(before, 10)), [['fanotify', { kind: 'fanotify', marks }]]);
+});
+
+test('pseudoterminals: both sides, one of them, one that is hung up, that of the session', async (t) => {
+  const { before } = await same(
+    t,
+    `
+import termios
+pair(10, 11)
+m, s = os.openpty(); at(m, 20); at(s, 21)
+def echoed(n): # comes in pieces
+    while struct.unpack('i', fcntl.ioctl(20, termios.FIONREAD, b'    '))[0] < n: pass
+os.write(20, b'begun'); echoed(5); os.write(21, b'said')
+send(11, b'both', 20, 21)
+m, s = os.openpty(); at(m, 20); at(s, 21); os.dup2(20, 22); send(11, b'master', 20, 21)
+m, s = os.openpty(); at(m, 23); at(s, 20); send(11, b'slave', 20)
+m, s = os.openpty(); at(s, 20); os.close(m); send(11, b'hung up', 20)
+m, s = os.openpty(); at(m, 20); at(s, 21); fcntl.ioctl(20, termios.TIOCSWINSZ, struct.pack('HHHH', 1, 2, 3, 4))
+fcntl.ioctl(21, termios.TIOCSCTTY, 0); at(os.open('/dev/tty', os.O_RDWR), 24)
+send(11, b'session', 20, 21, 24)
+`,
+    Flag.PTS_NEW,
+  );
+  t.like(carried(before, socketAt(before, 10)), [
+    ['both', { kind: 'pty-master' }, { kind: 'pty-slave' }],
+    ['master', { kind: 'pty-master' }, { kind: 'pty-slave' }],
+    ['slave', { kind: 'pty-slave' }],
+    ['hung up', { kind: 'pty-slave', master: null }],
+    ['session', { kind: 'pty-master', controls: true }, { path: null }, { path: '/dev/tty' }],
+  ]);
+  const [[, master, slave]] = carried(before, socketAt(before, 10)) as [[string, OpenFile, OpenFile]];
+  if (master.kind !== 'pty-master' || slave.kind !== 'pty-slave') return t.fail();
+  t.deepEqual(
+    [master.typed, master.output].map((bytes) => Buffer.from(bytes).toString()),
+    ['begun', 'begunsaid'],
+  );
+  t.is(before.table.files[slave.master!], master);
+});
+
 test('what is refused is named, with the socket that carries it', async (t) => {
   const target = await startTarget(
     t,
     `${SOCKETS}
 pair(10, 11); pair(20, 21)
-send(21, b'watch', at(libc.inotify_init(), 30))
+i = at(libc.inotify_init(), 30); libc.inotify_add_watch(i, b'.', 0x100); open('new', 'w').close()
+send(21, b'watch', i)
 send(11, b'nested', 20, 21)
-pair(12, 13); master, slave = os.openpty(); send(13, b'x', at(master, 30), at(slave, 31))
+pair(12, 13); master, slave = os.openpty(); fcntl.fcntl(slave, fcntl.F_SETFL, os.O_ASYNC)
+send(13, b'x', at(master, 30), at(slave, 31))
 pair(14, 15); r, w = os.pipe(); at(r, 30); at(w, 31)
-fcntl.fcntl(30, fcntl.F_SETOWN, os.getpid()); send(15, b'owned', 30)
+fcntl.fcntl(30, fcntl.F_SETOWN, os.getpid()); fcntl.fcntl(30, 10, 50); fcntl.fcntl(30, fcntl.F_SETFL, os.O_ASYNC)
+send(15, b'numbered', 30)
 pair(16, 17, socket.SOCK_DGRAM); s = socket.socket(fileno=os.dup(16)); s.bind(b'\\0rights %d' % os.getpid()); s.close()
 send(17, b'named', at(os.eventfd(0), 30))
 listener = socket.socket(socket.AF_UNIX); listener.bind(b'\\0listens %d' % os.getpid()); listener.listen()
@@ -294,7 +388,10 @@ send(41, b'offset', at(os.eventfd(0), 30))
       return [name!, why!];
     });
   const known: [string, string][] = [
-    ['what is on its way in descriptor 12', 'pseudoterminals on their way are not carried'],
+    [
+      'what is on its way in descriptor 12',
+      'it sends signals when there is input or output (O_ASYNC), and looking into it would send some',
+    ],
     ['descriptor 18', 'its connection has not been accepted yet'],
     [
       'descriptor 19',
@@ -314,11 +411,11 @@ send(41, b'offset', at(os.eventfd(0), 30))
     ],
     [
       'what is on its way in descriptor 14',
-      'it sends signals for input and output (F_SETOWN, O_ASYNC), and that begins only when what is on its way has no number any more',
+      'its signals (F_SETSIG) bear the number of one of its descriptors, and the kernel does not tell which',
     ],
     [
       'what is on its way in descriptor 10',
-      'it watches files, and that begins only when what is on its way has no number any more',
+      '32 bytes of events in it were not read yet, and cannot be without being consumed',
     ],
   ]);
   // What the user lets go of takes along what it carries.

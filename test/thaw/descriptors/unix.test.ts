@@ -178,7 +178,7 @@ at(a.detach(), 10); at(b.detach(), 11)
 a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET); a.send(b"one"); a.send(b""); b.recv(1, socket.MSG_PEEK)
 a.send(b"three"); b.recv(3); b.recv(1, socket.MSG_PEEK)
 at(a.detach(), 12); at(b.detach(), 13)
-i = libc.inotify_init()
+i, w = os.pipe(); os.close(w); fcntl.fcntl(i, 10, 50); fcntl.fcntl(i, fcntl.F_SETFL, os.O_ASYNC)
 a, b = socket.socketpair(); socket.send_fds(a, [b"x"], [i]); os.close(i)
 at(a.detach(), 14); at(b.detach(), 15)
 a, b = socket.socketpair(); a.send(b"x"); b.setsockopt(socket.SOL_SOCKET, 42, 0)
@@ -197,7 +197,7 @@ at(a.detach(), 18); at(b.detach(), 19)
       /^descriptor 11 \(socket, socket:\[\d+\]\) cannot be carried: of the messages that wait in it not all/,
     ],
     [12, /^descriptor 13 .*: of the messages that wait in it not all/],
-    [14, /^what is on its way in descriptor 15 \(inotify, .*: it watches files, .*; use --drop-fd 15/],
+    [14, /^what is on its way in descriptor 15 \(pipe, .*: its signals \(F_SETSIG\) .*; use --drop-fd 15/],
     [16, /^descriptor 17 .*SO_PEEK_OFF/],
     [18, /^descriptor 19 .*MSG_OOB/],
   ];
