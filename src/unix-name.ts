@@ -18,3 +18,8 @@ export function isAbstract(name: Uint8Array): boolean {
 export function isPath(name: Uint8Array): boolean {
   return name.length > 0 && name[0] !== 0;
 }
+
+/** Whether a path can be that of a socket: absolute, and no longer than `sun_path` takes, in bytes. */
+export function isSocketPath(path: string): boolean {
+  return path.startsWith('/') && !path.includes('\0') && Buffer.byteLength(path) < 108;
+}

@@ -1,6 +1,6 @@
 /** Other paths wherever one is opened again: descriptors, shared mappings, the working directory. */
 import { UsageError } from '../errors.js';
-import type { OpenFile } from '../snapshot/descriptors.js';
+import type { OpenFile, OpenFileOf } from '../snapshot/descriptors.js';
 import type { Process } from '../snapshot/schema.js';
 import type { ImageChanges } from './changes.js';
 import type { Wish } from './embed.js';
@@ -52,7 +52,7 @@ export function rewritePaths(
       ...table,
       files: table.files.map((file): OpenFile => {
         const path = file.kind === 'file' ? chosen(file.path, file.type === 'regular') : null;
-        if (file.kind === 'unix') return { ...file, name: moveName(file.name, moved) };
+        if (file.kind === 'unix') return moveSocket(file, moved);
         if (file.kind !== 'file' || path === null) return mapPaths(file, moved);
         return { ...file, type: 'chosen', path, modified: null, device: null };
       }),
@@ -78,6 +78,13 @@ function mapPaths<T>(value: T, map: (path: string) => string): T {
         : mapPaths(member, map),
     ]),
   ) as T;
+}
+
+/** A Unix domain socket: its name, and where its file was moved to. */
+function moveSocket(file: OpenFileOf<'unix'>, moved: (path: string) => string): OpenFile {
+  const { name, node } = file;
+  const place = node?.path ? Buffer.from(moveName(Buffer.from(node.path), moved)).toString() : null;
+  return { ...file, name: moveName(name, moved), node: node && { ...node, path: place } };
 }
 
 /** The name of a Unix domain socket, as `sun_path` of `bind(2)`. @throws UsageError for one that is too long */

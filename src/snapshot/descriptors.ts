@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { MOST_ADDRESS, MOST_MEMBERSHIPS } from '../packet.js';
 import { MOST_INPUT, MOST_OUTPUT } from '../pty.js';
+import { isSocketPath } from '../unix-name.js';
 import { datagramSchema, MOST_DATAGRAMS } from './datagram.js';
 import { bytes, hostAddress, index, int, socketAddress, text, word } from './fields.js';
 import { tcpConnectionSchema } from './tcp-connection.js';
@@ -288,8 +289,16 @@ export const openFileSchema = z.discriminatedUnion('kind', [
     name: bytes.refine((value) => value.length <= 108, 'a name has at most 108 bytes'),
     /** It has its name from the listening socket that accepted it. */
     accepted: z.boolean(),
-    /** The socket file at the path that is its name; `null` where there is none. */
-    node: z.object({ mode: int.min(0).max(0o7777), uid: index, gid: index }).nullable(),
+    /** The socket file, at the path that is its name or where it was moved to; `null` where there is none. */
+    node: z
+      .object({
+        mode: int.min(0).max(0o7777),
+        uid: index,
+        gid: index,
+        /** Where it was moved since it was bound (rename(2)); `null` where it is at its name. */
+        path: text.refine(isSocketPath, 'is no path of a socket').nullable().default(null),
+      })
+      .nullable(),
     /** Of a listening socket. */
     backlog: index.nullable(),
     /** The socket that it is connected to: index into `files`. */

@@ -11,7 +11,7 @@ import type { DescriptorKind, KindContext } from './kind.js';
 import { leadsHere, NOT_FROM_HERE } from './paths.js';
 import { leaveBehind, PassingRefusal, Refusal } from './refusal.js';
 import type { Target } from './target.js';
-import { nodeAt } from './unix-node.js';
+import { movedNode, nodeAt } from './unix-node.js';
 import { captureOptions } from './unix-options.js';
 import { captureQueue, EMPTY_QUEUE } from './unix-queue.js';
 import { carriedIn, inodeOf, type UnixView, unixView } from './unix-view.js';
@@ -109,6 +109,12 @@ function captureSocket(
   if (failed && (where !== 'closed' || type === 'datagram')) {
     throw new PassingRefusal('an error waits in it, of which the program has not been told yet');
   }
+  const node = nodeAt(target.root, socket, view) ?? movedNode(target.root, socket, view);
+  if (!node && listens && isPath(socket.name)) {
+    context.warnings.push(
+      `descriptor ${fd}: nothing leads to ${socketName(socket.name)} any more, at which it listens; nor will anything in the image`,
+    );
+  }
   const found = target.inFlight.queues.get(socket.inode) as readonly Peeked[] | undefined;
   const { passed, ...queue } = listens
     ? EMPTY_QUEUE
@@ -119,7 +125,7 @@ function captureSocket(
     type,
     name: socket.name,
     accepted: view.isAccepted(socket),
-    node: nodeAt(target.root, socket, view),
+    node,
     backlog: listens ? socket.sent : null,
     peer: where === 'inside' ? context.fileOf(view.entry(socket.peer!)!.fd) : null,
     gone: gone ? { reset: failed } : null,

@@ -104,6 +104,8 @@ interface Named {
   readonly at: number;
   readonly owner: string;
   readonly path: string;
+  /** Where the file lies at last, moved or not. */
+  readonly place: string;
   /** What bind(2) gave; not 0 before. */
   readonly bound: Cell;
 }
@@ -112,7 +114,9 @@ function namedByPath({ table, places, arena }: Bench): Named[] {
   return places.flatMap(({ at, name }, index) => {
     const file = table.files[index]!;
     if (file.kind !== 'unix' || !isPath(file.name) || file.accepted) return [];
-    return [{ file, at, owner: name, path: socketName(file.name), bound: arena.cell(-1n) }];
+    const path = socketName(file.name);
+    const place = file.node?.path ?? path;
+    return [{ file, at, owner: name, path, place, bound: arena.cell(-1n) }];
   });
 }
 
@@ -129,7 +133,12 @@ export function testSocketNames(bench: Bench): Op[] {
     const path = socketName(file.name);
     if (seen.has(path)) return [];
     seen.add(path);
-    return testPath(path, file.name, `cannot bind ${path} (${owner})`, bench);
+    const label = `cannot bind ${path} (${owner})`;
+    const place = file.node?.path;
+    return [
+      ...testPath(path, file.name, label, bench),
+      ...(place ? testPath(place, Buffer.from(place), `cannot move it to ${place} (${owner})`, bench) : []),
+    ];
   });
 }
 
@@ -202,7 +211,7 @@ export function bindSockets({ bench }: Tools): { ops: Op[]; undo: Op[] } {
 }
 
 /** The file is ours if bind(2) has succeeded. */
-function removeIfBound({ file, bound, path }: Named, bench: Bench): Op[] {
+function removeIfBound({ file, bound, place }: Named, bench: Bench): Op[] {
   if (!file.node) return [];
   const next = bench.mark();
   return [
@@ -212,16 +221,16 @@ function removeIfBound({ file, bound, path }: Named, bench: Bench): Op[] {
       width: 8,
       mask: 0xffff_ffff_ffff_ffffn,
       check: { kind: 'equal', expected: 0, jump: next },
-      text: `test ${path} is bound`,
+      text: `test ${place} is bound`,
     },
-    { ...unlink(bench, path), check: { kind: 'none' } } as Op,
+    { ...unlink(bench, place), check: { kind: 'none' } } as Op,
     { op: 'mark', name: next },
   ];
 }
 
 function bindAll(named: readonly Named[], bench: Bench): Op[] {
   const end = bench.mark();
-  const undos = named.map(() => ({ bound: bench.mark(), unbound: bench.mark() }));
+  const undos = named.map(() => ({ bound: bench.mark(), stuck: bench.mark(), unbound: bench.mark() }));
   return [
     ...named.flatMap((socket, i) => bindOne(socket, undos[i]!, bench)),
     { op: 'jump', to: end },
@@ -233,31 +242,44 @@ function bindAll(named: readonly Named[], bench: Bench): Op[] {
 }
 
 /** In reverse: whoever jumps to `unbound` leaves the file alone, which is somebody else's. */
-function undoOne({ file, path }: Named, { bound, unbound }: Undo, bench: Bench): Op[] {
+function undoOne({ file, path, place }: Named, { bound, stuck, unbound }: Undo, bench: Bench): Op[] {
   return [
     { op: 'mark', name: unbound },
-    ...(file.node ? [unlink(bench, path)] : []),
+    ...(place === path ? [] : [unlink(bench, path)]),
+    { op: 'mark', name: stuck },
+    ...(file.node ? [unlink(bench, place)] : []),
     { op: 'mark', name: bound },
   ];
 }
 
-/** Where the program goes on if the socket cannot listen, or cannot be bound. */
+/** Where the program goes on if the socket cannot listen, cannot be moved, or cannot be bound. */
 interface Undo {
   readonly bound: string;
+  readonly stuck: string;
   readonly unbound: string;
 }
 
-function bindOne({ file, at, owner, path, bound }: Named, undo: Undo, bench: Bench): Op[] {
+function bindOne({ file, at, owner, path, place, bound }: Named, undo: Undo, bench: Bench): Op[] {
   const label = `cannot bind ${path} (${owner})`;
   const { node, backlog } = file;
   return [
     ...(node ? [unlink(bench, path)] : []),
     { ...bind(bench, at, file.name, owner), result: bound, check: { kind: 'ok', jump: undo.unbound } } as Op,
-    ...(node ? restoreNode(node, path, label, bench) : [unlink(bench, path)]),
+    ...(place === path ? [] : [move(path, place, owner, undo, bench)]),
+    ...(node ? restoreNode(node, place, label, bench) : [unlink(bench, path)]),
     ...(backlog === null
       ? []
       : [{ ...listen(at, backlog, label), check: { kind: 'ok', jump: undo.bound } } as Op]),
   ];
+}
+
+/** rename(2), over the file of a dead socket. */
+function move(path: string, place: string, owner: string, { stuck }: Undo, { arena }: Bench): Op {
+  return call('rename', [arena.string(path), arena.string(place)], {
+    label: `cannot move ${path} to ${place} (${owner})`,
+    check: { kind: 'ok', jump: stuck },
+    text: `rename(${JSON.stringify(path)}, ${JSON.stringify(place)})`,
+  });
 }
 
 function restoreNode(

@@ -1,4 +1,6 @@
-import { existsSync, statSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import test from 'ava';
 import { parseChoices } from '../../../src/proc/descriptors/choices.js';
@@ -129,12 +131,55 @@ s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.bind(folder + "/boun
 c = socket.socket(socket.AF_UNIX); c.bind(folder + "/client"); c.connect(folder + "/path")
 l = socket.socket(fileno=os.dup(20)); s, _ = l.accept(); l.close()
 at(c.detach(), 55); at(s.detach(), 56)
+listen(folder + "/temporary", 60); os.chmod("temporary", 0o604); os.rename("temporary", "moved")
 `,
   );
   t.deepEqual(after.table, before.table);
   t.is(statSync(join(target.folder, 'path')).mode & 0o777, 0o640);
   t.true(existsSync(join(target.folder, 'stale')));
   t.false(existsSync(join(target.folder, 'gone')));
+  t.is(statSync(join(target.folder, 'moved')).mode & 0o777, 0o604);
+  t.false(existsSync(join(target.folder, 'temporary')));
+  t.true(await answers(join(target.folder, 'moved')));
+});
+
+/** Whether somebody listens at a path. */
+async function answers(path: string): Promise<boolean> {
+  const client = connect(path);
+  const answered = await Promise.race([
+    once(client, 'connect').then(() => true),
+    once(client, 'error').then(() => false),
+  ]);
+  client.destroy();
+  return answered;
+}
+
+test('a file that was moved is refused where something else is now, and a listener without one is named', async (t) => {
+  const target = await startTarget(
+    t,
+    `
+folder = os.getcwd()
+l = socket.socket(socket.AF_UNIX); l.bind(folder + "/temporary"); l.listen(); os.rename("temporary", "moved"); at(l.detach(), 10)
+m = socket.socket(socket.AF_UNIX); m.bind(folder + "/gone"); m.listen(); os.unlink("gone"); at(m.detach(), 11)
+`,
+  );
+  const { table, objects, warnings } = capture(target);
+  t.is(warnings.length, 1);
+  t.regex(warnings[0]!, /^descriptor 11: nothing leads to .*gone any more, at which it listens/);
+  target.child.kill('SIGKILL');
+  await once(target.child, 'exit');
+  const moved = join(target.folder, 'moved');
+  unlinkSync(moved);
+  writeFileSync(moved, 'a file');
+  const planned = withContent(table, objects);
+  t.is(
+    await refusal(t, planned),
+    `cannot move it to ${moved} (descriptor 10): something else than a socket is there\n`,
+  );
+  t.false(existsSync(join(target.folder, 'temporary')));
+  unlinkSync(moved);
+  mkdirSync(moved);
+  t.regex(await refusal(t, planned), /^cannot move it to .*moved \(descriptor 10\): something else/);
 });
 
 test('a path that is taken is refused, and left alone', async (t) => {
