@@ -28,6 +28,8 @@ const SIZES = [SO.SNDBUF, SO.RCVBUF] as const;
 const TCP_MAXSEG = 2;
 /** The least that setsockopt(2) takes; below it is what IP options have left of a segment. */
 const LEAST_SEGMENT = 88;
+/** Of SO_TIMESTAMPING: `linux/net_tstamp.h`. */
+const OPT_ID = 1 << 7;
 
 /** What a socket is in our network namespace before a program has set anything. */
 export interface Fresh {
@@ -95,6 +97,12 @@ export function captureOptions(
     if (!value || (Buffer.compare(value, usual) === 0 && mode !== 'always')) return [];
     if (level === SOL.TCP && option === TCP_MAXSEG && Buffer.from(value).readInt32LE(0) < LEAST_SEGMENT)
       return [];
+    const isLast = !idle && sizes; // Of a connection that ends here.
+    if (level === SOL.SOCKET && option === SO.TIMESTAMPING && value[0]! & OPT_ID && !isLast) {
+      throw new Refusal(
+        'it counts what it sends (SOF_TIMESTAMPING_OPT_ID), and how far it has come is told by nobody',
+      );
+    }
     if (mode === 'refused') throw new Refusal(`its option ${optionName(level, option)} is not carried`);
     if (mode === 'interface' || mode === 'swapped') {
       const swapped = mode === 'swapped';

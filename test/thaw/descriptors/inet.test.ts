@@ -171,6 +171,7 @@ l = socket.socket(); l.bind(("127.0.0.1", 0)); l.listen()
 c = socket.create_connection(l.getsockname()); a = l.accept(); at(c.detach(), 10)
 p = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); p.setsockopt(${S}, 42, 0); at(p.detach(), 13)
 d = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); d.setsockopt(${S}, 62, 54321); at(d.detach(), 16)
+n = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); n.setsockopt(${S}, 37, 1 << 7); at(n.detach(), 17)
 g = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 16); g.bind((0, 0)); at(g.detach(), 14)
 at(socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262).detach(), 15)
 `,
@@ -179,6 +180,7 @@ at(socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262).detach(), 15)
   const of = (fd: number) => problems.find((line) => line.startsWith(`descriptor ${fd} `)) ?? '';
   t.regex(of(13), /SO_PEEK_OFF/);
   t.regex(of(16), /it is bound to network interface 54321 \(SO_BINDTODEVICE\), which is gone/);
+  t.regex(of(17), /it counts what it sends \(SOF_TIMESTAMPING_OPT_ID\)/);
   const others = capture(target).problems;
   t.is(others.length, 2);
   t.regex(
