@@ -2,7 +2,7 @@
 import { AT_FDCWD, O } from '../fcntl.js';
 import type { Process } from '../snapshot/schema.js';
 import type { Arena } from './arena.js';
-import { call, prctl } from './calls.js';
+import { call, type Extra, prctl } from './calls.js';
 import type { Cell, Op } from './program.js';
 import { signalNumber } from './thread.js';
 
@@ -27,14 +27,23 @@ function timeBytes(nanoseconds: bigint, unit: bigint): Buffer {
   return bytes;
 }
 
+/** chdir(2) to where the process was. */
+export function enterFolder(
+  arena: Arena,
+  { workingDirectory }: Pick<Process, 'workingDirectory'>,
+  extra: Extra = {},
+): Op {
+  return call('chdir', [arena.string(workingDirectory)], {
+    label: `cannot enter the working directory ${workingDirectory}`,
+    text: `chdir(${JSON.stringify(workingDirectory)})`,
+    ...extra,
+  });
+}
+
 /** Working directory, umask, personality and the like. */
 export function planEnvironment(arena: Arena, process: Process): Op[] {
-  const { workingDirectory } = process;
   const ops: Op[] = [
-    call('chdir', [arena.string(workingDirectory)], {
-      label: `cannot enter the working directory ${workingDirectory}`,
-      text: `chdir(${JSON.stringify(workingDirectory)})`,
-    }),
+    enterFolder(arena, process),
     call('umask', [process.umask]),
     call('personality', [process.personality >>> 0]),
   ];

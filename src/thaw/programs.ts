@@ -114,7 +114,7 @@ export function planPrograms(
       ...descriptors.open,
       ...process.mappedFiles.flatMap((file, i) => openMappedFile(arena, file, mappedFiles[i]!)),
       ...planSpace({ start: thaw.end, end: USER_SPACE_END }, segments, regions),
-      ...planVerdict(arena, regions),
+      ...planVerdict(arena, process, regions),
     ];
     for (const [i, placed] of regions.entries()) {
       if (i % REGIONS_AT_A_TIME === 0) relieveHeap();

@@ -1,12 +1,17 @@
 /** The end of `--check`. */
-import type { Region } from '../snapshot/schema.js';
+import type { Process, Region } from '../snapshot/schema.js';
 import type { Arena } from './arena.js';
 import { call, MapFlag, Prot } from './calls.js';
 import type { PlacedRegion } from './memory.js';
+import { enterFolder } from './process.js';
 import { Flag, type Op } from './program.js';
 
-/** A last test of the memory that will be needed, then the verdict. For when all else is unmapped. */
-export function planVerdict(arena: Arena, regions: readonly PlacedRegion[]): Op[] {
+/** A last test of the folder and the memory that will be needed, then the verdict. For when all else is unmapped. */
+export function planVerdict(
+  arena: Arena,
+  process: Pick<Process, 'workingDirectory'>,
+  regions: readonly PlacedRegion[],
+): Op[] {
   const text = 'this image can be thawed here\n';
   const only = { when: Flag.CHECK } as const;
   const verdict: Op[] = [
@@ -14,7 +19,12 @@ export function planVerdict(arena: Arena, regions: readonly PlacedRegion[]): Op[
     call('write', [1, arena.string(text), text.length], { ...only, check: { kind: 'none' } }),
     { op: 'exit', status: 0, ...only },
   ];
-  return [...planMemoryTest(regions, true), ...planMemoryTest(regions, false), ...verdict];
+  return [
+    enterFolder(arena, process, only),
+    ...planMemoryTest(regions, true),
+    ...planMemoryTest(regions, false),
+    ...verdict,
+  ];
 }
 
 /** Which limits memory counts against: RLIMIT_DATA knows no stacks, overcommitment may know no reserve. */

@@ -10,6 +10,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmdirSync,
   rmSync,
   symlinkSync,
   truncateSync,
@@ -44,6 +45,12 @@ interface Case {
 }
 
 const CASES: readonly Case[] = [
+  {
+    what: 'a working directory that is gone',
+    holds: 'inside:within',
+    breaks: (place) => rmdirSync(place('within')),
+    says: /^ enter the working directory \/.*\/within: ENOENT$/,
+  },
   {
     what: 'a file that is gone',
     holds: 'write:file',

@@ -1,6 +1,7 @@
 """Holds descriptors from 3 on, one for each argument, and says `ok` when it is told to go on.
 
-Arguments: read:PATH, write:PATH, lock:PATH (fcntl), flock:PATH, folder:PATH, fifo:PATH, tcp:ADDRESS:PORT, udp:ADDRESS:PORT, unix:PATH,
+Arguments: read:PATH, write:PATH, lock:PATH (fcntl), flock:PATH, folder:PATH, inside:PATH (at last the
+working directory), fifo:PATH, tcp:ADDRESS:PORT, udp:ADDRESS:PORT, unix:PATH,
 and N=ARGUMENT for a descriptor N instead.
 """
 import fcntl
@@ -11,6 +12,7 @@ import sys
 
 IP_FREEBIND = 15
 kept = []
+folders = []
 
 
 def bound(kind, address, port):
@@ -35,6 +37,10 @@ def hold(what):
         return made
     if kind == "folder":
         return os.open(rest, os.O_RDONLY | os.O_DIRECTORY)
+    if kind == "inside":
+        os.mkdir(rest)
+        folders.append(rest)
+        return os.open("/dev/null", os.O_RDONLY)
     if kind == "fifo":
         os.mkfifo(rest)
         return os.open(rest, os.O_RDWR)
@@ -61,6 +67,8 @@ for argument in sys.argv[1:]:
     made = hold(what)
     os.dup2(made, int(number))
     os.close(made)
+for folder in folders:
+    os.chdir(folder)
 print("ready", flush=True)
 sys.stdin.readline()
 print("ok", flush=True)

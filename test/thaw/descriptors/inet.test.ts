@@ -163,6 +163,18 @@ test('a port that is taken, and an address of another host', async (t) => {
   t.is(await refusal(t, planned), elsewhere);
 });
 
+test('an interface that is not here is found beforehand', async (t) => {
+  const target = await startTarget(t, 'at(socket.socket(socket.AF_INET, socket.SOCK_DGRAM).detach(), 10)');
+  const { table, objects } = capture(target);
+  const file = fileOf({ table }, 10);
+  if (file.kind !== 'inet') throw new Error('no socket');
+  file.options.push({ level: 1, option: 25, value: Buffer.from('nowhere0\0') });
+  const planned = withContent(table, objects);
+  for (const flags of [0, 2]) {
+    t.is(await refusal(t, planned, flags), 'cannot set SO_BINDTODEVICE (descriptor 10): No such device\n');
+  }
+});
+
 test('what is not carried is refused by name', async (t) => {
   const target = await startTarget(
     t,
