@@ -88,6 +88,7 @@ function checkDescriptors({ descriptors: table, objects, threads }: Process, whe
     if (file.kind === 'inet' && file.datagrams.length > 0 && !/^udp/.test(file.protocol)) {
       fail(`${place}.datagrams`, 'wait in a socket that is none of UDP');
     }
+    if (file.kind === 'file' && file.late) checkLate(file, file.late.thread, threads, place);
     if (file.kind === 'pidfd' && file.thread !== null && !threads.some(({ tid }) => tid === file.thread)) {
       fail(`${place}.thread`, `there is no thread ${file.thread}`);
     }
@@ -106,6 +107,19 @@ function checkDescriptors({ descriptors: table, objects, threads }: Process, whe
       });
     }
   });
+}
+
+/** A file of a thread lies in the folder that this thread opens; the first thread opens none. */
+function checkLate(
+  { path }: OpenFileOf<'file'>,
+  thread: number | null,
+  threads: Process['threads'],
+  where: string,
+): void {
+  if (thread === null) return;
+  if (!threads.slice(1).some(({ tid }) => tid === thread))
+    fail(`${where}.late`, `there is no thread ${thread}`);
+  if (!/^\/proc\/thread-self(\/|$)/.test(path)) fail(`${where}.path`, 'is none of a thread');
 }
 
 /** What is sent without a byte of a stream would not arrive, and what is sent has to be there by then. */

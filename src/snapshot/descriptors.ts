@@ -121,6 +121,11 @@ export const openFileSchema = z.discriminatedUnion('kind', [
     modified: word.nullable().default(null),
     /** For a device: major and minor number, checked at thaw. */
     device: z.object({ major: int, minor: int }).nullable(),
+    /**
+     * It is about what is not there yet when files are opened, and opened when all else is: a descriptor, or the
+     * thread with this id, whose folder `path` names as `/proc/thread-self`.
+     */
+    late: z.object({ thread: index.nullable() }).optional(),
   }),
   z.object({ kind: z.literal('object'), ...common, object: index, offset: word }),
   z.object({ kind: z.literal('pipe'), ...common, pipe: index, end: z.enum(['read', 'write', 'both']) }),

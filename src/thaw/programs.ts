@@ -28,6 +28,7 @@ import { type Cell, Flag, type Op, type Program } from './program.js';
 import { planRedraw } from './redraw.js';
 import { planSharedMemory, sharedMemoryRoom } from './shared-memory.js';
 import { planPrivileges, planSettings, planThread } from './thread.js';
+import { planThreadFolders } from './thread-folders.js';
 import { vdsoPlan } from './vdso.js';
 import { planVerdict } from './verdict.js';
 
@@ -67,10 +68,12 @@ export function planPrograms(
   const messages = arena.cell(STDERR);
   const scratch = arena.cell();
   const printing = printingPrograms(arena, snapshot);
+  const folders = planThreadFolders(arena, process);
   const threadPrograms = others.map(
     (thread, i): Program => ({
       name: `thread ${thread.tid}`,
       ops: [
+        ...folders.open(thread.tid),
         ...planThread(arena, thread, tids[i + 1]!),
         ...planPrivileges(arena, process, thread),
         convert(frames.frames[i + 1]!.xstatePlan),
@@ -91,6 +94,7 @@ export function planPrograms(
     ...{ arena, process, imageFd: image, firstTemporary: own + 1, scratch },
     redraw: planRedraw(arena, process, frames.frames[0]!.address),
     tidOf: (tid) => tidOf(tid)!,
+    folders,
   });
   const mappedFiles = process.mappedFiles.map(() => arena.cell());
   const context = { image, objects: descriptors.objects, mappedFiles };

@@ -63,24 +63,42 @@ if child == 0: signal.pause()
     'fd = os.open("/proc/%d/stat" % os.getppid(), os.O_RDONLY)',
     /: it belongs to process \d+ \([^)]+\), which is not frozen with this one; /,
   );
-  await refused(
-    t,
-    `import signal, threading
+});
+
+const thread = `import fcntl, select, signal, threading
 ids = []
 threading.Thread(target=lambda: (ids.append(threading.get_native_id()), signal.pause()), daemon=True).start()
 while not ids: pass
-fd = os.open("/proc/self/task/%d/stat" % ids[0], os.O_RDONLY)`,
-    /: it belongs to thread \d+, which is not there yet when files are opened; /,
+fd = os.open("/proc/self/task/%d/mounts" % ids[0], os.O_RDONLY)
+`;
+
+testWith(['python3'], 'files of /proc that are not there when they would be opened', async (t) => {
+  await refused(
+    t,
+    `name = os.listdir("/proc/self/map_files")[0]
+fd = os.open("/proc/self/map_files/" + name, os.O_PATH | os.O_NOFOLLOW)`,
+    /^proc2elf: descriptor 3 \(symlink by O_PATH, .*\/map_files\/.*\) .*: it tells of memory that is not there yet when files are opened; use --drop-fd 3/,
+  );
+  await refused(
+    t,
+    `${thread}set = select.epoll()
+set.register(fd, select.EPOLLPRI)`,
+    /^proc2elf: descriptor 3 \(file, .*\/mounts\) .*: it is opened when epoll sets are filled already, and the one on descriptor 4 watches it; /,
+  );
+  await refused(
+    t,
+    `${thread}fcntl.flock(fd, fcntl.LOCK_EX)`,
+    /^proc2elf: descriptor 3 \(file, .*\/mounts\) .*: it is opened when locks are taken already, and has some; use --drop-fd 3/,
+  );
+  await refused(
+    t,
+    `${thread}import socket
+one, other = socket.socketpair()
+socket.send_fds(one, [b"x"], [fd])
+os.close(fd)`,
+    /^proc2elf: what is on its way in descriptor \d+ \(file, .*\/mounts\) .*: it tells of what is not there yet when it is sent; /,
   );
 });
-
-testWith(['python3'], 'files of /proc that are not there when they would be opened', (t) =>
-  refused(
-    t,
-    'fd = os.open("/proc/self/fdinfo/0", os.O_RDONLY)',
-    /^proc2elf: descriptor 3 \(file, .*\/fdinfo\/0\) .*: it tells of a descriptor that is not there yet when files are opened; use --drop-fd 3/,
-  ),
-);
 
 testWith(['python3', 'unshare'], 'a namespace of others', (t) =>
   refused(

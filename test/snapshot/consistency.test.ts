@@ -104,3 +104,23 @@ test('datagrams wait in sockets of UDP', (t) => {
     refused(t, table(protocol, [{}]), /datagrams: wait in a socket that is none of UDP/);
   }
 });
+
+test('a file about a thread is in the folder of one that the first thread starts', (t) => {
+  const [leader] = makeProcess().threads;
+  const threads = [leader!, { ...leader!, tid: leader!.tid + 1 }];
+  const table = (path: string, thread: number | null) => ({
+    threads,
+    descriptors: {
+      ...makeProcess().descriptors,
+      files: [{ kind: 'file', type: 'regular', path, flags: 0, locks: [], late: { thread } }],
+      descriptors: [],
+    } as unknown as DescriptorTable,
+  });
+  const other = leader!.tid + 1;
+  t.notThrows(() => checkConsistency(makeSnapshot(table('/proc/thread-self/stat', other))));
+  t.notThrows(() => checkConsistency(makeSnapshot(table('/proc/thread-self', other))));
+  t.notThrows(() => checkConsistency(makeSnapshot(table('/proc/self/fdinfo/3', null))));
+  refused(t, table('/proc/thread-self/stat', leader!.tid), /late: there is no thread/);
+  refused(t, table('/proc/thread-self/stat', other + 1), /late: there is no thread/);
+  refused(t, table('/proc/thread-selfish', other), /path: is none of a thread/);
+});

@@ -3,7 +3,11 @@
 #define _GNU_SOURCE
 #include "support/check.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,7 +52,40 @@ static int open_group(void) {
     return fd;
 }
 
+static _Atomic pid_t id; /* of the other thread */
+
+static void *rest(void *unused) {
+    (void)unused;
+    id = gettid();
+    for (;;)
+        pause();
+    return NULL;
+}
+
+/* "/proc/self/task/ID/NAME" of the other thread, by the id that it has now. */
+static const char *of_thread(const char *name) {
+    static char path[64];
+    char line[64] = {0};
+    /* The kernel's list: the C library need not know of another id. */
+    DIR *tasks = opendir("/proc/self/task");
+    CHECK(tasks, "cannot list threads");
+    for (struct dirent *entry; (entry = readdir(tasks));)
+        if (atoi(entry->d_name) > 0 && atoi(entry->d_name) != getpid())
+            snprintf(line, sizeof line, "%.20s", entry->d_name);
+    closedir(tasks);
+    snprintf(path, sizeof path, "/proc/self/task/%.20s/%.20s", line, name);
+    return path;
+}
+
 int main(void) {
+    pthread_t other;
+    CHECK(pthread_create(&other, NULL, rest, NULL) == 0, "no thread");
+    while (id == 0)
+        sched_yield();
+    int thread = open_at(of_thread("status"), O_RDONLY, OFFSET);
+    int again = (int)NEED(fcntl(thread, F_DUPFD_CLOEXEC, 50));
+    int thread_folder = open_at(of_thread(""), O_RDONLY | O_DIRECTORY, 0);
+    int own_info = open_at("/proc/self/fdinfo/0", O_RDONLY, 3);
     static const char known[] = "what is read through /proc/self/mem";
     int status = open_at("/proc/self/status", O_RDONLY, OFFSET);
     int comm = open_at("/proc/thread-self/comm", O_RDWR, 0);
@@ -74,6 +111,17 @@ int main(void) {
     if (group >= 0)
         stands_at("cgroup.procs", group, OFFSET);
     is("/proc/self/status", status);
+    is(of_thread("status"), thread);
+    is(of_thread("status"), again);
+    is(of_thread(""), thread_folder);
+    is("/proc/self/fdinfo/0", own_info);
+    stands_at("status of a thread", again, OFFSET);
+    NEED(lseek(thread, 1, SEEK_SET));
+    stands_at("status of a thread, shared", again, 1);
+    CHECK(fcntl(again, F_GETFD) == FD_CLOEXEC && fcntl(thread, F_GETFD) == 0, "close-on-exec");
+    stands_at("fdinfo", own_info, 3);
+    CHECK(pread(own_info, text, 4, 0) == 4 && memcmp(text, "pos:", 4) == 0, "no fdinfo: %s", text);
+
     is("/proc/thread-self/comm", comm);
     is("/proc/self/fd", folder);
     is("/proc/cpuinfo", processor);

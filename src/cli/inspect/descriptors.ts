@@ -48,7 +48,8 @@ function describeFile(file: OpenFile, { pipes }: DescriptorTable): string {
       return `passed in by whoever starts the image, was ${escapeText(file.was)}`;
     case 'file': {
       const device = file.device ? ` ${file.device.major}:${file.device.minor}` : '';
-      return `${escapeText(file.path)} (${file.type}${device}${file.offset ? `, at ${file.offset}` : ''})`;
+      const thread = file.late?.thread == null ? '' : ` of thread ${file.late.thread}`;
+      return `${escapeText(file.path)}${thread} (${file.type}${device}${file.offset ? `, at ${file.offset}` : ''})`;
     }
     case 'object':
       return `memory object ${file.object}${file.offset ? `, at ${file.offset}` : ''}`;

@@ -27,6 +27,16 @@ export const epoll: DescriptorKind = {
   },
 };
 
+/** The first set among the descriptors that watches the file of one; `null` if none does. */
+export function watcherOf({ stat }: Entry, entries: readonly Entry[]): number | null {
+  const set = entries.find((entry) =>
+    parseEpollLines(entry.info.text).some(
+      ({ inode, device }) => inode === stat.ino && (device ?? stat.dev) === stat.dev,
+    ),
+  );
+  return set?.fd ?? null;
+}
+
 /**
  * The kernel looks through the whole set for each member that it is asked about: in larger ones, pipes are known by
  * their inode, too. That fails only where one end has taken the number of the other, which lives on elsewhere.

@@ -1,8 +1,11 @@
 /** Files below `/proc/PID` of the process itself: opened again as those of whatever id it has then. */
 
+import { existsSync } from 'node:fs';
 import { readProcText } from '../read.js';
 import { parseStatus } from '../status.js';
 import type { Entry } from './entries.js';
+import { watcherOf } from './epoll.js';
+import { parseLockLines } from './fdinfo.js';
 import type { DescriptorKind } from './kind.js';
 import { isOfProcess, pathFile, regular } from './regular.js';
 import type { Target } from './target.js';
@@ -10,19 +13,27 @@ import type { Target } from './target.js';
 /** `/proc/4242/task/4243/stat`: process, thread, and what is below. */
 const OWN = /^\/proc\/(\d+)(?:\/task\/(\d+))?((?:\/.*)?)$/;
 
-/** Files that are there only once what they are about is: descriptors and memory. */
-const EARLY = /\/(fdinfo|map_files)\/[^/]+$/;
+/** Files that are there only once what they are about is. */
+const OF_MEMORY = /\/map_files\/[^/]+$/;
+const OF_DESCRIPTOR = /\/fdinfo\/[^/]+$/;
 
 /**
- * The path under which the same file is found in a process that has another id; `null` for what belongs
- * to another process, or to a thread that does not exist yet when files are opened.
+ * The path under which the process itself finds the same file, whatever its id; of a thread's folder, under which
+ * that thread finds it. `null` for what belongs to another process.
  */
 export function ownPath(link: string, pid: number): string | null {
   const match = OWN.exec(link);
   if (!match || Number(match[1]) !== pid) return null;
   const [, , tid, rest] = match;
   if (tid === undefined) return `/proc/self${rest}`;
-  return Number(tid) === pid ? `/proc/thread-self${rest}` : null;
+  return tid === String(pid) || existsSync(`/proc/${pid}/task/${tid}`) ? `/proc/thread-self${rest}` : null;
+}
+
+/** What is not there when files are opened: another thread, a descriptor. */
+function lateness(link: string, pid: number): { thread: number | null } | null {
+  const tid = Number(OWN.exec(link)?.[2] ?? pid);
+  if (tid !== pid) return { thread: tid };
+  return OF_DESCRIPTOR.test(link) ? { thread: null } : null;
 }
 
 /** Whether `/proc` names the process as we do: in a pid namespace of its own it may have seen another one. */
@@ -39,11 +50,18 @@ export const ownProc: DescriptorKind = {
     ownPath(entry.link, target.pid) !== null &&
     isInOurNamespace(target),
   describe: (entry: Entry) => regular.describe(entry),
-  problem: ({ link }) => {
-    const what = EARLY.exec(link)?.[1];
-    return what === undefined
+  problem: (entry, { pid, entries }) => {
+    if (OF_MEMORY.test(entry.link)) return 'it tells of memory that is not there yet when files are opened';
+    if (lateness(entry.link, pid) === null) return null;
+    if (parseLockLines(entry.info.text).length > 0)
+      return 'it is opened when locks are taken already, and has some';
+    const set = watcherOf(entry, entries);
+    return set === null
       ? null
-      : `it tells of ${what === 'fdinfo' ? 'a descriptor' : 'memory'} that is not there yet when files are opened`;
+      : `it is opened when epoll sets are filled already, and the one on descriptor ${set} watches it`;
   },
-  capture: ({ entries: [entry] }, { pid }) => ({ ...pathFile(entry!), path: ownPath(entry!.link, pid)! }),
+  capture: ({ entries: [entry] }, { pid }) => {
+    const late = lateness(entry!.link, pid);
+    return { ...pathFile(entry!), path: ownPath(entry!.link, pid)!, ...(late === null ? {} : { late }) };
+  },
 };

@@ -2,7 +2,8 @@
 import { existsSync } from 'node:fs';
 import { PIDFD_THREAD } from '../../pidfd.js';
 import type { Entry } from './entries.js';
-import { infoField, parseEpollLines } from './fdinfo.js';
+import { watcherOf } from './epoll.js';
+import { infoField } from './fdinfo.js';
 import type { DescriptorKind } from './kind.js';
 import type { Target } from './target.js';
 import { nameOf, ownTid } from './threads.js';
@@ -29,10 +30,8 @@ function strangerProblem({ info }: Entry, pid: number): string | null {
 }
 
 /** Threads are made when the epoll sets are filled already. */
-function watchedProblem({ info, stat }: Entry, { pid, entries }: Target): string | null {
-  if (Number(infoField(info.text, 'Pid')) === pid) return null;
-  const set = entries.find((entry) =>
-    parseEpollLines(entry.info.text).some(({ inode }) => inode === stat.ino),
-  );
-  return set ? `it refers to a thread, and the epoll set on descriptor ${set.fd} watches that` : null;
+function watchedProblem(entry: Entry, { pid, entries }: Target): string | null {
+  if (Number(infoField(entry.info.text, 'Pid')) === pid) return null;
+  const set = watcherOf(entry, entries);
+  return set === null ? null : `it refers to a thread, and the epoll set on descriptor ${set} watches that`;
 }

@@ -8,8 +8,14 @@ import { Flag, type Op, type Operand } from '../program.js';
 
 /** openat(2) of an absolute path. */
 export function open(arena: Arena, path: string, flags: number, extra: Extra = {}): Op {
-  return call('openat', [AT_FDCWD, arena.string(path), flags, 0], {
-    text: `openat(AT_FDCWD, ${JSON.stringify(path)}, ${openFlagNames(flags)})`,
+  return openAt(arena, AT_FDCWD, path, flags, extra);
+}
+
+/** openat(2). */
+export function openAt(arena: Arena, folder: Operand, path: string, flags: number, extra: Extra = {}): Op {
+  const shown = folder === AT_FDCWD ? 'AT_FDCWD' : show(folder);
+  return call('openat', [folder, arena.string(path), flags, 0], {
+    text: `openat(${shown}, ${JSON.stringify(path)}, ${openFlagNames(flags)})`,
     ...extra,
   });
 }

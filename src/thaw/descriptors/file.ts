@@ -1,14 +1,14 @@
 /** Files opened again by path: they must be what they were, and no shorter than the offset. */
 
-import { O } from '../../fcntl.js';
+import { AT_FDCWD, O } from '../../fcntl.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import type { Extra } from '../calls.js';
 import { call, show, testField } from '../calls.js';
 import type { Op, Operand } from '../program.js';
 import type { Bench, Place } from './bench.js';
-import { close, open, seek, setFlags } from './calls.js';
+import { close, duplicate, open, openAt, seek, setFlags } from './calls.js';
 import { testLocks } from './locks.js';
-import type { KindPlanner } from './planner.js';
+import type { KindPlanner, Tools } from './planner.js';
 
 /** What open(2) is given again. What made or cut the file short is not among it. */
 const REOPENED =
@@ -23,6 +23,7 @@ const REOPENED =
   O.NOFOLLOW |
   O.NOATIME |
   O.PATH;
+const THREAD_SELF = '/proc/thread-self';
 const AT_EMPTY_PATH = 0x1000;
 const STATX_BASIC_STATS = 0x7ff;
 /** Offsets in `struct statx`. */
@@ -41,6 +42,7 @@ const TYPES: Readonly<Record<string, { bits: number; name: string }>> = {
 export const file: KindPlanner<OpenFileOf<'file'>> = {
   make: (file, place, { bench }) => {
     const label = labelOf(file, place);
+    if (file.late) return hold(file, place, label, bench);
     return [
       ...bench.create(
         (closeOnExec) => openOf(file, closeOnExec, bench, { label }),
@@ -56,7 +58,9 @@ export const file: KindPlanner<OpenFileOf<'file'>> = {
         : []),
     ];
   },
+  start: (file, place, tools) => (file.late ? openLate(file, file.late.thread, place, tools) : []),
   check: (file, place, { bench }) => {
+    if (file.late) return [];
     const label = labelOf(file, place);
     const fd = bench.arena.cell(-1n);
     const failed = bench.mark();
@@ -76,6 +80,37 @@ export const file: KindPlanner<OpenFileOf<'file'>> = {
     ];
   },
 };
+
+/** Keeps the number until its file can be opened. */
+function hold({ path }: OpenFileOf<'file'>, { at, closeOnExec }: Place, label: string, bench: Bench): Op[] {
+  const folder = path.startsWith(`${THREAD_SELF}/`) ? THREAD_SELF : '/proc/self';
+  return bench.create(
+    (closeOnExec) =>
+      open(bench.arena, folder, O.PATH | O.DIRECTORY | (closeOnExec ? O.CLOEXEC : 0), { label }),
+    at,
+    closeOnExec,
+  );
+}
+
+/** Opens a file about what is there by now, and puts it at all its numbers. */
+function openLate(
+  file: OpenFileOf<'file'>,
+  thread: number | null,
+  place: Place,
+  { bench, folderOf }: Tools,
+): Op[] {
+  const label = labelOf(file, place);
+  const result = bench.arena.cell();
+  const flags = (file.flags & REOPENED) | O.NOCTTY | O.CLOEXEC;
+  const path = thread === null ? file.path : `.${file.path.slice(THREAD_SELF.length)}`;
+  return [
+    openAt(bench.arena, thread === null ? AT_FDCWD : folderOf(thread), path, flags, { label, result }),
+    ...verify(file, result, label, bench),
+    ...position(file, result, label, bench),
+    ...place.descriptors.map(({ fd, closeOnExec }) => duplicate(result, fd, closeOnExec, { label })),
+    close(result),
+  ];
+}
 
 function labelOf({ path }: OpenFileOf<'file'>, { name }: Place): string {
   return `cannot reopen ${path} (${name})`;

@@ -2,6 +2,7 @@
 import type { Process } from '../../snapshot/schema.js';
 import type { Arena } from '../arena.js';
 import { type Cell, Flag, type Op, type Operand } from '../program.js';
+import type { ThreadFolders } from '../thread-folders.js';
 import { Bench, type Place, STANDARD } from './bench.js';
 import { closeRange, duplicate, unlessCheck } from './calls.js';
 import { innerFirst } from './epoll.js';
@@ -37,6 +38,8 @@ export interface DescriptorPlanContext {
   readonly redraw: readonly Op[];
   /** The id that a thread has now, by the one that it had; known when `finish` runs. */
   tidOf(tid: number): Operand;
+  /** The folders in `/proc` that threads open for files of theirs. */
+  readonly folders: ThreadFolders;
 }
 
 /** Operations in parts. Between the first two, memory is mapped. */
@@ -72,6 +75,7 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
     ...{ bench, objects: objects.fds, pipes: pipePlaces(bench), sockets: socketPlaces(bench) },
     filled: datagramPlaces(bench),
     tidOf: context.tidOf,
+    folderOf: context.folders.folderOf,
   };
   const locks = planLocks(bench);
   const { numbered, sent, watching } = lastNumbers(bench);
@@ -91,6 +95,10 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
     ...fillSockets(tools),
   ];
   const names = bindSockets(tools);
+  const isLate = ({ index }: Place): boolean => {
+    const file = bench.table.files[index]!;
+    return file.kind === 'file' && file.late !== undefined;
+  };
   const finish = [
     ...objects.seal,
     ...names.ops,
@@ -103,7 +111,11 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
     ...locks.late,
     ...planStreamFlags(bench),
     ...planTerminal(bench, context.redraw),
-    ...startAll([...numbered, ...watching], tools, 'start'),
+    ...context.folders.wait,
+    // Opened before anything watches files.
+    ...startAll(numbered.filter(isLate), tools, 'start'),
+    ...context.folders.close,
+    ...startAll([...numbered.filter((place) => !isLate(place)), ...watching], tools, 'start'),
     ...planSignals([...numbered, ...watching], tools),
     ...(watching.length > 0 ? closeRange(firstTemporary + STANDARD, LAST) : []),
   ];
@@ -114,6 +126,8 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
   // Open until then, as there may be no number left at the end.
   if (hold !== null)
     finish.push(openNetlink(netlink, 'NETFILTER', { label: 'cannot open a netlink socket' }));
+  // For a moment each thread's folder has a number, and what is opened in it.
+  for (let i = 0; i <= context.folders.count; i++) bench.temporary();
   return {
     count: bench.temporary(),
     objects: objects.fds,

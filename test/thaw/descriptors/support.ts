@@ -12,6 +12,7 @@ import { planDescriptors } from '../../../src/thaw/descriptors/index.js';
 import { errnoNumber } from '../../../src/thaw/errno.js';
 import type { Op } from '../../../src/thaw/program.js';
 import { syscallNumber } from '../../../src/thaw/syscall-numbers.js';
+import { planThreadFolders } from '../../../src/thaw/thread-folders.js';
 import { makeFolder } from '../../folder.js';
 import { capture, endWith, type Streams, startTarget, untilStopped } from '../../proc/descriptors/support.js';
 
@@ -57,6 +58,7 @@ export function plan({ table, objects }: Pick<Planned, 'table' | 'objects'>): {
     ...{ arena, process, imageFd, firstTemporary: imageFd + 1, scratch: arena.cell() },
     redraw: [],
     tidOf: () => THREAD,
+    folders: planThreadFolders(arena, { descriptors: table, threads: [] }),
   });
   return { ops: [...open, ...finish], arena, imageFd };
 }
