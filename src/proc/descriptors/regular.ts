@@ -7,6 +7,7 @@ import { deviceNumbers } from '../objects.js';
 import type { Entry } from './entries.js';
 import { isOfKernel } from './file-systems.js';
 import type { DescriptorKind } from './kind.js';
+import { otherName } from './other-names.js';
 import { pathProblem } from './paths.js';
 import type { Target } from './target.js';
 import { nameOf } from './threads.js';
@@ -50,15 +51,22 @@ export const regular: DescriptorKind = {
   },
   problem: (entry, target) => {
     if (isOfProcess(entry)) return strangerProblem(entry, target.pid);
-    return pathProblem(entry, target);
+    const why = pathProblem(entry, target);
+    return why === null || nameLeft(entry, target) !== null ? null : why;
   },
   choices: (entry) =>
     isRegular(entry.stat) && !isOfProcess(entry) ? [`--file ${entry.link}=embed`, '--files embed'] : [],
   capture: ({ entries: [entry] }, { target }) => ({
     ...pathFile(entry!),
+    ...(pathProblem(entry!, target) === null ? {} : { path: nameLeft(entry!, target)! }),
     ...(isRegular(entry!.stat) ? stateOf(entry!, target) : {}),
   }),
 };
+
+/** Where a regular file is still found whose own path is gone. */
+function nameLeft(entry: Entry, target: Target): string | null {
+  return isRegular(entry.stat) && entry.stat.nlink > 0n && !entry.garbled ? otherName(entry, target) : null;
+}
 
 /**
  * Size and modification time by which a file is known again: the time only where the process itself

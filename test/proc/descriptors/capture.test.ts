@@ -244,7 +244,7 @@ test('what cannot be carried is refused by number, kind and path, and let go of 
 s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 16); s.bind((0, 0)); at(s.detach(), 10)
 at(os.open("/proc/self/ns/net", os.O_RDONLY), 11)
 at(os.open("moved", os.O_RDWR | os.O_CREAT), 12)
-os.link("moved", "other"); os.unlink("moved")
+os.mkdir("far"); os.link("moved", "far/other"); os.unlink("moved")
 at(os.open("/proc/1/status", os.O_RDONLY), 13)
 f = at(os.open("log", os.O_RDWR | os.O_CREAT), 14)
 os.write(f, b"12345")

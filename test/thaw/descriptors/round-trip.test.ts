@@ -46,6 +46,22 @@ fcntl.fcntl(m, 1033, 15)
   t.deepEqual(kept(before.objects)[0]!.times, { accessed: -5n, modified: 1234567890123456789n });
 });
 
+test('a file that has lost the name by which it was opened, and has another', async (t) => {
+  const { before, after } = await roundTrip(
+    t,
+    `
+at(os.open("one", os.O_RDWR | os.O_CREAT), 10)
+os.write(10, b"content"); os.link("one", "beside"); os.unlink("one")
+at(os.open("two", os.O_RDWR | os.O_CREAT), 11)
+os.mkdir("far"); os.link("two", "far/away"); at(os.open("far/away", os.O_RDONLY), 12)
+os.rename("beside", "two")
+`,
+  );
+  t.deepEqual(after.table, before.table);
+  const names = before.table.files.map((file) => (file.kind === 'file' ? file.path.split('/').at(-1) : ''));
+  t.deepEqual(names.slice(-3), ['two', 'away', 'away']);
+});
+
 test('extended attributes of what loses its file are named', async (t) => {
   const target = await startTarget(
     t,
