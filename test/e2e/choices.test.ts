@@ -1,5 +1,6 @@
 import {
   linkSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -228,7 +229,8 @@ testWith([], 'what is refused names the options that let it pass', async (t) => 
   await original.ready();
   renameSync(join(cwd, 'input'), join(cwd, 'moved'));
   writeFileSync(join(cwd, 'input'), 'another');
-  linkSync(join(cwd, 'moved'), join(cwd, 'link'));
+  mkdirSync(join(cwd, 'elsewhere'));
+  linkSync(join(cwd, 'moved'), join(cwd, 'elsewhere', 'link'));
   rmSync(join(cwd, 'moved'));
   const drop = ['--drop-fd', '10', '--drop-fd', '11'];
   const refused = await proc2elf([String(original.pid), '-o', image, ...drop], { cwd });
