@@ -5,6 +5,7 @@ import { type InetFacts, inetSockets } from '../../native/inet-diag.js';
 import { integerOption } from '../../native/sockets.js';
 import type { Entry } from './entries.js';
 import type { KindContext } from './kind.js';
+import type { Target } from './target.js';
 
 /** `net/tcp_states.h` */
 const ESTABLISHED = 1;
@@ -14,9 +15,10 @@ const STATE = 3;
 const INODE = 9;
 
 /** What was looked up already, of the whole network namespace. */
-const looked = new WeakMap<KindContext, Map<string, unknown>>();
+const looked = new WeakMap<KindContext | Target, Map<string, unknown>>();
 
-export function once<T>(context: KindContext, key: string, look: () => T): T {
+/** Looks up once what is the same for all sockets of one capture, or of one survey. */
+export function once<T>(context: KindContext | Target, key: string, look: () => T): T {
   const known = looked.get(context) ?? new Map<string, unknown>();
   looked.set(context, known);
   if (!known.has(key)) known.set(key, look());
@@ -49,9 +51,9 @@ function readTable(table: string): Map<string, string[]> {
   );
 }
 
-/** The columns of a socket in a table of /proc/net. */
-export function findLine(table: string, inode: bigint): string[] | undefined {
-  return readTable(table).get(String(inode));
+/** The columns of a socket in a table of /proc/net, as it is when it is first asked for. */
+export function findLine(target: Target, table: string, inode: bigint): string[] | undefined {
+  return once(target, `table ${table}`, () => readTable(table)).get(String(inode));
 }
 
 /** `net/tcp_states.h`, from such columns. */

@@ -51,7 +51,7 @@ function protocolOf(name: string | null): Pick<Making, 'family' | 'protocol'> | 
 
 /** Why `--tcp keep` does not work for a socket. */
 function keepProblem(entry: Entry, target: Target): string | null {
-  const state = connectionState(entry);
+  const state = connectionState(entry, target);
   if (state === undefined || state === TCP.LISTEN) return null;
   if (!KEPT_STATES.some(([kept]) => kept === state)) {
     return 'its connection is being accepted (SYN_RECV), which --tcp keep does not carry';
@@ -64,9 +64,9 @@ function keepProblem(entry: Entry, target: Target): string | null {
 }
 
 /** The state of a TCP socket; `undefined` where it is in no table, having neither a connection nor a queue of them. */
-function connectionState({ protocol, stat }: Entry): number | undefined {
+function connectionState({ protocol, stat }: Entry, target: Target): number | undefined {
   if (protocolOf(protocol)?.protocol !== 'tcp') return undefined;
-  const line = findLine(protocol === 'TCP' ? 'tcp' : 'tcp6', stat.ino);
+  const line = findLine(target, protocol === 'TCP' ? 'tcp' : 'tcp6', stat.ino);
   return line && stateOf(line);
 }
 
