@@ -145,14 +145,14 @@ export function captureProcess(
       files,
       sharing: options,
       guard: tracer,
-      patient,
       keep: (fd) => fds.add(fd),
     });
     held = descriptors.table.hold;
     files.assertUsed(pid);
     problems.push(...descriptors.problems, ...calls.problems);
-    const { passing, losses } = descriptors;
-    if (patient && passing + losses > 0 && problems.length === passing) tryLater(TURN_MS);
+    const { passing, outlook } = descriptors;
+    const hopeful = passing > 0 || (outlook.losses > 0 && !outlook.unrepeatable);
+    if (patient && hopeful && problems.length === passing) tryLater(TURN_MS);
     if (problems.length > 0) throw new UnsupportedError(problems);
     const { process, memoryPolicies } = interrogate(
       pid,

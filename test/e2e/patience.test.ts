@@ -20,3 +20,15 @@ for (const [what, warning] of Object.entries(lost)) {
     await thawed.goAndExpectOk();
   });
 }
+
+testWith(['python3'], 'empty messages are not lost for something else that might yet be taken', async (t) => {
+  const cwd = scratch(t);
+  const image = join(cwd, 'frozen.bin');
+  const original = start(t, 'python3', [script('scripts/empty.py')], { cwd });
+  await original.ready();
+  const { warnings } = await freeze(original.pid, image, ['--kill'], { cwd });
+  t.regex(warnings.join('\n'), /not accepted/);
+  t.notRegex(warnings.join('\n'), /empty/);
+  const thawed = start(t, image, [], { cwd });
+  await thawed.goAndExpectOk();
+});

@@ -21,7 +21,7 @@ import type { Description, DescriptorKind, KindContext } from './kind.js';
 import { kindOf } from './kinds.js';
 import { lockProblem, locksOf } from './locks.js';
 import { isOtherEndClosed } from './pipe.js';
-import { Loss, PassingRefusal, Refusal, refusalOf } from './refusal.js';
+import { type Outlook, PassingRefusal, Refusal, refusalOf } from './refusal.js';
 import { groupByDescription } from './sharing.js';
 import { signalsOf } from './signals.js';
 import { streamOf } from './stream.js';
@@ -44,8 +44,6 @@ export interface DescriptorCaptureContext {
   readonly sharing?: Omit<SharingConcessions, 'descriptors'>;
   /** Stands by where connections are to be kept (`tcp: 'keep'`). */
   readonly guard?: TcpGuard;
-  /** There may be another attempt, before which the process runs for a moment. */
-  readonly patient?: boolean;
   /** Takes descriptors of ours that must stay open until the image is written. */
   keep(fd: number): void;
 }
@@ -58,8 +56,8 @@ export interface CapturedDescriptors {
   readonly problems: readonly string[];
   /** How many of the problems are likely to be gone a moment later: see {@link PassingRefusal}. */
   readonly passing: number;
-  /** How many descriptors something would be left behind of: see {@link Loss}. None on the last attempt. */
-  readonly losses: number;
+  /** Whether another attempt, before which the process runs for a moment, might do better. */
+  readonly outlook: Outlook;
 }
 
 /**
@@ -115,8 +113,9 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
       ...surveySharedInFlight(pid, sent, context.sharing ?? { dropChildren: false, embedShared: false }),
     ];
     const warnings: string[] = [];
+    const outlook: Outlook = { losses: 0, unrepeatable: false };
     const table: DescriptorTable = { files: [], descriptors: [], pipes: [], terminal: null, hold: null };
-    if (problems.length > 0) return { table, warnings, problems, passing: 0, losses: 0 };
+    if (problems.length > 0) return { table, warnings, problems, passing: 0, outlook };
     const descriptions = describe(target);
     const files = new Map<number, number>();
     descriptions.forEach(({ entries }, index) => {
@@ -124,8 +123,7 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
     });
     table.hold = held = hold(descriptions, context, withCopy, warnings);
     const kindContext: KindContext = {
-      ...{ pid, target, warnings, duplicate, withCopy },
-      patient: context.patient ?? false,
+      ...{ pid, target, warnings, outlook, duplicate, withCopy },
       repair: table.hold === null ? null : repairBy(context.guard!),
       objects: context.objects,
       pipes: table.pipes,
@@ -134,23 +132,20 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
     };
     const locks = locksOf(descriptions, choices, warnings);
     let passing = 0;
-    let losses = 0;
     descriptions.forEach((description, index) => {
       const outcome = captureOne(description, locks[index]!, kindContext);
       if (!(outcome instanceof Refusal)) {
         table.files.push(outcome);
         return;
       }
-      if (outcome instanceof Loss) losses++;
-      else
-        problems.push(
-          refuse(
-            description.entries[0]!,
-            kindOf(description.entries[0]!, target),
-            outcome.message,
-            outcome.byKind,
-          ),
-        );
+      problems.push(
+        refuse(
+          description.entries[0]!,
+          kindOf(description.entries[0]!, target),
+          outcome.message,
+          outcome.byKind,
+        ),
+      );
       if (outcome instanceof PassingRefusal) passing++;
     });
     table.descriptors = descriptions
@@ -161,7 +156,7 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
       )
       .sort((a, b) => a.fd - b.fd);
     table.terminal = captureTerminal(target, withCopy);
-    return { table, warnings, problems, passing, losses };
+    return { table, warnings, problems, passing, outlook };
   } catch (error) {
     // The tracer sees to it, unless it is the one that was killed.
     if (held !== null) removeHold(held);

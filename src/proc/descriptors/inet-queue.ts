@@ -13,7 +13,7 @@ import { readControl } from './datagram-control.js';
 import { type Entry, nameOf } from './entries.js';
 import { factsOf, once } from './inet-tables.js';
 import type { KindContext } from './kind.js';
-import { leaveBehind, Refusal } from './refusal.js';
+import { leaveBehind, noteEmpty, Refusal } from './refusal.js';
 
 /** Bytes that are set aside for a datagram, beside its content. */
 const ROOM = { name: 28, control: 512 } as const;
@@ -45,6 +45,10 @@ export function captureDatagrams(
     refuseShared(entry, context);
     const queued = factsOf(entry, making, ANY_STATE, context)?.queued ?? 0;
     const messages = peekQueue(copy, queued);
+    noteEmpty(
+      context,
+      messages.map(({ bytes }) => bytes),
+    );
     const datagrams = messages.map((message) => readDatagram(message, copy));
     if (queued > memoryOf(datagrams, making)) {
       context.warnings.push(

@@ -2,6 +2,7 @@
 import type { DescriptorTable, OpenFile } from '../../snapshot/descriptors.js';
 import type { ObjectTable } from '../objects.js';
 import type { Entry } from './entries.js';
+import type { Outlook } from './refusal.js';
 import type { Target } from './target.js';
 import type { Repair } from './tcp-connections.js';
 
@@ -45,8 +46,8 @@ export interface KindContext {
   /** Filled as pipes are found. */
   readonly pipes: DescriptorTable['pipes'];
   readonly warnings: string[];
-  /** There may be another attempt, before which the program runs for a moment: see `leaveBehind`. */
-  readonly patient: boolean;
+  /** Filled as kinds find that another attempt might do better, or worse. */
+  readonly outlook: Outlook;
   /** How connections are looked at that are to be kept; `null`: they are closed. */
   readonly repair: Repair | null;
   /** Index of the file that a descriptor will have; `null` for one that is dropped. */

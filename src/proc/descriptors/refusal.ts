@@ -14,19 +14,26 @@ export class Refusal extends Error {
 /** Thrown for what a program usually does away with by itself, a moment later: it reads what waits, say. */
 export class PassingRefusal extends Refusal {}
 
-/** Thrown for what would be left behind with a warning, where the program may still take it first. */
-export class Loss extends Refusal {}
+/** What one attempt to capture has come to, beside its outcome: whether another one might do better. */
+export interface Outlook {
+  /** How often something is left behind that the program may yet take, if it runs for a moment. */
+  losses: number;
+  /** It has looked at what the kernel shows only once: another attempt would find less. */
+  unrepeatable: boolean;
+}
 
-/**
- * Warns of what is left behind, or has the program take it first, where there is the time for that.
- * @throws Loss
- */
+/** Warns of what is left behind, and notes that the program might take it first. */
 export function leaveBehind(
-  { warnings, patient }: { readonly warnings: string[]; readonly patient: boolean },
+  { warnings, outlook }: { readonly warnings: string[]; readonly outlook: Outlook },
   line: string,
 ): void {
-  if (patient) throw new Loss(line);
+  outlook.losses++;
   warnings.push(line);
+}
+
+/** Notes whether there were empty messages, which the kernel no longer shows by an offset once they were looked at. */
+export function noteEmpty({ outlook }: { readonly outlook: Outlook }, contents: readonly Uint8Array[]): void {
+  if (contents.some(({ length }) => length === 0)) outlook.unrepeatable = true;
 }
 
 /**

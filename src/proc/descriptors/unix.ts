@@ -9,7 +9,7 @@ import type { Entry } from './entries.js';
 import { queueProblem } from './in-flight.js';
 import type { DescriptorKind, KindContext } from './kind.js';
 import { leadsHere, NOT_FROM_HERE } from './paths.js';
-import { leaveBehind, PassingRefusal, Refusal } from './refusal.js';
+import { leaveBehind, noteEmpty, PassingRefusal, Refusal } from './refusal.js';
 import type { Target } from './target.js';
 import { movedNode, nodeAt } from './unix-node.js';
 import { captureOptions } from './unix-options.js';
@@ -119,6 +119,7 @@ function captureSocket(
   const { passed, ...queue } = listens
     ? EMPTY_QUEUE
     : captureQueue(copy, { pid, socket, where, peer, found, carried: carriedIn(entry) });
+  noteEmpty(context, queue.content);
   return {
     kind: 'unix',
     flags: info.flags,
