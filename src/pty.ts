@@ -13,6 +13,7 @@ export const TIOC = {
   TCSETS2: 0x402c542b,
   EXCL: 0x540c,
   GEXCL: 0x80045440,
+  GLCKTRMIOS: 0x5456,
   GDEV: 0x80045432,
   GETD: 0x5424,
   GPGRP: 0x540f,
@@ -34,6 +35,8 @@ const C_CC = 17;
 /** Starts and stops output. */
 export const START_KEY = 0x11;
 export const STOP_KEY = 0x13;
+/** Takes the meaning from the key behind it. */
+const QUOTE_KEY = 0x16;
 
 /**
  * `struct termios2` in which what is typed becomes input as it is, line by line, with a key that ends a line without
@@ -53,7 +56,7 @@ function typingModes(): Uint8Array {
   modes[C_CC + KEYS.END] = 0x04;
   modes[C_CC + KEYS.START] = START_KEY;
   modes[C_CC + KEYS.STOP] = STOP_KEY;
-  modes[C_CC + KEYS.QUOTE] = 0x16;
+  modes[C_CC + KEYS.QUOTE] = QUOTE_KEY;
   modes.writeUInt32LE(38400, 36);
   modes.writeUInt32LE(38400, 40);
   return modes;
@@ -63,3 +66,13 @@ function typingModes(): Uint8Array {
 export const MOST_OUTPUT = 8000;
 /** Bytes of input that leave room for the next key. */
 export const MOST_INPUT = 4000;
+
+/** Bytes of input that come of what is typed in {@link TYPING_MODES}: a key that quotes leaves none. */
+export function inputLength(typed: Uint8Array): number {
+  let length = 0;
+  for (let i = 0; i < typed.length; i++) {
+    if (typed[i] === QUOTE_KEY) i++;
+    length++;
+  }
+  return length;
+}

@@ -41,6 +41,13 @@ export function foregroundGroup(master: number): number {
   return integer(master, TIOC.GPGRP);
 }
 
+/** TIOCGLCKTRMIOS: whether some of a terminal's modes cannot be changed. */
+export function hasLockedModes(fd: number): boolean {
+  const locks = new Uint8Array(44); // struct termios2
+  ioctl(fd, TIOC.GLCKTRMIOS, locks);
+  return locks.some((byte) => byte !== 0);
+}
+
 /** TIOCGDEV: device number (stat's encoding) of a terminal, by whatever name it was opened. @throws EIO where it was hung up */
 export function terminalDevice(fd: number): bigint {
   return BigInt(integer(fd, TIOC.GDEV) >>> 0);

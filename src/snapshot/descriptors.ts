@@ -1,7 +1,7 @@
 /** The descriptor table of a frozen process: open file descriptions, and the descriptors that share them. */
 import * as z from 'zod';
 import { MOST_ADDRESS, MOST_MEMBERSHIPS } from '../packet.js';
-import { MOST_INPUT, MOST_OUTPUT } from '../pty.js';
+import { inputLength, MOST_INPUT, MOST_OUTPUT } from '../pty.js';
 import { isSocketPath } from '../unix-name.js';
 import { datagramSchema, MOST_DATAGRAMS } from './datagram.js';
 import { bytes, hostAddress, index, int, socketAddress, text, word } from './fields.js';
@@ -346,7 +346,7 @@ export const openFileSchema = z.discriminatedUnion('kind', [
     /** Sides that cannot be opened again (TIOCEXCL). */
     exclusive: z.object({ master: z.boolean(), slave: z.boolean() }),
     /** What brings back the input that the slave has not read, if it is typed in `TYPING_MODES`. */
-    typed: bytes.refine((value) => value.length <= MOST_INPUT, 'is more than fits'),
+    typed: bytes.refine((value) => inputLength(value) <= MOST_INPUT, 'is more than fits'),
     /** What the master has not read. */
     output: bytes.refine((value) => value.length <= MOST_OUTPUT, 'is more than fits'),
     letGo,

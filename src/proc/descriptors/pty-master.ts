@@ -5,6 +5,7 @@ import { O } from '../../fcntl.js';
 import {
   controlledSession,
   foregroundGroup,
+  hasLockedModes,
   lineDiscipline,
   masterSwitches,
   type PtySwitches,
@@ -12,7 +13,7 @@ import {
 } from '../../native/pty.js';
 import { Poll, pollNow } from '../../native/sockets.js';
 import { tcgets2, tiocgwinsz } from '../../native/syscalls.js';
-import { MOST_INPUT, MOST_OUTPUT } from '../../pty.js';
+import { inputLength, MOST_INPUT, MOST_OUTPUT } from '../../pty.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { errnoOf } from '../read.js';
 import type { DescriptorKind, KindContext } from './kind.js';
@@ -51,6 +52,8 @@ export const ptyMaster: DescriptorKind = {
     const pty = ptyView(context.target).of(entry!)!;
     return context.withCopy(entry!.fd, (copy) => {
       if (lineDiscipline(copy) !== 0) throw new Refusal('it has a line discipline other than the usual one');
+      // They would have to be changed to see what is in it.
+      if (hasLockedModes(copy)) throw new Refusal('some of its modes are locked (TIOCSLCKTRMIOS)');
       const { exclusive, ...switches } = masterSwitches(copy);
       const queues = queuesOf(pty, copy, { exclusive, ...switches }, context);
       return {
@@ -151,8 +154,8 @@ function take(copy: number, switches: PtySwitches): Omit<Queues, 'controls'> {
   }
   const { obstacle, typed, output, exclusive } = queues;
   if (obstacle > 0) throw new Refusal(OBSTACLES[obstacle]!);
-  if (typed.length > MOST_INPUT)
-    throw new Refusal(`${typed.length} keys of input wait in it, of ${MOST_INPUT}`);
+  const input = inputLength(typed);
+  if (input > MOST_INPUT) throw new Refusal(`${input} bytes of input wait in it, more than ${MOST_INPUT}`);
   if (output.length > MOST_OUTPUT) {
     throw new Refusal(`${output.length} bytes of output wait in it, more than ${MOST_OUTPUT}`);
   }

@@ -71,7 +71,9 @@ os.write(15, b"in packet mode")
 pair(16, 17)
 os.write(16, b"only begun")
 os.set_blocking(17, False)
-for fd in (11, 13, 17): until(fd, select.POLLOUT)
+pair(18, 19, raw=True)
+os.write(18, b"\\n\\x04\\x16" * 1330)
+for fd in (11, 13, 17, 19): until(fd, select.POLLOUT)
 `,
   );
   t.deepEqual(withoutNumbers(after), withoutNumbers(before));
@@ -87,6 +89,7 @@ for fd in (11, 13, 17): until(fd, select.POLLOUT)
   );
   t.is(output(14).toString(), 'in packet mode');
   t.is(keys(16).toString(), 'only begun');
+  t.is(keys(18).toString(), '\x16\n\x16\x04\x16\x16'.repeat(1330), 'all of it is quoted');
 });
 
 test('the process that runs on finds everything as it was', async (t) => {
@@ -228,6 +231,9 @@ pair(12, 13)
 fcntl.ioctl(12, termios.TIOCPKT, struct.pack("i", 1)); termios.tcflush(13, termios.TCIFLUSH)
 pair(14, 15); termios.tcflow(15, termios.TCOOFF)
 pair(16, 17, raw=True); os.write(16, b"x" * 4095); until(17, select.POLLIN)
+pair(18, 19)
+for _ in range(13): os.write(18, b"x" * 299 + b"\\n") # a line that is begun follows, of which nothing tells
+os.write(18, b"x" * 150); until(19, select.POLLOUT)
 `),
   );
   const { problems } = capture(target);
@@ -236,6 +242,7 @@ pair(16, 17, raw=True); os.write(16, b"x" * 4095); until(17, select.POLLIN)
     [12, 'it has a status of packet mode that was not read'],
     [14, 'its output is stopped'],
     [16, 'as much input waits in it as fits'],
+    [18, '4050 bytes of input wait in it, more than 4000'],
   ] as const;
   t.is(problems.length, says.length);
   says.forEach(([fd, why], i) => {
@@ -355,4 +362,24 @@ test('who cannot begin a session is told how to', async (t) => {
   const other = says('it leads a session that has another terminal');
   t.is(await refusal(t, planned, Flag.PTS_NEW, terminal), other);
   t.is(await refusal(t, planned, Flag.PTS_NEW | Flag.PID_NEW | Flag.CHECK, terminal), other);
+});
+
+test('locked modes are refused', async (t) => {
+  if (process.getuid?.() !== 0) {
+    t.log('only root can lock them');
+    return t.pass();
+  }
+  const target = await startTarget(
+    t,
+    using(`
+pair(10, 11)
+fcntl.ioctl(11, 0x5457, struct.pack("11I", 0, 0, 0, 1, *[0] * 7))
+`),
+  );
+  const { problems } = capture(target);
+  t.is(problems.length, 1);
+  t.regex(
+    problems[0]!,
+    /^descriptor 10 .* cannot be carried: some of its modes are locked \(TIOCSLCKTRMIOS\); use --drop-fd/,
+  );
 });
