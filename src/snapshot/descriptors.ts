@@ -122,7 +122,7 @@ export const openFileSchema = z.discriminatedUnion('kind', [
     /** For a device: major and minor number, checked at thaw. */
     device: z.object({ major: int, minor: int }).nullable(),
     /**
-     * It is about what is not there yet when files are opened, and opened when all else is: a descriptor, or the
+     * It is about what is not there yet when files are opened, and opened when all else is: a descriptor, a socket's file, or the
      * thread with this id, whose folder `path` names as `/proc/thread-self`.
      */
     late: z.object({ thread: index.nullable() }).optional(),

@@ -1,6 +1,7 @@
 /** Files that are opened again by path: regular files, directories, and whatever was opened with O_PATH. */
 
 import { type BigIntStats, constants, existsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { O } from '../../fcntl.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { deviceNumbers } from '../objects.js';
@@ -11,6 +12,7 @@ import { otherName } from './other-names.js';
 import { pathProblem } from './paths.js';
 import type { Target } from './target.js';
 import { nameOf } from './threads.js';
+import { unixView } from './unix-view.js';
 
 const { S_IFMT, S_IFREG, S_IFDIR, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK, S_IFLNK } = constants;
 /** `/proc/4242/status`: a process has other ids, or none, by the time the image runs. */
@@ -60,12 +62,22 @@ export const regular: DescriptorKind = {
     ...pathFile(entry!),
     ...(pathProblem(entry!, target) === null ? {} : { path: nameLeft(entry!, target)! }),
     ...(isRegular(entry!.stat) ? stateOf(entry!, target) : {}),
+    ...(isOwnSocket(entry!, target) ? { late: { thread: null } } : {}),
   }),
 };
 
 /** Where a regular file is still found whose own path is gone. */
 function nameLeft(entry: Entry, target: Target): string | null {
   return isRegular(entry.stat) && entry.stat.nlink > 0n && !entry.garbled ? otherName(entry, target) : null;
+}
+
+/** Whether it may be the file of a socket of the process, which is bound anew: all in its folder, as it may have moved. */
+function isOwnSocket({ stat, link }: Entry, target: Target): boolean {
+  if (fileType(stat) !== 'socket') return false;
+  return target.entries.some((entry) => {
+    const name = unixView(target).socket(entry)?.name;
+    return name !== undefined && dirname(Buffer.from(name).toString()) === dirname(link);
+  });
 }
 
 /**

@@ -294,3 +294,15 @@ b.close(); at(a.detach(), 10)
   if (closed.kind === 'unix') delete closed.letGo; // by now nobody else has the other end
   t.deepEqual(after.table, before.table);
 });
+
+test('a reference by O_PATH to the file of a socket of its own leads to the one that is bound anew', async (t) => {
+  const { before, after } = await roundTrip(
+    t,
+    `
+folder = os.getcwd()
+l = socket.socket(socket.AF_UNIX); l.bind(folder + "/path"); l.listen(); at(l.detach(), 10)
+at(os.open("path", os.O_PATH), 11); os.dup2(11, 12)
+`,
+  );
+  t.deepEqual(after.table, before.table);
+});
