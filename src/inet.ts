@@ -10,15 +10,18 @@ export const AF = { INET: 2, INET6: 10, NETLINK: 16 } as const;
 /** Types of socket(2), and the flags that go with them. */
 export const SOCK = { STREAM: 1, DGRAM: 2, RAW: 3, NONBLOCK: 0o4000, CLOEXEC: 0o2000000 } as const;
 /** Protocols of socket(2): `linux/in.h`. */
-export const IPPROTO = { tcp: 6, udp: 17, udplite: 136, icmp: 1, icmpv6: 58 } as const;
+export const IPPROTO = { tcp: 6, mptcp: 262, udp: 17, udplite: 136, icmp: 1, icmpv6: 58 } as const;
 /** Levels of setsockopt(2). */
 export const SOL = {
   ...{ SOCKET: 1, IP: 0, IPV6: 41, TCP: 6, UDP: 17, UDPLITE: 136, RAW: 255, ICMPV6: 58 },
   ...{ NETLINK: 270, PACKET: SOL_PACKET },
 } as const;
 
-/** A protocol that is carried. `ping`: echo requests of ICMP without privilege; `raw`: any protocol by number. */
-export type Protocol = 'tcp' | 'udp' | 'udplite' | 'ping' | 'raw';
+/**
+ * A protocol that is carried. `mptcp`: of sockets that have no connection; `ping`: echo requests of ICMP without
+ * privilege; `raw`: any protocol by number.
+ */
+export type Protocol = 'tcp' | 'mptcp' | 'udp' | 'udplite' | 'ping' | 'raw';
 
 /** What makes a socket. */
 export interface Making {
@@ -30,7 +33,8 @@ export interface Making {
 
 /** Type and protocol for socket(2), each with its name. */
 export function typeOf(protocol: Protocol): 'STREAM' | 'DGRAM' | 'RAW' {
-  return protocol === 'tcp' ? 'STREAM' : protocol === 'raw' ? 'RAW' : 'DGRAM';
+  if (protocol === 'tcp' || protocol === 'mptcp') return 'STREAM';
+  return protocol === 'raw' ? 'RAW' : 'DGRAM';
 }
 
 /** The protocol number that socket(2) takes. */

@@ -85,6 +85,9 @@ function checkDescriptors({ descriptors: table, objects, threads }: Process, whe
       if (file.protocol !== 'tcp') fail(`${place}.connection`, 'is none of TCP');
       if (local.length !== peer.length) fail(`${place}.connection`, 'has addresses of two families');
     }
+    if (file.kind === 'inet' && file.protocol === 'mptcp' && (file.ended !== null || file.peer !== null)) {
+      fail(`${place}.protocol`, 'is MPTCP, of which connections are not carried');
+    }
     if (file.kind === 'inet' && file.datagrams.length > 0 && !/^udp/.test(file.protocol)) {
       fail(`${place}.datagrams`, 'wait in a socket that is none of UDP');
     }

@@ -197,7 +197,7 @@ export const openFileSchema = z.discriminatedUnion('kind', [
     kind: z.literal('inet'),
     ...common,
     family: z.enum(['ipv4', 'ipv6']),
-    protocol: z.enum(['tcp', 'udp', 'udplite', 'ping', 'raw']),
+    protocol: z.enum(['tcp', 'mptcp', 'udp', 'udplite', 'ping', 'raw']),
     /** Of a raw socket: the protocol above IP. */
     number: int.min(0).max(255).default(0),
     /** `struct sockaddr_in` or `sockaddr_in6`; `null` for a socket that is not bound. */

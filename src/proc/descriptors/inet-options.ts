@@ -53,6 +53,8 @@ export function readFresh(family: number, type: number, protocol: number): Fresh
     return {
       network: networkOf(fd),
       options: SOCKET_OPTIONS.flatMap((row) => {
+        // MPTCP over IPv4 tells those of IPv6 and does not take them.
+        if (family === AF.INET && row.level === SOL.IPV6) return [];
         const value = getOption(fd, row.level, row.option);
         return value ? [{ ...row, value }] : [];
       }),

@@ -1,4 +1,4 @@
-/** IPv4 and IPv6 sockets: TCP, UDP, UDP-Lite, raw, and those of ICMP's echo. */
+/** IPv4 and IPv6 sockets: TCP, MPTCP, UDP, UDP-Lite, raw, and those of ICMP's echo. */
 import { addressText, isBound, type Making, type Protocol, SO, scopeOf } from '../../inet.js';
 import { interfaceName, peekBytes, peerName, socketName, tcpInfo, unconfirmed } from '../../native/inet.js';
 import { ANY_STATE, IDLE_STATES } from '../../native/inet-diag.js';
@@ -43,7 +43,7 @@ export const inet: DescriptorKind = {
 
 /** Family and protocol behind the kernel's name of the latter; `null` for others. */
 function protocolOf(name: string | null): Pick<Making, 'family' | 'protocol'> | null {
-  const match = /^(TCP|UDP|UDPLITE|UDP-Lite|PING|RAW)(v6)?$/.exec(name ?? '');
+  const match = /^(TCP|MPTCP|UDP|UDPLITE|UDP-Lite|PING|RAW)(v6)?$/.exec(name ?? '');
   if (!match) return null;
   const protocol = match[1]!.toLowerCase().replace('-', '') as Protocol;
   return { family: match[2] ? 'ipv6' : 'ipv4', protocol };
@@ -85,7 +85,7 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
     connection: null,
   };
   if (common.local) warnOfDistribution(entry, copy, common.local, context);
-  if (protocol !== 'tcp') {
+  if (protocol !== 'tcp' && protocol !== 'mptcp') {
     if (/^udp/.test(protocol) && unconfirmed(copy) > 0) throw new PassingRefusal(UNSENT);
     const groups = captureGroups(copy, once(context, 'groups', readGroups));
     const options = captureOptions(copy, fresh, true);
@@ -96,7 +96,10 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
     const shutdown = shutdownOf(entry, making, context);
     return { ...common, ...rest, peer, ...options, groups, shutdown, datagrams };
   }
-  const { state, waiting, backlog } = tcpInfo(copy);
+  const { state, waiting, backlog, hadPeer } = tcpInfo(copy);
+  if (protocol === 'mptcp' && state !== TCP.LISTEN && (state !== TCP.CLOSE || hadPeer)) {
+    throw new Refusal('it has a connection, and of those only TCP is carried, not MPTCP');
+  }
   if (state === TCP.LISTEN && waiting > 0) {
     leaveBehind(
       context,
@@ -115,7 +118,7 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
     return { ...common, ...none, ...idle, connection, ...options };
   }
   const connection = captureConnection(entry, copy, state, context);
-  const facts = factsOf(entry, making, IDLE_STATES, context);
+  const facts = protocol === 'tcp' ? factsOf(entry, making, IDLE_STATES, context) : null;
   if (facts?.md5) throw new Refusal(MD5);
   return {
     ...{ ...common, ...connection, peer: null },

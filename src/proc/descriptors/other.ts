@@ -44,7 +44,7 @@ export const other: DescriptorKind = {
 
 /** Sockets by what the kernel calls their protocol. */
 const SOCKETS: readonly Row[] = [
-  { link: /^(MPTCP|SMC|SCTP)/, name: 'socket', why: 'of connections only TCP is carried' },
+  { link: /^(SMC|SCTP)/, name: 'socket', why: 'of connections only TCP is carried' },
   { link: /^(ALG|XDP|VSOCK|AF_VSOCK|CAN|BLUETOOTH)/, name: 'socket', why: 'it belongs to this machine' },
 ];
 
