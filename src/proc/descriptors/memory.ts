@@ -1,6 +1,7 @@
 /** Files that live in memory or have lost their name: memfd_create(2) and deleted files. */
 
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readlinkSync, readSync } from 'node:fs';
+import { textOfBytes } from '../../byte-text.js';
 import { O } from '../../fcntl.js';
 import { fcntlGetSeals, flistxattr } from '../../native/syscalls.js';
 import type { Extent, MemoryObject } from '../../snapshot/schema.js';
@@ -23,8 +24,7 @@ export const memory: DescriptorKind = {
   matches: ({ stat }) => isRegular(stat) && stat.nlink === 0n,
   describe: (entry) => `${isMemfd(entry) ? 'memfd' : 'deleted file'}, ${entry.link}`,
   problem: (entry, { pid }) => {
-    const { link, garbled } = entry;
-    if (garbled) return 'its name is not valid UTF-8';
+    const { link } = entry;
     const leased = leaseProblem(entry);
     if (leased !== null) return leased;
     if (!link.startsWith('/')) return 'it is not a file of a file system';
@@ -63,7 +63,10 @@ export function captureObject(entry: Entry, kind: MemoryObject['kind'], context:
 }
 
 function openObject(entry: Entry, kind: MemoryObject['kind'], context: KindContext): number {
-  const { link, stat } = entry;
+  const { stat } = entry;
+  const link = entry.garbled
+    ? textOfBytes(readlinkSync(linkOf(context.pid, entry), { encoding: 'buffer' }))
+    : entry.link;
   const { copy, extents } = openForReading(entry, context);
   context.keep(copy);
   warnOfAttributes(entry, copy, context);

@@ -1,4 +1,5 @@
 /** Memory objects: memfds with the captured content, or under `--scratch` files without a name for what was files. */
+import { bytesOfText } from '../../byte-text.js';
 import type { MemoryObject } from '../../snapshot/schema.js';
 import { call, type Extra, flagNames, show, tolerate } from '../calls.js';
 import { type Cell, Flag, type Op } from '../program.js';
@@ -6,6 +7,7 @@ import type { Bench } from './bench.js';
 import { control, seek } from './calls.js';
 import { makeScratchFile, openScratch } from './scratch.js';
 
+const NUL = Buffer.of(0);
 const MFD_CLOEXEC = 1;
 const MFD_ALLOW_SEALING = 2;
 /** memfd_create(2): longest name in bytes. */
@@ -65,7 +67,7 @@ function make(object: MemoryObject, fd: number, bench: Bench, folder: number | n
   const name = shorten(object.name);
   const flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
   const inMemory = (extra: Extra) =>
-    call('memfd_create', [bench.arena.string(name), flags], {
+    call('memfd_create', [bench.arena.bytes(Buffer.concat([bytesOfText(name), NUL])), flags], {
       label,
       text: `memfd_create(${JSON.stringify(name)}, ${flagNames(flags, { MFD_CLOEXEC, MFD_ALLOW_SEALING }, '0')})`,
       ...extra,
@@ -108,7 +110,7 @@ function eachWay(object: MemoryObject, plan: (label: string, inFile: boolean) =>
 /** The end of a name that is too long, cut between characters. */
 function shorten(name: string): string {
   let short = name;
-  while (Buffer.byteLength(short) > NAME_MAX) short = [...short].slice(1).join('');
+  while (bytesOfText(short).length > NAME_MAX) short = [...short].slice(1).join('');
   return short;
 }
 

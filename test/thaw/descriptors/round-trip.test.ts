@@ -46,6 +46,21 @@ fcntl.fcntl(m, 1033, 15)
   t.deepEqual(kept(before.objects)[0]!.times, { accessed: -5n, modified: 1234567890123456789n });
 });
 
+test('names of memory in any bytes', async (t) => {
+  const { before, after } = await roundTrip(
+    t,
+    `
+m = ctypes.CDLL(None).memfd_create(b"odd \\xff\\xfe name", 0); at(m, 10); os.write(10, b"content")
+f = os.open(b"gone \\xff", os.O_RDWR | os.O_CREAT); os.write(f, b"too"); os.unlink(b"gone \\xff"); at(f, 11)
+`,
+  );
+  t.deepEqual(after.table, before.table);
+  const [first, second] = before.objects.objects;
+  t.is(first!.name, 'odd \udcff\udcfe name');
+  t.true(second!.name.endsWith('/gone \udcff'));
+  t.is(after.objects.objects[0]!.name, first!.name);
+});
+
 test('a file that has lost the name by which it was opened, and has another', async (t) => {
   const { before, after } = await roundTrip(
     t,
