@@ -6,7 +6,7 @@ export const AF_PACKET = 17;
 export const SOL_PACKET = 263;
 
 /** Options that are more than a value; `linux/if_packet.h`. */
-export const PACKET = { ADD_MEMBERSHIP: 1, COPY_THRESH: 7, FANOUT: 18 } as const;
+export const PACKET = { ADD_MEMBERSHIP: 1, RX_RING: 5, COPY_THRESH: 7, VERSION: 10, FANOUT: 18 } as const;
 
 /** How a fanout group distributes packets: the third byte of PACKET_FANOUT. */
 export const FANOUT = { CBPF: 6, EBPF: 7 } as const;

@@ -70,6 +70,7 @@ function runsOf(process: Process, region: Region, source: Source): Run[] {
     case 'anonymous':
     case 'image':
     case 'image-shared':
+    case 'ring':
       return region.extents.map((extent) => ({ ...extent, source }));
   }
 }

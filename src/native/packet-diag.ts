@@ -1,5 +1,6 @@
 /** sock_diag(7): what the kernel tells of all packet sockets of this network namespace. */
 import { AF_PACKET, MOST_ADDRESS } from '../packet.js';
+import type { RingShape } from '../packet-ring.js';
 import { attributesOf, dumpSockets } from './diag.js';
 
 /** `linux/packet_diag.h`: what is asked for. */
@@ -33,7 +34,9 @@ export interface PacketFacts {
   /** The latest first. */
   readonly memberships: readonly PacketMembership[];
   readonly inFanout: boolean;
-  readonly receiveRing: boolean;
+  /** PACKET_RX_RING. */
+  readonly ring: RingShape | null;
+  /** It has a ring for what it sends (PACKET_TX_RING). */
   readonly sendRing: boolean;
 }
 
@@ -58,10 +61,20 @@ function parse(message: Buffer): [bigint, PacketFacts] {
       running: (info.readUInt32LE(20) & PDI_RUNNING) !== 0,
       memberships: membershipsOf(found.get(ATTRIBUTE.MCLIST) ?? Buffer.alloc(0)),
       inFanout: found.has(ATTRIBUTE.FANOUT),
-      receiveRing: found.has(ATTRIBUTE.RX_RING),
+      ring: shapeOf(found.get(ATTRIBUTE.RX_RING)),
       sendRing: found.has(ATTRIBUTE.TX_RING),
     },
   ];
+}
+
+/** `struct packet_diag_ring` */
+function shapeOf(ring: Buffer | undefined): RingShape | null {
+  if (!ring) return null;
+  const [blockSize, blockCount, frameSize, frameCount, timeout, privateSize, features] = Array.from(
+    { length: 7 },
+    (_, i) => ring.readUInt32LE(i * 4),
+  ) as [number, number, number, number, number, number, number];
+  return { blockSize, blockCount, frameSize, frameCount, timeout, privateSize, features };
 }
 
 function membershipsOf(list: Buffer): PacketMembership[] {

@@ -34,6 +34,7 @@ import { captureRegions, followObjects } from './region-capture.js';
 import type { RegionOptions } from './regions.js';
 import { isRestarted, withOriginalCall } from './restarted.js';
 import { callState } from './resume.js';
+import { followRings } from './ring-regions.js';
 import { type Deadline, epollDeadlines, type SleepHint } from './sleep.js';
 import { numbers, parseStatus } from './status.js';
 import { findGadgets } from './syscall-gadget.js';
@@ -148,7 +149,11 @@ export function captureProcess(
       keep: (fd) => fds.add(fd),
     });
     held = descriptors.table.hold;
+    // Where all descriptors are carried: others are named themselves.
+    const lost: string[] = [];
     files.assertUsed(pid);
+    const shown = followRings(followObjects(regions.regions, objects), descriptors.table, lost);
+    if (descriptors.problems.length === 0) problems.push(...lost);
     problems.push(...descriptors.problems, ...calls.problems);
     const { passing, outlook } = descriptors;
     const hopeful = passing > 0 || (outlook.losses > 0 && !outlook.unrepeatable);
@@ -187,7 +192,7 @@ export function captureProcess(
           ...process,
           workingDirectory: options.workingDirectory ?? process.workingDirectory,
           ...regions,
-          regions: followObjects(regions.regions, objects),
+          regions: shown,
           objects: [...objects.objects],
           descriptors: descriptors.table,
         },

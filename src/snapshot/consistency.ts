@@ -2,6 +2,7 @@ import { ImageError } from '../errors.js';
 import { PAGE_SIZE } from '../page.js';
 import type { DescriptorTable, OpenFileOf } from './descriptors.js';
 import { inFlightProblem } from './in-flight.js';
+import { ringRange } from './packet-ring.js';
 import type { Extent, Process, Snapshot } from './schema.js';
 
 /**
@@ -19,6 +20,7 @@ export function checkConsistency(snapshot: Snapshot): void {
       checkExtents(object.extents, 0n, end, `${where}.objects[${j}]`);
     });
     checkDescriptors(process, where);
+    checkRings(process, where);
   });
 }
 
@@ -123,6 +125,22 @@ function checkLate(
   if (!threads.slice(1).some(({ tid }) => tid === thread))
     fail(`${where}.late`, `there is no thread ${thread}`);
   if (!/^\/proc\/thread-self(\/|$)/.test(path)) fail(`${where}.path`, 'is none of a thread');
+}
+
+/** Rings are put in place by address: where no region shows them they would hit other memory. */
+function checkRings({ regions, descriptors: { files } }: Process, where: string): void {
+  files.forEach((file, i) => {
+    if (file.kind !== 'packet' || file.ring === null) return;
+    const { start, end } = ringRange(file.ring);
+    const place = `${where}.descriptors.files[${i}].ring`;
+    let shown = start;
+    for (const region of regions) {
+      if (region.backing.kind !== 'ring' || region.start < start || region.start >= end) continue;
+      if (region.start !== shown) fail(place, 'is mapped with gaps');
+      shown = region.end;
+    }
+    if (shown !== end) fail(place, 'is not mapped as a whole');
+  });
 }
 
 /** What is sent without a byte of a stream would not arrive, and what is sent has to be there by then. */

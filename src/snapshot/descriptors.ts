@@ -5,6 +5,7 @@ import { inputLength, MOST_INPUT, MOST_OUTPUT } from '../pty.js';
 import { isSocketPath } from '../unix-name.js';
 import { datagramSchema, MOST_DATAGRAMS } from './datagram.js';
 import { bytes, hostAddress, index, int, socketAddress, text, word } from './fields.js';
+import { packetRingSchema } from './packet-ring.js';
 import { tcpConnectionSchema } from './tcp-connection.js';
 
 /** `SCM_MAX_FD`: the most descriptors that a message can carry. */
@@ -285,6 +286,8 @@ export const openFileSchema = z.discriminatedUnion('kind', [
     ),
     /** Its fanout group as getsockopt(2) tells it: id, type, flags. */
     fanout: int.min(0).max(0xffff_ffff).nullable(),
+    /** Of what it receives, in memory. */
+    ring: packetRingSchema.nullable().default(null),
   }),
   z.object({
     kind: z.literal('unix'),

@@ -27,6 +27,7 @@ export const extentSchema = z.object({
  * - `image-shared`: read-only shared mapping of bytes in the image
  * - `file`: shared mapping of a file that is opened again by path (index into `mappedFiles`)
  * - `object`: mapping of a memory object (index into `objects`), at `offset`
+ * - `ring`: the ring of a packet socket, which knows where it is mapped
  * - `vdso`, `vvar`: the kernel's own
  */
 export const backingSchema = z.discriminatedUnion('kind', [
@@ -35,6 +36,7 @@ export const backingSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('image-shared') }),
   z.object({ kind: z.literal('file'), file: int.min(0) }),
   z.object({ kind: z.literal('object'), object: int.min(0) }),
+  z.object({ kind: z.literal('ring') }),
   /** `image`: the bytes of the mapping. */
   z.object({ kind: z.literal('vdso'), image: bytes }),
   z.object({ kind: z.literal('vvar') }),

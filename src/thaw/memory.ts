@@ -71,6 +71,7 @@ export function planRegion(placed: PlacedRegion, context: MemoryContext): Op[] {
         ),
         ...planAdvice(region),
       ];
+    case 'ring': // see planRings
     case 'vdso':
     case 'vvar':
       return [];
@@ -130,7 +131,8 @@ function planEager(placed: PlacedRegion, context: MemoryContext): Op[] {
   return ops;
 }
 
-function readExtent(extent: Extent, region: Region, context: MemoryContext): Op {
+/** Reads a part of a region's content from the image. */
+export function readExtent(extent: Extent, region: Region, context: MemoryContext): Op {
   return {
     op: 'read',
     fd: context.image,

@@ -14,6 +14,7 @@ import { planLimits, planRaisedLimits } from './limits.js';
 import { type PlacedRegion, planGaps, planName, planRegion, planSeals } from './memory.js';
 import { imageOptions, printingPrograms, USAGE_PROGRAM } from './options.js';
 import type { OwnMemory } from './own-memory.js';
+import { planRings, ringRoom } from './packet-rings.js';
 import {
   planEnvironment,
   planFutureLocks,
@@ -98,7 +99,8 @@ export function planPrograms(
   });
   const mappedFiles = process.mappedFiles.map(() => arena.cell());
   const context = { image, objects: descriptors.objects, mappedFiles };
-  const room = findPlace(merge([...process.regions, thaw]), BigInt(sharedMemoryRoom(process))) ?? 0n;
+  const needed = [BigInt(sharedMemoryRoom(process)), ringRoom(process)].reduce((a, b) => (a > b ? a : b));
+  const room = findPlace(merge([...process.regions, thaw]), needed) ?? 0n;
   const unmap = thaw.start < memory.trampoline ? [{ start: thaw.start, end: memory.trampoline }] : [];
   // One region's operations at a time: there may be ten thousand of them.
   function* main(): Generator<Op> {
@@ -126,6 +128,7 @@ export function planPrograms(
     }
     yield* [
       ...planSharedMemory(process, context, room),
+      ...planRings(process, regions, descriptors.files, context, room),
       ...regions.flatMap(({ region }) => planName(region, (name) => arena.string(name))),
       {
         op: 'builtin',

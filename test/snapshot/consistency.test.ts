@@ -4,6 +4,7 @@ import { O } from '../../src/fcntl.js';
 import { checkConsistency } from '../../src/snapshot/consistency.js';
 import type { DescriptorTable } from '../../src/snapshot/descriptors.js';
 import { descriptorTableSchema } from '../../src/snapshot/descriptors.js';
+import { packetRingSchema } from '../../src/snapshot/packet-ring.js';
 import { makeProcess, makeRegion, makeSnapshot } from './fixture.js';
 
 const refused = (t: { throws: (run: () => void, expected: object) => void }, what: object, message: RegExp) =>
@@ -40,6 +41,47 @@ test('a connection goes on only where a table of ours holds it', (t) => {
   const hold = (name: string) => descriptorTableSchema.shape.hold.safeParse(name).success;
   t.true(hold('proc2elf-4242-0123abcd'));
   for (const name of ['filter', 'firewalld', 'proc2elf', 'proc2elf-1-filter']) t.false(hold(name), name);
+});
+
+test('a ring of packets is mapped as a whole, and has the blocks that it speaks of', (t) => {
+  const start = 0x40_0000n;
+  const ring = {
+    ...{
+      blockSize: 4096,
+      blockCount: 2,
+      frameSize: 2048,
+      frameCount: 4,
+      timeout: 8,
+      privateSize: 0,
+      features: 0,
+    },
+    ...{ address: start, first: 1, waiting: [0], given: null },
+  };
+  const socket = { kind: 'packet', flags: 2, locks: [], ring };
+  const shows = (...starts: bigint[]) => ({
+    regions: starts.map((at) => makeRegion(at, { shared: true, backing: { kind: 'ring' } })),
+    descriptors: {
+      ...makeProcess().descriptors,
+      files: [socket],
+      descriptors: [],
+    } as unknown as DescriptorTable,
+  });
+  t.notThrows(() => checkConsistency(makeSnapshot(shows(start, start + 0x1000n, start + 0x2000n))));
+  refused(t, shows(start), /ring: is not mapped as a whole/);
+  refused(t, shows(start + 0x1000n), /ring: is mapped with gaps/);
+  const others = { regions: [makeRegion(start), makeRegion(start + 0x1000n)] };
+  refused(t, { ...shows(), ...others }, /ring: is not mapped as a whole/);
+
+  const isRing = (changes: object) => packetRingSchema.safeParse({ ...ring, ...changes }).success;
+  const given = { packets: 1, length: 200, last: 48, seconds: 1, nanoseconds: 2 };
+  t.true(isRing({}));
+  t.true(isRing({ given }));
+  t.false(isRing({ first: 2 }));
+  t.false(isRing({ waiting: [2] }));
+  t.false(isRing({ waiting: [1] }));
+  t.false(isRing({ address: start + 1n }));
+  t.false(isRing({ blockSize: 4097 }));
+  t.false(isRing({ given: { ...given, last: 4090 } }));
 });
 
 test('what is on its way in a socket is there, and goes with something that was sent', (t) => {

@@ -118,18 +118,14 @@ function describeInet(file: OpenFileOf<'inet'>): string {
   return parts.filter((part) => part !== '').join(', ');
 }
 
-function describePacket({
-  type,
-  protocol,
-  interface: on,
-  memberships,
-  fanout,
-}: OpenFileOf<'packet'>): string {
+function describePacket(file: OpenFileOf<'packet'>): string {
+  const { type, protocol, interface: on, memberships, fanout, ring } = file;
   const parts = [
     `${type}, protocol 0x${protocol.toString(16).padStart(4, '0')}`,
     on === null ? '' : `on ${escapeText(on)}`,
     memberships.length === 0 ? '' : `${memberships.length} memberships`,
     fanout === null ? '' : `fanout group ${fanoutId(fanout)}`,
+    ring === null ? '' : `a ring of ${ring.blockCount} blocks, ${ring.waiting.length} of them unread`,
   ];
   return parts.filter((part) => part !== '').join(', ');
 }

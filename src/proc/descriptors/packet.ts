@@ -13,6 +13,7 @@ import {
   MOST_MEMBERSHIPS,
   PACKET,
 } from '../../packet.js';
+import { TPACKET_V3 } from '../../packet-ring.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { Sock } from '../../socket.js';
 import { errnoOf } from '../read.js';
@@ -21,6 +22,7 @@ import { captureOptions, type Fresh, isHere, readFresh } from './inet-options.js
 import { once } from './inet-tables.js';
 import type { DescriptorKind, KindContext } from './kind.js';
 import { ELSEWHERE, elsewhereProblem } from './network-namespace.js';
+import { captureRing } from './packet-ring.js';
 import { leaveBehind, Refusal } from './refusal.js';
 
 type Packet = OpenFileOf<'packet'>;
@@ -42,29 +44,44 @@ export const packet: DescriptorKind = {
       .find((columns) => columns[INODE] === String(stat.ino));
     return elsewhereProblem(pid) ?? (line ? typeProblem(Number(line[TYPE])) : null);
   },
-  capture: ({ entries: [entry] }, context) =>
-    context.withCopy(entry!.fd, (copy) => captureSocket(entry!, copy, context)),
+  capture: ({ entries: [entry] }, context) => {
+    const facts = once(context, 'packet sockets', packetSockets).get(entry!.stat.ino);
+    // Not with a duplicate of ours, which is another's descriptor as well.
+    if (facts?.ring) refuseOthers(entry!, context);
+    return context.withCopy(entry!.fd, (copy) => captureSocket(entry!, copy, facts, context));
+  },
 };
 
 function typeProblem(type: number): string | null {
   return type === OBSOLETE ? 'of the obsolete type SOCK_PACKET, which is not carried' : null;
 }
 
-function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<Packet, 'locks'> {
+/** Whoever reads a ring gives its blocks back for all. */
+function refuseOthers({ link }: Entry, { target }: KindContext): void {
+  const { held, complete } = target.others.findLinks(new Set([link]));
+  if (held.size === 0 && complete) return;
+  const may = held.size > 0 ? 'has' : 'may have';
+  throw new Refusal(`another process ${may} it open, too, so that its ring (PACKET_RX_RING) is not carried`);
+}
+
+function captureSocket(
+  entry: Entry,
+  copy: number,
+  facts: PacketFacts | undefined,
+  context: KindContext,
+): Omit<Packet, 'locks'> {
   const type = integerOption(copy, SO.TYPE);
   const problem = typeProblem(type);
   if (problem !== null) throw new Refusal(problem);
   const fresh = freshOf(type, context);
   if (!isHere(copy, fresh)) throw new Refusal(ELSEWHERE);
-  const facts = once(context, 'packet sockets', packetSockets).get(entry.stat.ino);
   if (!facts) throw new Refusal('the kernel does not tell of it (sock_diag)');
-  refuseRings(facts);
   const name = Buffer.from(socketName(copy));
   const device = name.readInt32LE(LINK_ADDRESS.interface);
   if (device < 0) throw new Refusal('the interface that it was bound to is gone');
   const protocol = name.readUInt16BE(LINK_ADDRESS.protocol);
   const events = pollNow(copy);
-  warnOfLoss(entry, events, context);
+  warnOfLoss(entry, events, facts, context);
   return {
     ...{ kind: 'packet', flags: entry.info.flags, protocol },
     type: type === Sock.DGRAM ? 'datagram' : 'raw',
@@ -73,6 +90,8 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<P
     ...captureValues(copy, fresh, facts),
     memberships: captureMemberships(copy, facts),
     fanout: captureFanout(entry, copy, facts, context),
+    // The last of all: what comes later has come behind the end of the process.
+    ring: captureRingOf(entry, copy, facts, context),
   };
 }
 
@@ -88,9 +107,24 @@ function freshOf(type: number, context: KindContext): Fresh {
   });
 }
 
-function refuseRings({ receiveRing, sendRing }: PacketFacts): void {
-  const ring = receiveRing ? 'PACKET_RX_RING' : sendRing ? 'PACKET_TX_RING' : null;
-  if (ring !== null) throw new Refusal(`it has a ring of packets in memory (${ring}), which is not carried`);
+function captureRingOf(
+  entry: Entry,
+  copy: number,
+  { ring, sendRing }: PacketFacts,
+  { pid, warnings }: KindContext,
+): Packet['ring'] {
+  if (sendRing) throw new Refusal('it has a ring of packets to send (PACKET_TX_RING), which is not carried');
+  if (ring === null) return null;
+  const version = Buffer.from(getOption(copy, SOL.PACKET, PACKET.VERSION, 4)!).readInt32LE(0);
+  if (version !== TPACKET_V3) {
+    throw new Refusal(
+      `it has a ring (PACKET_RX_RING) of TPACKET_V${version + 1}, of which the kernel does not tell where it goes on; only those of TPACKET_V3 are carried`,
+    );
+  }
+  warnings.push(
+    `descriptor ${entry.fd} (packet socket, ${entry.link}) has a ring (PACKET_RX_RING), whose blocks are numbered anew`,
+  );
+  return captureRing(pid, entry.stat.ino, ring);
 }
 
 function captureValues(copy: number, fresh: Fresh, { copyThreshold }: PacketFacts) {
@@ -134,12 +168,13 @@ function captureFanout(
 }
 
 /** What no look tells without taking it. */
-function warnOfLoss({ fd, link }: Entry, events: number, context: KindContext): void {
+function warnOfLoss({ fd, link }: Entry, events: number, { ring }: PacketFacts, context: KindContext): void {
   const what = `descriptor ${fd} (packet socket, ${link}) has`;
   if (events & Poll.ERR) {
     leaveBehind(context, `${what} an error or a time stamp that was not read yet, which is not carried`);
   }
-  if (events & Poll.IN) {
+  // With a ring it tells of that.
+  if (ring === null && events & Poll.IN) {
     leaveBehind(context, `${what} packets that were not received yet: they are not carried`);
   }
 }

@@ -46,6 +46,8 @@ export interface DescriptorPlanContext {
 export interface DescriptorPlan {
   /** One more than the highest number that is used meanwhile. */
   readonly count: number;
+  /** Descriptor of each file of the table between `open` and `finish`. */
+  readonly files: readonly number[];
   /** Descriptor of each memory object, open between `open` and `finish`; `null` for shared anonymous memory. */
   readonly objects: readonly (number | null)[];
   /**
@@ -130,6 +132,7 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
   for (let i = 0; i <= context.folders.count; i++) bench.temporary();
   return {
     count: bench.temporary(),
+    files: bench.places.map(({ at }) => at),
     objects: objects.fds,
     open: [
       ...planStreams(bench),

@@ -9,7 +9,7 @@ import type { Bench } from './bench.js';
 import { close, setFlags, settable } from './calls.js';
 import { findInterface, storeIndex } from './interfaces.js';
 import type { KindPlanner } from './planner.js';
-import { setInteger, setOptions } from './socket-calls.js';
+import { setInteger, setOption, setOptions } from './socket-calls.js';
 
 type Packet = OpenFileOf<'packet'>;
 
@@ -59,7 +59,7 @@ function make({ type }: Packet, flags: number, extra: Extra): Op {
   });
 }
 
-/** Options and filter. An interface that is missing is noticed before anything is restored. */
+/** Options, filter and ring. An interface that is missing is noticed before anything is restored. */
 function setUp(fd: Operand, file: Packet, name: string, bench: Bench): Op[] {
   const devices = [file.interface, ...file.memberships.map((membership) => membership.interface)];
   return [
@@ -67,6 +67,21 @@ function setUp(fd: Operand, file: Packet, name: string, bench: Bench): Op[] {
       device === null ? [] : findInterface(fd, device, name, bench).ops,
     ),
     ...setOptions(fd, file, name, bench.arena),
+    ...makeRing(fd, file, name, bench),
+  ];
+}
+
+function makeRing(fd: Operand, { ring }: Packet, name: string, { arena }: Bench): Op[] {
+  if (ring === null) return [];
+  const { blockSize, blockCount, frameSize, frameCount, timeout, privateSize, features } = ring;
+  const request = Buffer.alloc(28); // struct tpacket_req3
+  [blockSize, blockCount, frameSize, frameCount, timeout, privateSize, features].forEach((word, i) => {
+    request.writeUInt32LE(word, i * 4);
+  });
+  return [
+    setOption(fd, SOL.PACKET, PACKET.RX_RING, request, arena, {
+      label: `cannot make a ring of ${blockCount} blocks of ${blockSize} bytes (${name})`,
+    }),
   ];
 }
 

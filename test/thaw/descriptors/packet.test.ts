@@ -151,3 +151,84 @@ p = packet(socket.SOCK_RAW, 0x88b5); option(p, 18, 9 | 6 << 16); at(p.detach(), 
     'cannot find network interface no0 (descriptor 10): No such device\n',
   );
 });
+
+const RING = `${HEAD}
+import mmap
+def ring(s, version=2, number=5):
+    option(s, 10, version); s.setsockopt(263, number, struct.pack("7I", 8192, 4, 2048, 16, 60000 if number == 5 else 0, 0, 0)[:16 if version < 2 else 28])
+def show(s): return mmap.mmap(s.fileno(), 4 * 8192)
+sender = packet(); sender.bind(("lo", 0))
+def fill(protocol, packets):  # each takes a block
+    for i in range(packets): sender.send(bytes(12) + struct.pack(">H", protocol) + bytes(5000))
+def hear(number, protocol, packets=0):
+    s = packet(); ring(s); m = show(s); s.bind(("lo", protocol)); fill(protocol, packets); at(s.detach(), number)
+    return m
+`;
+
+test.serial('where the kernel goes on in a ring, and what waits there', async (t) => {
+  if (!ownNetwork(t)) return;
+  const target = await startTarget(
+    t,
+    `${RING}
+new = hear(10, 0x88b5)
+some = hear(11, 0x88b6, 3)
+back = hear(12, 0x88b7, 6)  # full, and then all was given back
+for i in range(4): back[i * 8192 + 8:i * 8192 + 12] = bytes(4)
+round = hear(13, 0x88b8, 2); round[8:12] = bytes(4); fill(0x88b8, 2); round[8192 + 8:8192 + 12] = bytes(4); fill(0x88b8, 1)
+sender.close()
+`,
+  );
+  const captured = capture(target);
+  t.deepEqual(captured.problems, []);
+  const rings = [10, 11, 12, 13].map((fd) => {
+    const file = fileOf(captured, fd);
+    return file.kind === 'packet' ? file.ring : null;
+  });
+  t.like(rings[0], { blockSize: 8192, blockCount: 4, frameSize: 2048, frameCount: 16, timeout: 60000 });
+  const given = { packets: 1, last: 48 };
+  t.like(rings[0], { first: 0, waiting: { length: 0 }, given: null });
+  t.like(rings[1], { first: 3, waiting: { length: 3, 0: 0, 1: 1, 2: 2 }, given });
+  t.like(rings[2], { first: 0, waiting: { length: 0 }, given: null });
+  t.like(rings[3], { first: 1, waiting: { length: 3, 0: 2, 1: 3, 2: 0 }, given });
+  t.is(captured.warnings.length, 4);
+  t.regex(captured.warnings[0]!, /^descriptor \d+ .* whose blocks are numbered anew$/);
+});
+
+test.serial('rings that are not carried are named', async (t) => {
+  if (!ownNetwork(t)) return;
+  const target = await startTarget(
+    t,
+    `${RING}
+full = hear(10, 0x88b5, 4)
+two = packet(); ring(two, 1); at(two.detach(), 11)
+send = packet(); ring(send, 2, 13); at(send.detach(), 12)
+hidden = packet(); ring(hidden); at(hidden.detach(), 13)
+twice = packet(); ring(twice); views = show(twice), show(twice); at(twice.detach(), 14)
+strange = hear(15, 0x88b6); strange[24:32] = bytes(8)
+sender.close()
+`,
+  );
+  const { problems } = capture(target);
+  const why = [
+    /its ring \(PACKET_RX_RING\) is full/,
+    /TPACKET_V2, of which the kernel does not tell where it goes on/,
+    /PACKET_TX_RING/,
+    /that is not mapped/,
+    /is mapped in parts, or more than once/,
+    /is not as the kernel leaves it/,
+  ];
+  t.is(problems.length, why.length);
+  for (const reason of why) {
+    t.is(problems.filter((problem) => reason.test(problem)).length, 1, String(reason));
+  }
+  // A view has a descriptor of its own.
+  for (const problem of problems) t.regex(problem, /^descriptor (\d+) \(packet socket, .*--drop-fd \1,/);
+  const shared = await startTarget(
+    t,
+    `${RING}
+view = hear(10, 0x88b5); sender.close()
+if os.fork() == 0: signal.pause()
+`,
+  );
+  t.regex(capture(shared).problems.join('\n'), /^descriptor \d+ .*another process has it open, too[^\n]*$/);
+});
