@@ -69,7 +69,10 @@ export interface FreezeReport {
   readonly threads: number;
   /** Pages of 4096 bytes that were copied, zeros not counted. */
   readonly pagesCopied: number;
-  /** How long the process did not run. */
+  /**
+   * How long the process did not run, for the capture that became the image. Attempts before that, after which it was
+   * let go to take what waited for it, are not in it.
+   */
   readonly heldMs: number;
   readonly totalMs: number;
   readonly warnings: readonly string[];

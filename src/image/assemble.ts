@@ -61,6 +61,7 @@ export function assembleImage(layout: ImageLayout, snapshot: Snapshot): Assemble
   if (last) Object.assign(last, { sh_offset: BigInt(namesAt), sh_size: BigInt(names.length) });
   const size = shdrsAt + (shdrs.length + 1) * SHDR_SIZE;
   const chunks = sorted.map((chunk) => withSize(chunk, layout.sizeAt, size));
+  if (chunks.every((chunk, i) => chunk === sorted[i])) throw new RangeError('no chunk has room for the size');
 
   const phdrs = programHeaders(layout.segments, notes);
   const header = Buffer.concat([

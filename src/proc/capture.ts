@@ -157,7 +157,8 @@ export function captureProcess(
     problems.push(...descriptors.problems, ...calls.problems);
     const { passing, outlook } = descriptors;
     const hopeful = passing > 0 || (outlook.losses > 0 && !outlook.unrepeatable);
-    if (patient && hopeful && problems.length === passing) tryLater(TURN_MS);
+    if (patient && hopeful && problems.length === passing)
+      tryLater(TURN_MS, passing > 0 ? undefined : outlook.losses);
     if (problems.length > 0) throw new UnsupportedError(problems);
     const { process, memoryPolicies } = interrogate(
       pid,

@@ -12,10 +12,13 @@ import type { Leftover } from './leftovers.js';
 class Unsettled extends Error {
   /** Milliseconds to let it run. */
   readonly pause: number;
+  /** How much it still has to do; `undefined` where that is not counted. */
+  readonly left: number | undefined;
 
-  constructor(pause = PAUSE_MS) {
+  constructor(pause = PAUSE_MS, left?: number) {
     super();
     this.pause = pause;
+    this.left = left;
   }
 }
 
@@ -44,10 +47,11 @@ export function assertSettled(states: readonly ThreadState[], stray: readonly Le
  * step, the next trap would end the process, and most of the time a thread is somewhere else. For what a program does
  * away with itself: events that it has not read yet cannot be captured.
  * @param pause milliseconds
+ * @param left how much it still has to do: if that does not become less, the next attempt is the last one
  * @throws to {@link whenSettled}
  */
-export function tryLater(pause?: number): never {
-  throw new Unsettled(pause);
+export function tryLater(pause?: number, left?: number): never {
+  throw new Unsettled(pause, left);
 }
 
 /**
@@ -60,14 +64,19 @@ export async function whenSettled<T>(
   attempt: (patient: boolean) => T,
 ): Promise<T> {
   const begun = performance.now();
+  let least = Number.POSITIVE_INFINITY;
+  let hopeless = false;
   for (let i = 0; i < ATTEMPTS; i++) {
     let unsettled: Unsettled;
     try {
-      return attempt(i < PATIENT_ATTEMPTS && performance.now() - begun < PATIENCE_MS);
+      return attempt(!hopeless && i < PATIENT_ATTEMPTS && performance.now() - begun < PATIENCE_MS);
     } catch (error) {
       if (!(error instanceof Unsettled)) throw error;
       unsettled = error;
     }
+    const { left } = unsettled;
+    hopeless = left !== undefined && left >= least;
+    least = Math.min(least, left ?? least);
     tracer.release('run');
     await pause(unsettled.pause);
   }

@@ -81,7 +81,11 @@ async function writePlanned(
       throw new ImageError(`${path} has changed since it was read`);
     const copies = copiesOf(file.fd, process, sources, plan.snapshot.processes[0]!);
     const embedded = sources.reduce((sum, { stamp }) => sum + Number(stamp.size), 0);
-    const place = await prepareOutput(output, { needed: statSync(path).blocks * 512 + embedded });
+    // The process may be gone, and the image that this was made of be removed next.
+    const place = await prepareOutput(output, {
+      needed: statSync(path).blocks * 512 + embedded,
+      durable: true,
+    });
     try {
       const layout = {
         ...plan.layout,

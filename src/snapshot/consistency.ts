@@ -129,6 +129,7 @@ function checkLate(
 
 /** Rings are put in place by address: where no region shows them they would hit other memory. */
 function checkRings({ regions, descriptors: { files } }: Process, where: string): void {
+  const taken = new Set<bigint>();
   files.forEach((file, i) => {
     if (file.kind !== 'packet' || file.ring === null) return;
     const { start, end } = ringRange(file.ring);
@@ -137,6 +138,8 @@ function checkRings({ regions, descriptors: { files } }: Process, where: string)
     for (const region of regions) {
       if (region.backing.kind !== 'ring' || region.start < start || region.start >= end) continue;
       if (region.start !== shown) fail(place, 'is mapped with gaps');
+      if (taken.has(region.start)) fail(place, 'is mapped where another is');
+      taken.add(region.start);
       shown = region.end;
     }
     if (shown !== end) fail(place, 'is not mapped as a whole');

@@ -1,4 +1,5 @@
 /** The thaw programs of an image, in the order in which things must happen. */
+import { UnsupportedError } from '../errors.js';
 import { AT_FDCWD, O } from '../fcntl.js';
 import { relieveHeap } from '../heap.js';
 import { PR_SET_MDWE, PROCESS_SETTINGS } from '../snapshot/prctl-settings.js';
@@ -100,7 +101,7 @@ export function planPrograms(
   const mappedFiles = process.mappedFiles.map(() => arena.cell());
   const context = { image, objects: descriptors.objects, mappedFiles };
   const needed = [BigInt(sharedMemoryRoom(process)), ringRoom(process)].reduce((a, b) => (a > b ? a : b));
-  const room = findPlace(merge([...process.regions, thaw]), needed) ?? 0n;
+  const room = needed === 0n ? 0n : roomFor(needed, process, thaw);
   const unmap = thaw.start < memory.trampoline ? [{ start: thaw.start, end: memory.trampoline }] : [];
   // One region's operations at a time: there may be ten thousand of them.
   function* main(): Generator<Op> {
@@ -212,6 +213,15 @@ export function planPrograms(
       stackTop: memory.stackTop,
     },
   );
+}
+
+/** @throws UnsupportedError if there is none */
+function roomFor(size: bigint, process: Process, thaw: Range): bigint {
+  const room = findPlace(merge([...process.regions, thaw]), size);
+  if (room !== null) return room;
+  throw new UnsupportedError([
+    `process ${process.pid} leaves no free range of ${size} bytes in its address space`,
+  ]);
 }
 
 /** PR_SET_MDWE: memory that was not executable never becomes so. */

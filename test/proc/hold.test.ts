@@ -28,3 +28,14 @@ test('whatever else fails is not tried again', async (t) => {
   };
   await t.throwsAsync(whenSettled(tracer, 42, attempt), { message: 'no' });
 });
+
+test('what does not become less is waited for no longer', async (t) => {
+  const tracer = { release: () => undefined } as unknown as Tracer;
+  const left = [3, 2, 2];
+  const attempts: boolean[] = [];
+  await whenSettled(tracer, 42, (patient) => {
+    attempts.push(patient);
+    if (patient) tryLater(1, left.shift());
+  });
+  t.deepEqual(attempts, [true, true, true, false]);
+});

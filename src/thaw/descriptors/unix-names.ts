@@ -1,5 +1,6 @@
 /** Names of Unix domain sockets: in the file system they appear at the very end, when nothing else can fail. */
 import { dirname } from 'node:path/posix';
+import { UnsupportedError } from '../../errors.js';
 import { AT_FDCWD } from '../../fcntl.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { AF_UNIX, Sock } from '../../socket.js';
@@ -106,18 +107,49 @@ interface Named {
   readonly path: string;
   /** Where the file lies at last, moved or not. */
   readonly place: string;
-  /** What bind(2) gave; not 0 before. */
+  /** What bind(2) gave, or what failed behind it; 1 before. */
   readonly bound: Cell;
 }
 
+/** In the order in which they can be bound. */
 function namedByPath({ table, places, arena }: Bench): Named[] {
-  return places.flatMap(({ at, name }, index) => {
+  const named = places.flatMap(({ at, name }, index) => {
     const file = table.files[index]!;
     if (file.kind !== 'unix' || !isPath(file.name) || file.accepted) return [];
     const path = socketName(file.name);
     const place = file.node?.path ?? path;
-    return [{ file, at, owner: name, path, place, bound: arena.cell(-1n) }];
+    return [{ file, at, owner: name, path, place, bound: arena.cell(1n) }];
   });
+  return inOrder(named);
+}
+
+/** Its file is not to be found at its name any more. */
+function leaves({ file, path, place }: Named): boolean {
+  return !file.node || place !== path;
+}
+
+/**
+ * A socket that leaves its path goes before those that end there.
+ * @throws UnsupportedError where each of several waits for another
+ */
+function inOrder(named: readonly Named[]): Named[] {
+  const leaving = new Map<string, Named[]>();
+  for (const one of named.filter(leaves)) leaving.set(one.path, [...(leaving.get(one.path) ?? []), one]);
+  const ordered = new Set<Named>();
+  const visit = (one: Named, waiting: ReadonlySet<Named>): void => {
+    if (waiting.has(one)) {
+      throw new UnsupportedError([
+        `the files of Unix domain sockets, ${one.place} among them, were exchanged`,
+      ]);
+    }
+    const first = one.file.node ? (leaving.get(one.place) ?? []) : [];
+    for (const other of first) {
+      if (other !== one && !ordered.has(other)) visit(other, new Set([...waiting, one]));
+    }
+    ordered.add(one);
+  };
+  for (const one of named) visit(one, new Set());
+  return [...ordered];
 }
 
 /**
@@ -215,14 +247,7 @@ function removeIfBound({ file, bound, place }: Named, bench: Bench): Op[] {
   if (!file.node) return [];
   const next = bench.mark();
   return [
-    {
-      op: 'test',
-      address: bound.cell,
-      width: 8,
-      mask: 0xffff_ffff_ffff_ffffn,
-      check: { kind: 'equal', expected: 0, jump: next },
-      text: `test ${place} is bound`,
-    },
+    { ...testBound(bound, place), check: { kind: 'equal', expected: 0, jump: next } },
     { ...unlink(bench, place), check: { kind: 'none' } } as Op,
     { op: 'mark', name: next },
   ];
@@ -230,15 +255,41 @@ function removeIfBound({ file, bound, place }: Named, bench: Bench): Op[] {
 
 function bindAll(named: readonly Named[], bench: Bench): Op[] {
   const end = bench.mark();
+  const taken = new Set(named.filter((socket) => !leaves(socket)).map(({ path }) => path));
   const undos = named.map(() => ({ bound: bench.mark(), stuck: bench.mark(), unbound: bench.mark() }));
   return [
-    ...named.flatMap((socket, i) => bindOne(socket, undos[i]!, bench)),
+    ...named.flatMap((socket, i) => bindOne(socket, undos[i]!, taken.has(socket.path), bench)),
     { op: 'jump', to: end },
     ...named.flatMap((socket, i) => undoOne(socket, undos[i]!, bench)).reverse(),
-    ...named.slice(0, 1).map(({ path, owner }) => never(`cannot bind ${path} (${owner})`, LOST, bench)),
+    ...nameFailed(named, bench),
     { op: 'mark', name: end },
     ...connectAll(bench),
   ];
+}
+
+/** Fails, with the name of the socket that could not be bound. */
+function nameFailed(named: readonly Named[], bench: Bench): Op[] {
+  const marks = named.map(() => bench.mark());
+  return [
+    ...named.map(
+      ({ bound, path }, i): Op => ({
+        ...testBound(bound, path),
+        check: { kind: 'atleast', expected: 0, jump: marks[i]! },
+      }),
+    ),
+    ...named.flatMap(({ path, owner }, i): Op[] => [
+      { op: 'mark', name: marks[i]! },
+      never(`cannot bind ${path} (${owner})`, LOST, bench),
+    ]),
+  ];
+}
+
+function testBound({ cell }: Cell, path: string) {
+  return {
+    op: 'test' as const,
+    ...{ address: cell, width: 8 as const, mask: 0xffff_ffff_ffff_ffffn },
+    text: `test ${path} is bound`,
+  };
 }
 
 /** In reverse: whoever jumps to `unbound` leaves the file alone, which is somebody else's. */
@@ -247,6 +298,7 @@ function undoOne({ file, path, place }: Named, { bound, stuck, unbound }: Undo, 
     { op: 'mark', name: unbound },
     ...(place === path ? [] : [unlink(bench, path)]),
     { op: 'mark', name: stuck },
+    { op: 'jump', to: unbound },
     ...(file.node ? [unlink(bench, place)] : []),
     { op: 'mark', name: bound },
   ];
@@ -259,24 +311,27 @@ interface Undo {
   readonly unbound: string;
 }
 
-function bindOne({ file, at, owner, path, place, bound }: Named, undo: Undo, bench: Bench): Op[] {
+/** @param dead the file at its path is that of a dead socket, which another one of the image replaces */
+function bindOne(socket: Named, undo: Undo, dead: boolean, bench: Bench): Op[] {
+  const { file, at, owner, path, place, bound } = socket;
   const label = `cannot bind ${path} (${owner})`;
   const { node, backlog } = file;
   return [
-    ...(node ? [unlink(bench, path)] : []),
+    ...(node || dead ? [unlink(bench, path)] : []),
     { ...bind(bench, at, file.name, owner), result: bound, check: { kind: 'ok', jump: undo.unbound } } as Op,
-    ...(place === path ? [] : [move(path, place, owner, undo, bench)]),
+    ...(place === path ? [] : [move(socket, undo, bench)]),
     ...(node ? restoreNode(node, place, label, bench) : [unlink(bench, path)]),
     ...(backlog === null
       ? []
-      : [{ ...listen(at, backlog, label), check: { kind: 'ok', jump: undo.bound } } as Op]),
+      : [{ ...listen(at, backlog, label), result: bound, check: { kind: 'ok', jump: undo.bound } } as Op]),
   ];
 }
 
 /** rename(2), over the file of a dead socket. */
-function move(path: string, place: string, owner: string, { stuck }: Undo, { arena }: Bench): Op {
+function move({ path, place, owner, bound }: Named, { stuck }: Undo, { arena }: Bench): Op {
   return call('rename', [arena.string(path), arena.string(place)], {
     label: `cannot move ${path} to ${place} (${owner})`,
+    result: bound,
     check: { kind: 'ok', jump: stuck },
     text: `rename(${JSON.stringify(path)}, ${JSON.stringify(place)})`,
   });

@@ -182,6 +182,24 @@ m = socket.socket(socket.AF_UNIX); m.bind(folder + "/gone"); m.listen(); os.unli
   t.regex(await refusal(t, planned), /^cannot move it to .*moved \(descriptor 10\): something else/);
 });
 
+test('who has left a path is bound before who has it now', async (t) => {
+  const { target, before, after } = await roundTrip(
+    t,
+    `
+folder = os.getcwd()
+def listen(name, n):
+    l = socket.socket(socket.AF_UNIX); l.bind(folder + name); l.listen(); at(l.detach(), n)
+listen("/path", 20); os.rename("path", "older")
+listen("/path", 30); os.unlink("path")
+listen("/path", 10)
+listen("/older.new", 11); os.rename("older.new", "oldest"); listen("/oldest.new", 12); os.rename("oldest.new", "older.new")
+`,
+  );
+  t.deepEqual(after.table, before.table);
+  for (const name of ['path', 'older', 'oldest', 'older.new'])
+    t.true(await answers(join(target.folder, name)), name);
+});
+
 test('a path that is taken is refused, and left alone', async (t) => {
   const target = await startTarget(
     t,
