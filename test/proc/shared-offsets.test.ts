@@ -41,3 +41,32 @@ os.dup2(os.open("both", os.O_RDONLY), 12)
     [],
   );
 });
+
+test('each of many open files of one path is told once, by its first descriptor', async (t) => {
+  const target = await startTarget(
+    t,
+    `
+for n in range(40): at(os.open("many", os.O_RDWR | os.O_CREAT), 100 + n)
+for n in range(40): os.dup2(100 + n, 200 + n)
+r, w = os.pipe()
+child = os.fork()
+if child == 0:
+    libc.prctl(1, signal.SIGKILL)
+    for n in range(40):
+        if n % 2: fcntl.fcntl(100 + n, fcntl.F_DUPFD, 300)
+    os.closerange(100, 200)
+    os.closerange(216, 300)
+    for n in range(40): at(os.open("many", os.O_RDWR), 400 + n)
+    os.write(w, b"x")
+    while True: signal.pause()
+os.read(r, 1)
+`,
+  );
+  const says = offsetWarnings(target.pid, { dropChildren: false, descriptors: NO_CHOICES });
+  const told = says.flatMap((line) => /^descriptor (\d+) \(file, .*\/many\)/.exec(line)?.[1] ?? []);
+  const numbers = Array.from({ length: 40 }, (_, n) => n);
+  t.deepEqual(
+    told.map(Number).sort((a, b) => a - b),
+    numbers.filter((n) => n < 16 || n % 2 === 1).map((n) => 100 + n),
+  );
+});

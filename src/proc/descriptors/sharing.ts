@@ -21,7 +21,7 @@ export function groupByDescription(pid: number, entries: readonly Entry[]): Entr
     else candidates.set(key, [entry]);
   }
   return [...candidates.values()]
-    .flatMap((list) => (list.length === 1 ? [list] : groupCandidates(pid, list)))
+    .flatMap((list) => (list.length === 1 ? [list] : orderDescriptions(pid, list)))
     .sort((a, b) => a[0]!.fd - b[0]!.fd);
 }
 
@@ -32,7 +32,11 @@ function descriptionKey({ stat, link, info }: Entry): string {
   return `${stat.dev} ${stat.ino} ${info.flags & O.ACCMODE} ${link.startsWith('anon_inode:') ? link : ''} ${event ?? ''}`;
 }
 
-function groupCandidates(pid: number, entries: readonly Entry[]): Entry[][] {
+/**
+ * The same of any descriptors, the groups in the order of kcmp.
+ * @throws PermissionError where kcmp is not there or not permitted, or one is closed meanwhile
+ */
+export function orderDescriptions(pid: number, entries: readonly Entry[]): Entry[][] {
   const ordered = [...entries].sort((a, b) => compare(pid, a, b));
   const groups: Entry[][] = [];
   for (const entry of ordered) {
