@@ -4,6 +4,7 @@ import { type DescriptorChoices, NULL_DEVICE, optionsOf } from '../proc/descript
 import { lockLetGo } from '../proc/descriptors/locks.js';
 import { signalsLetGo } from '../proc/descriptors/signals.js';
 import type { DescriptorTable, OpenFile } from '../snapshot/descriptors.js';
+import { describedBy } from '../snapshot/fdinfo-path.js';
 import { inFlightProblem, passedBy, reachable } from '../snapshot/in-flight.js';
 import type { Process } from '../snapshot/schema.js';
 
@@ -13,7 +14,8 @@ type MutableTable = { -readonly [K in keyof DescriptorTable]: DescriptorTable[K]
  * Applies choices to the table. Indices stay as they are: what no descriptor means any more becomes the null
  * device, which is closed again before the process starts.
  * @param warnings filled with what is let go of, beside what was said
- * @throws UsageError for a descriptor that the image does not have, or that what is on its way in a socket needs
+ * @throws UsageError for a descriptor that the image does not have, or that what is on its way in a socket, or tells of
+ *   it, needs
  */
 export function rewriteDescriptors(
   { descriptors: table, objects }: Pick<Process, 'descriptors' | 'objects'>,
@@ -46,6 +48,7 @@ export function rewriteDescriptors(
   );
   const gone = new Set([...before].filter((index) => !alive.has(index)));
   assertSendable(table, result.files, new Set(place.values()), alive);
+  assertDescribed(result);
   result.files = result.files.map((file, index) => {
     if (gone.has(index)) return nothing(file);
     if (file.kind === 'epoll') return { ...file, members: membersOf(file, table, place, gone) };
@@ -73,6 +76,19 @@ function assertSendable(
     const why = inFlightProblem(file, false) ?? (file.locks.length > 0 ? 'it has locks' : null);
     if (lost && why !== null)
       throw new UsageError(`descriptor ${lost.fd} is on its way in a socket as well, and must stay: ${why}`);
+  }
+}
+
+/** A file of `/proc/self/fdinfo` stays only with the descriptor that it tells of. */
+function assertDescribed({ files, descriptors }: DescriptorTable): void {
+  for (const { fd, file: index } of descriptors) {
+    const file = files[index]!;
+    if (file.kind !== 'file' || !file.late) continue;
+    const told = describedBy(file.path);
+    if (told === null || descriptors.some((other) => other.fd === told)) continue;
+    throw new UsageError(
+      `--drop-fd ${told}: descriptor ${fd} (${file.path}) tells of it: use --drop-fd ${fd} as well, or --fd ${fd}=PATH`,
+    );
   }
 }
 

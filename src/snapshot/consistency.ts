@@ -1,6 +1,7 @@
 import { ImageError } from '../errors.js';
 import { PAGE_SIZE } from '../page.js';
 import type { DescriptorTable, OpenFileOf } from './descriptors.js';
+import { describedBy } from './fdinfo-path.js';
 import { inFlightProblem } from './in-flight.js';
 import { ringRange } from './packet-ring.js';
 import type { Extent, Process, Snapshot } from './schema.js';
@@ -93,7 +94,10 @@ function checkDescriptors({ descriptors: table, objects, threads }: Process, whe
     if (file.kind === 'inet' && file.datagrams.length > 0 && !/^udp/.test(file.protocol)) {
       fail(`${place}.datagrams`, 'wait in a socket that is none of UDP');
     }
-    if (file.kind === 'file' && file.late) checkLate(file, file.late.thread, threads, place);
+    if (file.kind === 'file' && file.late) {
+      checkLate(file, file.late.thread, threads, place);
+      checkDescribed(file, table, place);
+    }
     if (file.kind === 'pidfd' && file.thread !== null && !threads.some(({ tid }) => tid === file.thread)) {
       fail(`${place}.thread`, `there is no thread ${file.thread}`);
     }
@@ -125,6 +129,13 @@ function checkLate(
   if (!threads.slice(1).some(({ tid }) => tid === thread))
     fail(`${where}.late`, `there is no thread ${thread}`);
   if (!/^\/proc\/thread-self(\/|$)/.test(path)) fail(`${where}.path`, 'is none of a thread');
+}
+
+/** What tells of a descriptor is found only where that is. */
+function checkDescribed({ path }: OpenFileOf<'file'>, { descriptors }: DescriptorTable, where: string): void {
+  const told = describedBy(path);
+  if (told !== null && !descriptors.some(({ fd }) => fd === told))
+    fail(`${where}.path`, `there is no descriptor ${told}`);
 }
 
 /** Rings are put in place by address: where no region shows them they would hit other memory. */

@@ -47,6 +47,26 @@ const pathsOf = ({ descriptors, mappedFiles, workingDirectory }: Process) => [
   workingDirectory,
 ];
 
+test('what tells of a descriptor goes with that', (t) => {
+  const info = { ...file('/proc/self/fdinfo/3'), late: { thread: null } } as OpenFile;
+  const process = processWith(
+    [file('/a'), info],
+    [
+      [3, 0],
+      [4, 1],
+    ],
+  );
+  const kept = (drop: number[], fd: string[] = []) =>
+    rewriteDescriptors(process, parseChoices(drop, fd), []).descriptors.map((one) => one.fd);
+  t.throws(() => kept([3]), {
+    instanceOf: UsageError,
+    message: /^--drop-fd 3: descriptor 4 .* --drop-fd 4 as/,
+  });
+  t.deepEqual(kept([4]), [3]);
+  t.deepEqual(kept([3, 4]), []);
+  t.deepEqual(kept([3], ['4=null']), [4]);
+});
+
 test('beginnings of paths, everywhere; the longest counts', (t) => {
   const process = processWith([file('/home/a'), file('/home/ab'), file('/home/a/work/x')], [[3, 0]]);
   const paths = parsePaths(['/home/a=/b', '/home/a/work=c'], '/srv');

@@ -155,13 +155,15 @@ test('a file about a thread is in the folder of one that the first thread starts
     descriptors: {
       ...makeProcess().descriptors,
       files: [{ kind: 'file', type: 'regular', path, flags: 0, locks: [], late: { thread } }],
-      descriptors: [],
+      descriptors: [{ fd: 3, file: 0, closeOnExec: false }],
     } as unknown as DescriptorTable,
   });
   const other = leader!.tid + 1;
   t.notThrows(() => checkConsistency(makeSnapshot(table('/proc/thread-self/stat', other))));
   t.notThrows(() => checkConsistency(makeSnapshot(table('/proc/thread-self', other))));
   t.notThrows(() => checkConsistency(makeSnapshot(table('/proc/self/fdinfo/3', null))));
+  refused(t, table('/proc/self/fdinfo/4', null), /path: there is no descriptor 4/);
+  refused(t, table('/proc/thread-self/fdinfo/4', other), /path: there is no descriptor 4/);
   refused(t, table('/proc/thread-self/stat', leader!.tid), /late: there is no thread/);
   refused(t, table('/proc/thread-self/stat', other + 1), /late: there is no thread/);
   refused(t, table('/proc/thread-selfish', other), /path: is none of a thread/);

@@ -1,6 +1,7 @@
 /** Files below `/proc/PID` of the process itself: opened again as those of whatever id it has then. */
 
 import { existsSync } from 'node:fs';
+import { describedBy } from '../../snapshot/fdinfo-path.js';
 import { readProcText } from '../read.js';
 import { parseStatus } from '../status.js';
 import type { Entry } from './entries.js';
@@ -36,6 +37,15 @@ function lateness(link: string, pid: number): { thread: number | null } | null {
   return OF_DESCRIPTOR.test(link) ? { thread: null } : null;
 }
 
+/** Why the descriptor that a file tells of is not there when it is opened; `null` if it is. */
+function missing(link: string, { pid, entry, choices }: Target): string | null {
+  if (!OF_DESCRIPTOR.test(link)) return null;
+  const told = describedBy(ownPath(link, pid)!);
+  if (told === null) return 'it tells of a descriptor that was closed';
+  if (!entry(told)) return `it tells of descriptor ${told}, which is closed`;
+  return choices.drop.has(told) ? `it tells of descriptor ${told}, which is dropped` : null;
+}
+
 /** Whether `/proc` names the process as we do: in a pid namespace of its own it may have seen another one. */
 function isInOurNamespace({ pid }: Target): boolean {
   const ids = parseStatus(readProcText(pid, 'status')).get('NSpid');
@@ -50,9 +60,12 @@ export const ownProc: DescriptorKind = {
     ownPath(entry.link, target.pid) !== null &&
     isInOurNamespace(target),
   describe: (entry: Entry) => regular.describe(entry),
-  problem: (entry, { pid, entries }) => {
+  problem: (entry, target) => {
+    const { pid, entries } = target;
     if (OF_MEMORY.test(entry.link)) return 'it tells of memory that is not there yet when files are opened';
     if (lateness(entry.link, pid) === null) return null;
+    const gone = missing(entry.link, target);
+    if (gone !== null) return gone;
     if (parseLockLines(entry.info.text).length > 0)
       return 'it is opened when locks are taken already, and has some';
     const set = watcherOf(entry, entries);

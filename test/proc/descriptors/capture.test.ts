@@ -288,6 +288,30 @@ os.close(w); os.close(s)
   t.throws(() => capture(target, unknown), expectation);
 });
 
+test('what tells of a descriptor needs that in the image', async (t) => {
+  const target = await startTarget(
+    t,
+    `
+for fd in 10, 11, 12:
+  os.dup2(0, 20 + fd); at(os.open(f"/proc/self/fdinfo/{20 + fd}", os.O_RDONLY), fd)
+os.close(31); os.close(32)
+print(os.path.exists("/proc/self/fdinfo/32"))  # the kernel notes that it is gone
+`,
+  );
+  const { problems } = capture(target);
+  t.is(problems.length, 2, problems.join('\n'));
+  t.regex(problems[0]!, /^descriptor 11 .* cannot be carried: it tells of descriptor 31, which is closed;/);
+  t.regex(problems[1]!, /^descriptor 12 .* \(deleted\)\) .* it tells of a descriptor that was closed;/);
+  t.like(fileOf(capture(target, parseChoices([11, 12], [])), 10), {
+    path: '/proc/self/fdinfo/30',
+    late: { thread: null },
+  });
+  t.regex(
+    capture(target, parseChoices([11, 12, 30], [])).problems[0]!,
+    /^descriptor 10 .*: it tells of descriptor 30, which is dropped; use --drop-fd 10,/,
+  );
+});
+
 test('streams: 0, 1 and 2 on pipes and sockets to the outside, and what shares them', async (t) => {
   const target = await startTarget(
     t,
