@@ -57,6 +57,9 @@ export function parseFileChoices<All extends string>(
   return { all, paths };
 }
 
+/** What the kernel appends to the path of a file that was deleted under it. */
+const DELETED = ' (deleted)';
+
 /** What tells files apart. */
 export interface FileIdentity {
   readonly dev: bigint;
@@ -68,6 +71,9 @@ export class FileDecisions {
   readonly #choices: FileChoices;
   /** Path by which the user named a file, by the file. */
   readonly #named = new Map<string, string>();
+  /** Paths given by the user that lead nowhere: those of deleted files. */
+  readonly #gone = new Set<string>();
+  readonly #root: string;
   readonly #unused: Set<string>;
   readonly #embedded = new Set<string>();
   readonly #written = new Set<string>();
@@ -75,10 +81,14 @@ export class FileDecisions {
   /** @throws UsageError if two paths with different choices name one file */
   constructor(choices: FileChoices = NO_FILE_CHOICES, root = '') {
     this.#choices = choices;
+    this.#root = root;
     this.#unused = new Set(choices.paths.keys());
     for (const [path, choice] of choices.paths) {
       const key = keyAt(root + path);
-      if (key === null) continue;
+      if (key === null) {
+        this.#gone.add(path);
+        continue;
+      }
       const other = this.#named.get(key);
       if (other !== undefined && !isSame(choice, choices.paths.get(other)!)) {
         throw new UsageError(
@@ -91,10 +101,19 @@ export class FileDecisions {
 
   /** What the user said of this very file, or `null`. */
   chosen(path: string, file: FileIdentity): FileChoice | null {
-    const name = this.#choices.paths.has(path) ? path : this.#named.get(keyOf(file));
+    const exact = this.#choices.paths.has(path) ? path : this.#named.get(keyOf(file));
+    const name = exact ?? this.#nameOfDeleted(path, file);
     if (name === undefined) return null;
     this.#unused.delete(name);
     return this.#choices.paths.get(name)!;
+  }
+
+  /** The path given for a file that was deleted under it: nobody types what the kernel appends. */
+  #nameOfDeleted(path: string, file: FileIdentity): string | undefined {
+    if (!path.endsWith(DELETED)) return undefined;
+    const name = path.slice(0, -DELETED.length);
+    // A file may be called so, and not be deleted at all.
+    return this.#gone.has(name) && keyAt(this.#root + path) !== keyOf(file) ? name : undefined;
   }
 
   /** What becomes of a file. */

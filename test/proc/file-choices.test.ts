@@ -49,6 +49,30 @@ test('a file is the same by each of its names', (t) => {
   });
 });
 
+test('a deleted file goes by the path that it had', (t) => {
+  const { a, b } = twoNames();
+  const file = { dev: 0n, ino: 0n };
+  const embedding = (...paths: string[]) =>
+    new FileDecisions(
+      parseFileChoices(
+        'reopen',
+        paths.map((path) => `${path}=embed`),
+      ),
+    );
+  const gone = `${a}-gone`;
+  const decisions = embedding(gone);
+  t.is(decisions.chosen(`${a}-gone-too (deleted)`, file), null);
+  t.deepEqual(decisions.chosen(`${gone} (deleted)`, file), { kind: 'embed' });
+  t.notThrows(() => decisions.assertUsed(42));
+  // Another file stands there now.
+  t.is(embedding(a).chosen(`${a} (deleted)`, file), null);
+  t.deepEqual(embedding(`${a} (deleted)`).chosen(`${a} (deleted)`, file), { kind: 'embed' });
+  // It is called so.
+  const called = `${gone} (deleted)`;
+  linkSync(b, called);
+  t.is(embedding(gone).chosen(called, statSync(called, { bigint: true })), null);
+});
+
 test('descriptors follow a mapping that is embedded, unless told otherwise', (t) => {
   const { a, stat } = twoNames();
   const general = new FileDecisions();

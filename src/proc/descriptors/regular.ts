@@ -57,7 +57,9 @@ export const regular: DescriptorKind = {
     return why === null || nameLeft(entry, target) !== null ? null : why;
   },
   choices: (entry) =>
-    isRegular(entry.stat) && !isOfProcess(entry) ? [`--file ${entry.link}=embed`, '--files embed'] : [],
+    isRegular(entry.stat) && !isOfProcess(entry)
+      ? [`--file ${quote(`${entry.link}=embed`)}`, '--files embed']
+      : [],
   capture: ({ entries: [entry] }, { target }) => ({
     ...pathFile(entry!),
     ...(pathProblem(entry!, target) === null ? {} : { path: nameLeft(entry!, target)! }),
@@ -65,6 +67,11 @@ export const regular: DescriptorKind = {
     ...(isOwnSocket(entry!, target) ? { late: { thread: null } } : {}),
   }),
 };
+
+/** As a shell takes it. */
+function quote(word: string): string {
+  return /^[\w\-./=:@%+,]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
 
 /** Where a regular file is still found whose own path is gone. */
 function nameLeft(entry: Entry, target: Target): string | null {

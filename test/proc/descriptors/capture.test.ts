@@ -4,6 +4,7 @@ import test from 'ava';
 import { UsageError } from '../../../src/errors.js';
 import { parseChoices } from '../../../src/proc/descriptors/choices.js';
 import { surveyDescriptors } from '../../../src/proc/descriptors/index.js';
+import { FileDecisions, parseFileChoices } from '../../../src/proc/file-choices.js';
 import { capture, fileOf, startTarget } from './support.js';
 
 test('regular files: path, offset, flags, sharing', async (t) => {
@@ -259,7 +260,10 @@ os.close(w); os.close(s)
     problems[0]!,
     /^descriptor 10 \(netlink socket, socket:\[\d+\]\) cannot be carried: .*; use --drop-fd 10, --external 10, or --fd 10=PATH$/,
   );
-  t.regex(problems[1]!, /^descriptor 12 \(file, .*moved \(deleted\)\) cannot be carried: its path is gone/);
+  t.regex(
+    problems[1]!,
+    /^descriptor 12 \(file, .*moved \(deleted\)\) cannot be carried: its path is gone; use --file '\/.*moved \(deleted\)=embed', --files embed/,
+  );
   t.regex(problems[2]!, /^descriptor 13 \(file, \/proc\/\d+\/status\)/);
   t.regex(problems[3]!, /^descriptor 15 \(pipe, pipe:\[\d+\]\).*another process/);
   t.regex(problems[4]!, /^descriptor 16 \(pseudoterminal master, /);
@@ -279,6 +283,13 @@ os.close(w); os.close(s)
     path: join(target.folder, 'copy'),
     offset: 5n,
   });
+  for (const name of ['moved', 'moved (deleted)']) {
+    const moved = new FileDecisions(parseFileChoices('reopen', [`${name}=embed`], target.folder));
+    const embedded = capture(target, parseChoices([10, 13, 15, 16], []), moved);
+    t.deepEqual(embedded.problems, []);
+    t.is(fileOf(embedded, 12).kind, 'object');
+    t.notThrows(() => moved.assertUsed(target.pid));
+  }
   const unknown = parseChoices([99], [], '/');
   const expectation = {
     instanceOf: UsageError,
