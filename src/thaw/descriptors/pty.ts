@@ -35,7 +35,8 @@ const LAST = 0xffff_ffff;
 /** The master: {@link makePtys} makes it. */
 export const ptyMaster: KindPlanner<Master> = {
   make: () => [],
-  check: ({ path, number, controls }, place, { bench }) => {
+  check: (master, place, { bench }) => {
+    const { path, number } = master;
     const label = labelOf(place);
     const fd = bench.arena.cell(-1n);
     const failed = bench.mark();
@@ -47,7 +48,9 @@ export const ptyMaster: KindPlanner<Master> = {
       ...isFree(slavePath(path, number), number, label, bench),
       { op: 'mark', name: failed },
       // Under its old id the process is the first of a group of its own anyway.
-      ...(controls ? onlyNewIds(leadSession(sessionLabel(place), bench, Flag.CHECK)) : []),
+      ...(makesSession(master, place, bench)
+        ? onlyNewIds(leadSession(sessionLabel(place), bench, Flag.CHECK))
+        : []),
     ];
   },
 };
@@ -183,11 +186,15 @@ function openSlave(master: Operand, flags: number, label: string): Op {
   return ioctl(master, 'TIOC', 'GPTPEER', flags | O.NOCTTY, { label });
 }
 
+/** Whether a session comes with it, of which a slave shall be the terminal. */
+function makesSession({ controls }: Master, { index }: Place, { table }: Bench): boolean {
+  return controls && table.files.some((file) => file.kind === 'pty-slave' && file.master === index);
+}
+
 /** The slaves of a master, and the session that they control. */
-function makeSides({ controls }: Master, place: Place, bench: Bench): Op[] {
+function makeSides(master: Master, place: Place, bench: Bench): Op[] {
   const isSlave = (file: Slave): boolean => file.master === place.index;
-  const isThere = bench.table.files.some((file) => file.kind === 'pty-slave' && isSlave(file));
-  if (!controls || !isThere) return makeSlaves(place.at, isSlave, bench);
+  if (!makesSession(master, place, bench)) return makeSlaves(place.at, isSlave, bench);
   const label = sessionLabel(place);
   // It cannot be opened by the session's name for it unless it is open.
   const slave = bench.temporary();

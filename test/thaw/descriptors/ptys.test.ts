@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import test, { type ExecutionContext } from 'ava';
 import { NO_CHOICES, parseChoices } from '../../../src/proc/descriptors/choices.js';
 import type { CapturedDescriptors } from '../../../src/proc/descriptors/index.js';
+import { rewriteDescriptors } from '../../../src/rewrite/descriptors.js';
 import { Flag } from '../../../src/thaw/program.js';
 import { capture, fileOf, startTarget, untilStopped } from '../../proc/descriptors/support.js';
 import { refusal, roundTrip, runPlan, withContent } from './support.js';
@@ -362,6 +363,26 @@ test('who cannot begin a session is told how to', async (t) => {
   const other = says('it leads a session that has another terminal');
   t.is(await refusal(t, planned, Flag.PTS_NEW, terminal), other);
   t.is(await refusal(t, planned, Flag.PTS_NEW | Flag.PID_NEW | Flag.CHECK, terminal), other);
+});
+
+test('without a slave that is left there is no session to begin', async (t) => {
+  const target = await startTarget(t, using(CONTROLLING));
+  const { table, objects } = capture(target);
+  const planned = withContent(table, objects);
+  const choices = parseChoices([11, 12, 13], ['2=null']);
+  const rewritten = rewriteDescriptors({ descriptors: table, objects: [...planned.objects] }, choices, []);
+  const code = `
+import os, sys
+child = os.fork()
+if child: os.waitpid(child, os.WUNTRACED); os.kill(child, 9); sys.exit()
+os.setpgid(0, 0)
+os.execvp(sys.argv[1], sys.argv[1:])
+`;
+  const flags = Flag.PTS_NEW | Flag.PID_NEW;
+  for (const more of [0, Flag.CHECK]) {
+    const as = ['python3', '-Sc', code];
+    t.is(await refusal(t, { ...planned, table: rewritten }, flags | more, as), '');
+  }
 });
 
 test('locked modes are refused', async (t) => {
