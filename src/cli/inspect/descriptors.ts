@@ -1,6 +1,7 @@
 import { addressText } from '../../inet.js';
 import { holdLine } from '../../nftables.js';
 import { fanoutId } from '../../packet.js';
+import { inputLength } from '../../pty.js';
 import type { DescriptorTable, OpenFile, OpenFileOf } from '../../snapshot/descriptors.js';
 import { reachable } from '../../snapshot/in-flight.js';
 import type { Process } from '../../snapshot/schema.js';
@@ -86,7 +87,7 @@ function describeFile(file: OpenFile, { pipes }: DescriptorTable): string {
     case 'unix':
       return describeSocket(file);
     case 'pty-master':
-      return `master of /dev/pts/${file.number}${file.controls ? ', which controls the session' : ''}, ${file.typed.length} keys unread, ${file.output.length} bytes of output unread`;
+      return `master of /dev/pts/${file.number}${file.controls ? ', which controls the session' : ''}, ${inputLength(file.typed)} keys unread, ${file.output.length} bytes of output unread`;
     case 'pty-slave':
       return `slave ${file.number}${file.path === null ? '' : ` by ${file.path}`}${file.master === null ? ', hung up' : ` of file ${file.master}`}`;
     case 'epoll':
