@@ -1,5 +1,4 @@
 /** Packet sockets: what reaches the network interfaces, and leaves by them. */
-import { readFileSync } from 'node:fs';
 import { SO, SOL } from '../../inet.js';
 import { interfaceName, socketName } from '../../native/inet.js';
 import { type PacketFacts, packetSockets } from '../../native/packet-diag.js';
@@ -16,7 +15,7 @@ import {
 import { TPACKET_V3 } from '../../packet-ring.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { Sock } from '../../socket.js';
-import { errnoOf } from '../read.js';
+import { errnoOf, readProcText } from '../read.js';
 import type { Entry } from './entries.js';
 import { captureOptions, type Fresh, isHere, readFresh } from './inet-options.js';
 import { once } from './inet-tables.js';
@@ -37,12 +36,9 @@ const INODE = 8;
 export const packet: DescriptorKind = {
   matches: ({ protocol }) => protocol === 'PACKET',
   describe: ({ link }) => `packet socket, ${link}`,
-  problem: ({ stat }, { pid }) => {
-    const line = readFileSync(`/proc/${pid}/net/packet`, 'latin1')
-      .split('\n')
-      .map((text) => text.trim().split(/\s+/))
-      .find((columns) => columns[INODE] === String(stat.ino));
-    return elsewhereProblem(pid) ?? (line ? typeProblem(Number(line[TYPE])) : null);
+  problem: ({ stat }, target) => {
+    const type = once(target, 'packet types', () => readTypes(target.pid)).get(String(stat.ino));
+    return elsewhereProblem(target.pid) ?? (type === undefined ? null : typeProblem(type));
   },
   capture: ({ entries: [entry] }, context) => {
     const facts = once(context, 'packet sockets', packetSockets).get(entry!.stat.ino);
@@ -51,6 +47,17 @@ export const packet: DescriptorKind = {
     return context.withCopy(entry!.fd, (copy) => captureSocket(entry!, copy, facts, context));
   },
 };
+
+/** The types of all packet sockets of the process's network namespace, by inode. @throws TargetError */
+function readTypes(pid: number): Map<string, number> {
+  const lines = readProcText(pid, 'net/packet').split('\n');
+  return new Map(
+    lines.map((line) => {
+      const columns = line.trim().split(/\s+/);
+      return [columns[INODE] ?? '', Number(columns[TYPE])];
+    }),
+  );
+}
 
 function typeProblem(type: number): string | null {
   return type === OBSOLETE ? 'of the obsolete type SOCK_PACKET, which is not carried' : null;
