@@ -12,8 +12,11 @@ import { parseMaps } from '../maps.js';
 import { readProcText } from '../read.js';
 import { PassingRefusal, Refusal } from './refusal.js';
 
-/** So often is the ring looked at, should the kernel go on meanwhile. */
+/** So often is the ring looked at, should the kernel go on meanwhile; but one of many blocks fewer times. */
 const LOOKS = 20;
+const FEWEST_LOOKS = 3;
+/** Of blocks in all looks: the process is held, and each takes some microseconds. */
+const MOST_BLOCKS = 20_000;
 /** Longer than the kernel takes to copy a packet, whose time it writes behind that, in ms. */
 const COPYING_MS = 1;
 
@@ -40,9 +43,13 @@ export function captureRing(pid: number, inode: bigint, shape: RingShape): Packe
   try {
     const read: Reader = (block, at, size) =>
       readMemory(mem, address + BigInt(block) * BigInt(shape.blockSize) + BigInt(at), size);
-    for (let look = 0; look < LOOKS; look++) {
-      const position = findPosition(shape, read);
+    let before = readBlocks(shape, read);
+    for (let look = looksAt(shape); look > 0; look--) {
+      // What the kernel was about to write into a block that it has just begun is there by now.
+      const blocks = readBlocks(shape, read);
+      const position = findPosition(before, blocks, shape, read);
       if (position) return { ...shape, address, ...position };
+      before = blocks;
     }
   } finally {
     closeSync(mem);
@@ -50,6 +57,10 @@ export function captureRing(pid: number, inode: bigint, shape: RingShape): Packe
   throw new PassingRefusal(
     'its ring (PACKET_RX_RING) changes too fast to be looked at, or is not as the kernel leaves it',
   );
+}
+
+function looksAt({ blockCount }: RingShape): number {
+  return Math.min(LOOKS, Math.max(FEWEST_LOOKS, Math.floor(MOST_BLOCKS / blockCount)));
 }
 
 /** Where the program sees the ring: as a whole and once, though perhaps turned, as a thaw maps it. */
@@ -78,10 +89,12 @@ function findRing(pid: number, inode: bigint, shape: RingShape): bigint {
 }
 
 /** Where the kernel is, and what it has given to the program; `null` where it has gone on meanwhile. */
-function findPosition(shape: RingShape, read: Reader): Position | null {
-  const before = readBlocks(shape, read);
-  // What the kernel was about to write into a block that it has just begun is there by now.
-  const blocks = readBlocks(shape, read);
+function findPosition(
+  before: readonly Block[],
+  blocks: readonly Block[],
+  shape: RingShape,
+  read: Reader,
+): Position | null {
   if (!blocks.every((block, i) => isSame(block, before[i]!))) return null;
   // The latest; of what was put back by a thaw the numbers are 0 and below.
   const latest = blocks.reduce((best, { sequence }, i) => (sequence > blocks[best]!.sequence ? i : best), 0);
