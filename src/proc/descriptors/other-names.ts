@@ -1,48 +1,92 @@
 /** Another name (hard link) of a file that was deleted under the one by which it was opened. */
-import { type BigIntStats, lstatSync, readdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { type BigIntStats, lstatSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { Entry } from './entries.js';
-import { leadsHere } from './paths.js';
+import { lookThrough, unlessGone } from './folders.js';
+import { leadsHere, pathProblem } from './paths.js';
+import { isRegular } from './regular.js';
 import type { Target } from './target.js';
 
-/** How many entries of the file's folder are looked at, while the process is stopped. */
-const MOST_ENTRIES = 20_000;
+const searches = new WeakMap<Target, Search>();
 
-const known = new WeakMap<Target, Map<string, string | null>>();
-
-/** A path to the file, among those of other descriptors and in the folder in which it was; `null` if none is found. */
-export function otherName({ link, stat }: Entry, target: Target): string | null {
-  const names = known.get(target) ?? new Map<string, string | null>();
-  known.set(target, names);
-  const key = `${stat.dev} ${stat.ino}`;
-  const name = names.get(key) ?? find(dirname(link), stat, target);
-  names.set(key, name);
-  return name;
+/** A path to the file, among those of other descriptors and in the folders in which it was; `null` if none is found. */
+export function otherName({ stat }: Entry, target: Target): string | null {
+  const search = searches.get(target) ?? new Search(target);
+  searches.set(target, search);
+  return search.find(keyOf(stat));
 }
 
-function find(folder: string, wanted: BigIntStats, target: Target): string | null {
-  const isIt = (path: string): boolean => {
-    const stat = unlessGone(() => lstatSync(target.root + path, { bigint: true }));
-    return stat?.ino === wanted.ino && stat.dev === wanted.dev && leadsHere(path, target);
-  };
-  const opened = target.entries
-    .filter(({ stat, link }) => stat.ino === wanted.ino && stat.dev === wanted.dev && link.startsWith('/'))
-    .map(({ link }) => link)
-    .find(isIt);
-  if (opened !== undefined) return opened;
-  const beside = unlessGone(() => readdirSync(target.root + folder)) ?? [];
-  return (
-    beside
-      .slice(0, MOST_ENTRIES)
-      .map((name) => join(folder, name))
-      .find(isIt) ?? null
-  );
-}
+/** Remembers what was found and what was not, and reads each folder once for all files that were in it. */
+class Search {
+  readonly #target: Target;
+  /** Descriptors by file. */
+  readonly #opened = new Map<string, Entry[]>();
+  readonly #names = new Map<string, string | null>();
+  readonly #beside = new Map<string, string>();
+  readonly #folders = new Set<string>();
 
-function unlessGone<T>(look: () => T): T | undefined {
-  try {
-    return look();
-  } catch {
-    return undefined;
+  constructor(target: Target) {
+    this.#target = target;
+    for (const entry of target.entries) {
+      if (!isRegular(entry.stat) || !entry.link.startsWith('/')) continue;
+      const key = keyOf(entry.stat);
+      const same = this.#opened.get(key);
+      if (same) same.push(entry);
+      else this.#opened.set(key, [entry]);
+    }
   }
+
+  find(key: string): string | null {
+    const known = this.#names.get(key);
+    if (known !== undefined) return known;
+    const links = new Set((this.#opened.get(key) ?? []).map(({ link }) => link));
+    const name = [...links].find((path) => this.#isAt(path, key)) ?? this.#findBeside(key, links) ?? null;
+    this.#names.set(key, name);
+    return name;
+  }
+
+  #findBeside(key: string, links: ReadonlySet<string>): string | undefined {
+    for (const folder of new Set([...links].map((link) => dirname(link)))) {
+      if (!this.#beside.has(key)) this.#read(folder);
+    }
+    return this.#beside.get(key);
+  }
+
+  #read(folder: string): void {
+    if (this.#folders.has(folder)) return;
+    this.#folders.add(folder);
+    const wanted = this.#lostIn(folder);
+    lookThrough(this.#target, folder, (entry, path) => {
+      if (!entry.isFile()) return false;
+      const key = this.#keyAt(path);
+      if (key !== undefined && wanted.has(key) && leadsHere(path, this.#target)) {
+        this.#beside.set(key, path);
+        wanted.delete(key);
+      }
+      return wanted.size === 0;
+    });
+  }
+
+  /** Files that have names still, but not the one by which they were opened in this folder. */
+  #lostIn(folder: string): Set<string> {
+    const lost = ({ link, stat, garbled }: Entry): boolean =>
+      stat.nlink > 0n && !garbled && dirname(link) === folder;
+    const entries = [...this.#opened.values()].flat().filter(lost);
+    return new Set(
+      entries.filter((entry) => pathProblem(entry, this.#target) !== null).map(({ stat }) => keyOf(stat)),
+    );
+  }
+
+  #isAt(path: string, key: string): boolean {
+    return this.#keyAt(path) === key && leadsHere(path, this.#target);
+  }
+
+  #keyAt(path: string): string | undefined {
+    const stat = unlessGone(() => lstatSync(this.#target.root + path, { bigint: true }));
+    return stat && keyOf(stat);
+  }
+}
+
+function keyOf({ dev, ino }: BigIntStats): string {
+  return `${dev} ${ino}`;
 }

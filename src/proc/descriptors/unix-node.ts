@@ -1,62 +1,80 @@
 /** The file at the path that is a socket's name. */
-import { constants, lstatSync, readdirSync, type Stats, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { constants, lstatSync, type Stats, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { UnixSocket } from '../../native/sock-diag.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { isPath, isSocketPath } from '../../unix-name.js';
+import { lookThrough, unlessGone } from './folders.js';
+import type { Target } from './target.js';
 import type { UnixView } from './unix-view.js';
 
 const { S_IFMT, S_IFSOCK } = constants;
+
+type Node = OpenFileOf<'unix'>['node'];
+
+/** The files of sockets in a folder, by what the kernel tells of their inodes. */
+interface Folder {
+  readonly nodes: ReadonlyMap<number, NonNullable<Node>>;
+  /** All of it was looked at. */
+  readonly complete: boolean;
+}
+
+const folders = new WeakMap<Target, Map<string, Folder>>();
 
 /**
  * Mode and owner of the file that leads to a socket; `null` where it has no path, or another file, or
  * none, is there now. A socket that was accepted has its name from the one that listens.
  * @param root prefix by which the process's paths are seen from here
  */
-export function nodeAt(root: string, socket: UnixSocket, view: UnixView): OpenFileOf<'unix'>['node'] {
+export function nodeAt(root: string, socket: UnixSocket, view: UnixView): Node {
   if (!isPath(socket.name) || view.isAccepted(socket)) return null;
-  return nodeOf(() => statSync(root + nameOf(socket)), socket, null);
+  const stat = unlessGone(() => statSync(root + nameOf(socket)));
+  return stat && isSocket(stat) && keyOf(stat) === socket.node ? nodeOf(stat, null) : null;
 }
 
 /**
  * The same where the file has another name in its folder by now: servers bind a socket to a temporary
  * path, and move it over the one that clients know.
+ * @returns `undefined` if it was not found, and not all of the folder was looked at
  */
-export function movedNode(root: string, socket: UnixSocket, view: UnixView): OpenFileOf<'unix'>['node'] {
+export function movedNode(target: Target, socket: UnixSocket, view: UnixView): Node | undefined {
   if (!isPath(socket.name) || view.isAccepted(socket)) return null;
-  const folder = dirname(nameOf(socket));
-  for (const name of socketsIn(root + folder)) {
-    const path = join(folder, name);
-    const node = isSocketPath(path) ? nodeOf(() => lstatSync(root + path), socket, path) : null;
-    if (node) return node;
-  }
-  return null;
+  const { nodes, complete } = socketsIn(dirname(nameOf(socket)), target);
+  return nodes.get(socket.node!) ?? (complete ? null : undefined);
 }
 
 function nameOf({ name }: UnixSocket): string {
   return Buffer.from(name).toString('utf8');
 }
 
-function socketsIn(folder: string): string[] {
-  try {
-    return readdirSync(folder, { withFileTypes: true }).flatMap((entry) =>
-      entry.isSocket() ? [entry.name] : [],
-    );
-  } catch {
-    return [];
-  }
+function socketsIn(folder: string, target: Target): Folder {
+  const known = folders.get(target) ?? new Map<string, Folder>();
+  folders.set(target, known);
+  const found = known.get(folder) ?? readFolder(folder, target);
+  known.set(folder, found);
+  return found;
 }
 
-/** What a file says, if it is that of the socket. */
-function nodeOf(look: () => Stats, socket: UnixSocket, path: string | null): OpenFileOf<'unix'>['node'] {
-  let found: Stats;
-  try {
-    found = look();
-  } catch {
-    return null;
-  }
-  if ((found.mode & S_IFMT) !== S_IFSOCK) return null;
-  // The kernel tells the lower half.
-  if (found.ino % 2 ** 32 !== socket.node) return null;
-  return { mode: found.mode & 0o7777, uid: found.uid, gid: found.gid, path };
+function readFolder(folder: string, target: Target): Folder {
+  const nodes = new Map<number, NonNullable<Node>>();
+  const complete = lookThrough(target, folder, (entry, path) => {
+    if (!entry.isSocket() || !isSocketPath(path)) return false;
+    const stat = unlessGone(() => lstatSync(target.root + path));
+    if (stat && isSocket(stat) && !nodes.has(keyOf(stat))) nodes.set(keyOf(stat), nodeOf(stat, path));
+    return false;
+  });
+  return { nodes, complete };
+}
+
+function isSocket({ mode }: Stats): boolean {
+  return (mode & S_IFMT) === S_IFSOCK;
+}
+
+/** The kernel tells the lower half. */
+function keyOf({ ino }: Stats): number {
+  return ino % 2 ** 32;
+}
+
+function nodeOf({ mode, uid, gid }: Stats, path: string | null): NonNullable<Node> {
+  return { mode: mode & 0o7777, uid, gid, path };
 }

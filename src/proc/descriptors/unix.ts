@@ -109,8 +109,12 @@ function captureSocket(
   if (failed && (where !== 'closed' || type === 'datagram')) {
     throw new PassingRefusal('an error waits in it, of which the program has not been told yet');
   }
-  const node = nodeAt(target.root, socket, view) ?? movedNode(target.root, socket, view);
-  if (!node && listens && isPath(socket.name)) {
+  const node = nodeAt(target.root, socket, view) ?? movedNode(target, socket, view);
+  if (node === undefined) {
+    context.warnings.push(
+      `descriptor ${fd}: its file is not at ${socketName(socket.name)} any more, and too much is in the folder to look for it there: nothing will lead to it in the image`,
+    );
+  } else if (!node && listens && isPath(socket.name)) {
     context.warnings.push(
       `descriptor ${fd}: nothing leads to ${socketName(socket.name)} any more, at which it listens; nor will anything in the image`,
     );
@@ -126,7 +130,7 @@ function captureSocket(
     type,
     name: socket.name,
     accepted: view.isAccepted(socket),
-    node,
+    node: node ?? null,
     backlog: listens ? socket.sent : null,
     peer: where === 'inside' ? context.fileOf(view.entry(socket.peer!)!.fd) : null,
     gone: gone ? { reset: failed } : null,

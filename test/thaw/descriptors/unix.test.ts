@@ -182,6 +182,27 @@ m = socket.socket(socket.AF_UNIX); m.bind(folder + "/gone"); m.listen(); os.unli
   t.regex(await refusal(t, planned), /^cannot move it to .*moved \(descriptor 10\): something else/);
 });
 
+test('a bound socket is named whose file may be among too many', async (t) => {
+  const target = await startTarget(
+    t,
+    `
+folder = os.getcwd() + "/full"
+os.mkdir(folder)
+at(os.open("log", os.O_RDWR | os.O_CREAT), 9); os.link("log", "left"); os.unlink("log")
+for n, name in (10, "/one"), (11, "/two"):
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.bind(folder + name); os.unlink(folder + name); at(s.detach(), n)
+for n in range(20000): os.mkdir(folder + "/%d" % n)
+`,
+  );
+  const captured = capture(target);
+  const { warnings } = captured;
+  t.is(warnings.length, 2);
+  t.regex(warnings[0]!, /^descriptor 10: its file is not at .*one any more, and too much is in the folder/);
+  t.regex(warnings[1]!, /^descriptor 11: /);
+  const file = fileOf(captured, 10);
+  t.true(file.kind === 'unix' && file.node === null);
+});
+
 test('who has left a path is bound before who has it now', async (t) => {
   const { target, before, after } = await roundTrip(
     t,

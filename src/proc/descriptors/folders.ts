@@ -1,0 +1,47 @@
+/** Folders in which files are looked for that the kernel has no path of any more, while the process is stopped. */
+import { type Dirent, opendirSync } from 'node:fs';
+import { join } from 'node:path';
+import { errnoOf } from '../read.js';
+import type { Target } from './target.js';
+
+/** How many entries of all folders are looked at. */
+const MOST_ENTRIES = 20_000;
+
+const looks = new WeakMap<Target, number>();
+
+/**
+ * Shows the entries of a folder of the process one by one; none of one that is gone or not permitted.
+ * @param visit whether that was enough
+ * @returns `false` if it ended at the limit, before all were seen
+ */
+export function lookThrough(
+  target: Target,
+  folder: string,
+  visit: (entry: Dirent, path: string) => boolean,
+): boolean {
+  try {
+    const opened = opendirSync(target.root + folder, { bufferSize: 256 });
+    try {
+      for (let entry = opened.readSync(); entry !== null; entry = opened.readSync()) {
+        const seen = looks.get(target) ?? 0;
+        if (seen >= MOST_ENTRIES) return false;
+        looks.set(target, seen + 1);
+        if (visit(entry, join(folder, entry.name))) return true;
+      }
+    } finally {
+      opened.closeSync();
+    }
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+  }
+  return true;
+}
+
+/** What is there now; `undefined` where nothing is, or it is not permitted. */
+export function unlessGone<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch {
+    return undefined;
+  }
+}
