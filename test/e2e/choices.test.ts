@@ -235,7 +235,7 @@ testWith([], 'what is refused names the options that let it pass', async (t) => 
   const drop = ['--drop-fd', '10', '--drop-fd', '11'];
   const refused = await proc2elf([String(original.pid), '-o', image, ...drop], { cwd });
   t.is(refused.code, 1);
-  const option = / use (--file) (.*=embed), --files embed, --drop-fd 13, --external 13, or --fd 13=PATH/;
+  const option = / use (--file) '(.*=embed)', --files embed, --drop-fd 13, --external 13, or --fd 13=PATH/;
   const [, name, value] = option.exec(refused.stderr) ?? [];
   await freeze(original.pid, image, ['--kill', ...drop, name as string, value as string], { cwd });
   await start(t, image, [], { cwd }).goAndExpectOk();
