@@ -1,7 +1,7 @@
 /** Processes that stay behind when one is frozen, and what they have open. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { childrenOf } from './preflight.js';
-import { processIds } from './read.js';
+import { processIds, unlessRefused } from './read.js';
 
 /** An open descriptor of another process. */
 export interface OutsideDescriptor {
@@ -43,13 +43,4 @@ export function descriptorsOf(pid: number): OutsideDescriptor[] {
 /** `/proc/PID/maps` of another process. */
 export function mapsOf(pid: number): string {
   return unlessRefused(() => readFileSync(`/proc/${pid}/maps`, 'utf8'), '');
-}
-
-/** What is read of a process that may have ended, or may be another user's. */
-export function unlessRefused<T>(read: () => T, otherwise: T): T {
-  try {
-    return read();
-  } catch {
-    return otherwise;
-  }
 }

@@ -18,6 +18,15 @@ export function procError(pid: number, path: string, error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error));
 }
 
+/** What is read where it may be gone, or not permitted: of a process that may have ended, or be another user's. */
+export function unlessRefused<T>(read: () => T, otherwise: T): T {
+  try {
+    return read();
+  } catch {
+    return otherwise;
+  }
+}
+
 /** Ids of all processes of this pid namespace. */
 export function processIds(): number[] {
   return readdirSync('/proc')

@@ -3,17 +3,17 @@
  * name, and objects of the kernel without a file. Reads without a stop.
  */
 import { statSync } from 'node:fs';
-import { compareDescriptions, type ProcessDescriptor } from '../native/syscalls.js';
 import type { DescriptorChoices } from './descriptors/choices.js';
-import { type Entry, nameOf as nameOfEntry, placeOf, readEntries } from './descriptors/entries.js';
+import { type Entry, nameOf as nameOfEntry, readEntries } from './descriptors/entries.js';
 import { refusalOf } from './descriptors/refusal.js';
 import { isRegular } from './descriptors/regular.js';
 import { nameOf } from './descriptors/threads.js';
 import { type Mapping, parseMaps } from './maps.js';
 import { deviceName } from './objects.js';
-import { descriptorsOf, mapsOf, type OutsideDescriptor, outsiders, unlessRefused } from './outsiders.js';
-import { readProcText } from './read.js';
+import { descriptorsOf, mapsOf, type OutsideDescriptor, outsiders } from './outsiders.js';
+import { readProcText, unlessRefused } from './read.js';
 import { describeMapping, whySpecial } from './regions.js';
+import { finderOf } from './same-description.js';
 
 /** What the user lets go of. */
 export interface SharingConcessions {
@@ -69,7 +69,7 @@ function survey(
     const theirs = descriptorsOf(other);
     if (hasMemory) for (const key of memoryOf(other, theirs)) holders.set(key, other);
     for (const descriptor of theirs) {
-      const entry = OBJECTS.has(descriptor.link) ? find(descriptor) : null;
+      const entry = find(descriptor);
       if (entry) holders.set(entry, other);
     }
   }
@@ -108,32 +108,6 @@ function sharedWith(holder: number): string {
 function hasOtherName(pid: number, { start, end, prot }: Mapping): boolean {
   const path = `/proc/${pid}/map_files/${start.toString(16)}-${end.toString(16)}`;
   return (prot & PROT_WRITE) !== 0 && unlessRefused(() => statSync(path).nlink > 0, false);
-}
-
-/** Looks a descriptor of another process up among ours: kcmp(2) gives an order, by which they are sorted. */
-function finderOf(pid: number, objects: readonly Entry[]): (other: OutsideDescriptor) => Entry | null {
-  const sorted = new Map<string, Entry[]>();
-  const compare = (one: Entry, other: ProcessDescriptor): number =>
-    compareDescriptions(placeOf(pid, one), other);
-  const ofKind = (link: string): Entry[] => {
-    const known = sorted.get(link);
-    if (known) return known;
-    const list = objects.filter((entry) => entry.link === link).sort((a, b) => compare(a, placeOf(pid, b)));
-    sorted.set(link, list);
-    return list;
-  };
-  return (other) =>
-    unlessRefused(() => {
-      const list = ofKind(other.link);
-      for (let low = 0, high = list.length; low < high; ) {
-        const middle = (low + high) >> 1;
-        const order = compare(list[middle]!, other);
-        if (order === 0) return list[middle]!;
-        if (order < 0) low = middle + 1;
-        else high = middle;
-      }
-      return null;
-    }, null);
 }
 
 /** Shared mappings that no path leads to, but for those that are refused anyway. */

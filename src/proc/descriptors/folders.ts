@@ -2,12 +2,11 @@
 import { type Dirent, opendirSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoOf } from '../read.js';
+import { once } from './once.js';
 import type { Target } from './target.js';
 
 /** How many entries of all folders are looked at. */
 const MOST_ENTRIES = 20_000;
-
-const looks = new WeakMap<Target, number>();
 
 /**
  * Shows the entries of a folder of the process one by one; none of one that is gone or not permitted.
@@ -19,13 +18,13 @@ export function lookThrough(
   folder: string,
   visit: (entry: Dirent, path: string) => boolean,
 ): boolean {
+  const looks = once(target, 'entries of folders', () => ({ count: 0 }));
   try {
     const opened = opendirSync(target.root + folder, { bufferSize: 256 });
     try {
       for (let entry = opened.readSync(); entry !== null; entry = opened.readSync()) {
-        const seen = looks.get(target) ?? 0;
-        if (seen >= MOST_ENTRIES) return false;
-        looks.set(target, seen + 1);
+        if (looks.count >= MOST_ENTRIES) return false;
+        looks.count++;
         if (visit(entry, join(folder, entry.name))) return true;
       }
     } finally {
@@ -35,13 +34,4 @@ export function lookThrough(
     if (errnoOf(error) === undefined) throw error;
   }
   return true;
-}
-
-/** What is there now; `undefined` where nothing is, or it is not permitted. */
-export function unlessGone<T>(look: () => T): T | undefined {
-  try {
-    return look();
-  } catch {
-    return undefined;
-  }
 }

@@ -11,8 +11,9 @@ import { type Datagram, LONGEST_DATAGRAM, MOST_DATAGRAMS } from '../../snapshot/
 import { errnoName, errnoNumber } from '../../thaw/errno.js';
 import { readControl } from './datagram-control.js';
 import { type Entry, nameOf } from './entries.js';
-import { factsOf, once } from './inet-tables.js';
+import { factsOf } from './inet-tables.js';
 import type { KindContext } from './kind.js';
+import { once } from './once.js';
 import { leaveBehind, noteEmpty, Refusal } from './refusal.js';
 
 /** Bytes that are set aside for a datagram, beside its content. */

@@ -5,6 +5,7 @@ import { type InetFacts, inetSockets } from '../../native/inet-diag.js';
 import { integerOption } from '../../native/sockets.js';
 import type { Entry } from './entries.js';
 import type { KindContext } from './kind.js';
+import { once } from './once.js';
 import type { Target } from './target.js';
 
 /** `net/tcp_states.h` */
@@ -13,17 +14,6 @@ const ESTABLISHED = 1;
 const REMOTE = 2;
 const STATE = 3;
 const INODE = 9;
-
-/** What was looked up already, of the whole network namespace. */
-const looked = new WeakMap<KindContext | Target, Map<string, unknown>>();
-
-/** Looks up once what is the same for all sockets of one capture, or of one survey. */
-export function once<T>(context: KindContext | Target, key: string, look: () => T): T {
-  const known = looked.get(context) ?? new Map<string, unknown>();
-  looked.set(context, known);
-  if (!known.has(key)) known.set(key, look());
-  return known.get(key) as T;
-}
 
 /** What sock_diag(7) tells of a socket; `null` where it has nothing to tell. */
 export function factsOf(

@@ -3,8 +3,8 @@ import { addressText, SO, SOL } from '../../inet.js';
 import { getOption, integerOption } from '../../native/sockets.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import type { Entry } from './entries.js';
-import { once } from './inet-tables.js';
 import type { KindContext } from './kind.js';
+import { once } from './once.js';
 
 type Inet = OpenFileOf<'inet'>;
 

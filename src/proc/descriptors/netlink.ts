@@ -7,9 +7,9 @@ import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { Sock } from '../../socket.js';
 import type { Entry } from './entries.js';
 import { captureOptions, isHere, readFresh } from './inet-options.js';
-import { once } from './inet-tables.js';
 import type { DescriptorKind, KindContext } from './kind.js';
 import { ELSEWHERE } from './network-namespace.js';
+import { once } from './once.js';
 import { leaveBehind, Refusal } from './refusal.js';
 
 type Netlink = OpenFileOf<'netlink'>;

@@ -1,19 +1,17 @@
 /** Another name (hard link) of a file that was deleted under the one by which it was opened. */
 import { type BigIntStats, lstatSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { unlessRefused } from '../read.js';
 import type { Entry } from './entries.js';
-import { lookThrough, unlessGone } from './folders.js';
+import { lookThrough } from './folders.js';
+import { once } from './once.js';
 import { leadsHere, pathProblem } from './paths.js';
 import { isRegular } from './regular.js';
 import type { Target } from './target.js';
 
-const searches = new WeakMap<Target, Search>();
-
 /** A path to the file, among those of other descriptors and in the folders in which it was; `null` if none is found. */
 export function otherName({ stat }: Entry, target: Target): string | null {
-  const search = searches.get(target) ?? new Search(target);
-  searches.set(target, search);
-  return search.find(keyOf(stat));
+  return once(target, 'other names of files', () => new Search(target)).find(keyOf(stat));
 }
 
 /** Remembers what was found and what was not, and reads each folder once for all files that were in it. */
@@ -82,8 +80,8 @@ class Search {
   }
 
   #keyAt(path: string): string | undefined {
-    const stat = unlessGone(() => lstatSync(this.#target.root + path, { bigint: true }));
-    return stat && keyOf(stat);
+    const look = (): string => keyOf(lstatSync(this.#target.root + path, { bigint: true }));
+    return unlessRefused<string | undefined>(look, undefined);
   }
 }
 

@@ -18,9 +18,9 @@ import { Sock } from '../../socket.js';
 import { errnoOf, readProcText } from '../read.js';
 import type { Entry } from './entries.js';
 import { captureOptions, type Fresh, isHere, readFresh } from './inet-options.js';
-import { once } from './inet-tables.js';
 import type { DescriptorKind, KindContext } from './kind.js';
 import { ELSEWHERE, elsewhereProblem } from './network-namespace.js';
+import { once } from './once.js';
 import { captureRing } from './packet-ring.js';
 import { leaveBehind, Refusal } from './refusal.js';
 

@@ -4,7 +4,9 @@ import { dirname } from 'node:path';
 import type { UnixSocket } from '../../native/sock-diag.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { isPath, isSocketPath } from '../../unix-name.js';
-import { lookThrough, unlessGone } from './folders.js';
+import { unlessRefused } from '../read.js';
+import { lookThrough } from './folders.js';
+import { once } from './once.js';
 import type { Target } from './target.js';
 import type { UnixView } from './unix-view.js';
 
@@ -19,8 +21,6 @@ interface Folder {
   readonly complete: boolean;
 }
 
-const folders = new WeakMap<Target, Map<string, Folder>>();
-
 /**
  * Mode and owner of the file that leads to a socket; `null` where it has no path, or another file, or
  * none, is there now. A socket that was accepted has its name from the one that listens.
@@ -28,7 +28,7 @@ const folders = new WeakMap<Target, Map<string, Folder>>();
  */
 export function nodeAt(root: string, socket: UnixSocket, view: UnixView): Node {
   if (!isPath(socket.name) || view.isAccepted(socket)) return null;
-  const stat = unlessGone(() => statSync(root + nameOf(socket)));
+  const stat = unlessRefused(() => statSync(root + nameOf(socket)), null);
   return stat && isSocket(stat) && keyOf(stat) === socket.node ? nodeOf(stat, null) : null;
 }
 
@@ -39,7 +39,8 @@ export function nodeAt(root: string, socket: UnixSocket, view: UnixView): Node {
  */
 export function movedNode(target: Target, socket: UnixSocket, view: UnixView): Node | undefined {
   if (!isPath(socket.name) || view.isAccepted(socket)) return null;
-  const { nodes, complete } = socketsIn(dirname(nameOf(socket)), target);
+  const folder = dirname(nameOf(socket));
+  const { nodes, complete } = once(target, `sockets in ${folder}`, () => readFolder(folder, target));
   return nodes.get(socket.node!) ?? (complete ? null : undefined);
 }
 
@@ -47,19 +48,11 @@ function nameOf({ name }: UnixSocket): string {
   return Buffer.from(name).toString('utf8');
 }
 
-function socketsIn(folder: string, target: Target): Folder {
-  const known = folders.get(target) ?? new Map<string, Folder>();
-  folders.set(target, known);
-  const found = known.get(folder) ?? readFolder(folder, target);
-  known.set(folder, found);
-  return found;
-}
-
 function readFolder(folder: string, target: Target): Folder {
   const nodes = new Map<number, NonNullable<Node>>();
   const complete = lookThrough(target, folder, (entry, path) => {
     if (!entry.isSocket() || !isSocketPath(path)) return false;
-    const stat = unlessGone(() => lstatSync(target.root + path));
+    const stat = unlessRefused(() => lstatSync(target.root + path), null);
     if (stat && isSocket(stat) && !nodes.has(keyOf(stat))) nodes.set(keyOf(stat), nodeOf(stat, path));
     return false;
   });

@@ -1,10 +1,10 @@
 /** Unix domain sockets of a process: what they are connected to, and where the other end lies. */
-import { readlinkSync } from 'node:fs';
 import { O } from '../../fcntl.js';
 import { SocketState, type UnixSocket, unixSockets } from '../../native/sock-diag.js';
 import { Sock } from '../../socket.js';
 import type { Entry } from './entries.js';
 import { infoField } from './fdinfo.js';
+import { elsewhereProblem } from './network-namespace.js';
 import type { Target } from './target.js';
 
 const LINK = /^socket:\[(\d+)\]$/;
@@ -127,17 +127,13 @@ export function carriedIn({ info }: Entry): number {
 
 /** All sockets that the process can see, or why they cannot be told. */
 export function lookUpSockets(pid: number): Map<bigint, UnixSocket> | string {
-  if (namespaceOf(pid) !== namespaceOf('self'))
+  if (elsewhereProblem(pid) !== null)
     return 'it is in another network namespace, whose sockets cannot be looked at from here';
   try {
     return unixSockets();
   } catch (error) {
     return `what it is connected to cannot be looked up: ${error instanceof Error ? error.message : error}`;
   }
-}
-
-function namespaceOf(pid: number | 'self'): string {
-  return readlinkSync(`/proc/${pid}/ns/net`);
 }
 
 function keyOf(name: Uint8Array): string {
