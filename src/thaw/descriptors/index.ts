@@ -90,7 +90,7 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
     ...makeSockets(tools),
     ...fillDatagrams(tools),
     ...makeAll(tools),
-    ...listenAll(tools),
+    ...planStep(bench.places, tools, 'listen'),
     ...connectAll(tools),
     ...fillPipes(tools),
     ...fillPtys(tools),
@@ -104,7 +104,7 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
   const finish = [
     ...objects.seal,
     ...names.ops,
-    ...startAll(sent, tools, 'start'),
+    ...planStep(sent, tools, 'start'),
     ...planSignals(sent, tools),
     ...locks.sent,
     ...closeOthers(bench, firstTemporary, watching),
@@ -115,16 +115,16 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
     ...planTerminal(bench, context.redraw),
     ...context.folders.wait,
     // Opened before anything watches files.
-    ...startAll(numbered.filter(isLate), tools, 'start'),
+    ...planStep(numbered.filter(isLate), tools, 'start'),
     ...context.folders.close,
-    ...startAll([...numbered.filter((place) => !isLate(place)), ...watching], tools, 'start'),
+    ...planStep([...numbered.filter((place) => !isLate(place)), ...watching], tools, 'start'),
     ...planSignals([...numbered, ...watching], tools),
     ...(watching.length > 0 ? closeRange(firstTemporary + STANDARD, LAST) : []),
   ];
   const { hold } = bench.table;
   const netlink = arena.cell();
   const release =
-    hold === null ? [] : [...removeHold(hold, netlink, arena), ...startAll(numbered, tools, 'release')];
+    hold === null ? [] : [...removeHold(hold, netlink, arena), ...planStep(numbered, tools, 'release')];
   // Open until then, as there may be no number left at the end.
   if (hold !== null)
     finish.push(openNetlink(netlink, 'NETFILTER', { label: 'cannot open a netlink socket' }));
@@ -164,13 +164,6 @@ function makeAll(tools: Tools): Op[] {
   });
 }
 
-function listenAll(tools: Tools): Op[] {
-  return tools.bench.places.flatMap((place) => {
-    const file = tools.bench.table.files[place.index]!;
-    return plannerOf(file).listen?.(file, place, tools) ?? [];
-  });
-}
-
 /** What others watch comes first. */
 function connectAll(tools: Tools): Op[] {
   const { places, table } = tools.bench;
@@ -198,8 +191,8 @@ function lastNumbers({ places, table }: Bench): Record<'numbered' | 'sent' | 'wa
   };
 }
 
-/** What begins to run. */
-function startAll(places: readonly Place[], tools: Tools, step: 'start' | 'release'): Op[] {
+/** A step of all files whose kinds have it. */
+function planStep(places: readonly Place[], tools: Tools, step: 'listen' | 'start' | 'release'): Op[] {
   return places.flatMap((place) => {
     const file = tools.bench.table.files[place.index]!;
     return plannerOf(file)[step]?.(file, place, tools) ?? [];
