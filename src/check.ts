@@ -5,9 +5,8 @@ import { addon } from './native/addon.js';
 import { type DescriptorChoices, NO_CHOICES } from './proc/descriptors/choices.js';
 import { surveyDescriptors } from './proc/descriptors/index.js';
 import { type FileChoices, FileDecisions } from './proc/file-choices.js';
-import { parseMaps } from './proc/maps.js';
+import { readMappings } from './proc/maps.js';
 import { assertFreezable, surveyProcess, yamaScope } from './proc/preflight.js';
-import { readProcText } from './proc/read.js';
 import { classify, describeMapping } from './proc/regions.js';
 import { surveySharedOutside } from './proc/shared-outside.js';
 import { surveySharers } from './proc/sharers.js';
@@ -147,7 +146,7 @@ export function checkProcess(
     ...surveySharedOutside(pid, { dropChildren, embedShared, descriptors }),
   ];
   const files = new FileDecisions(options.files);
-  for (const mapping of parseMaps(readProcText(pid, 'smaps'))) {
+  for (const mapping of readMappings(pid, 'smaps')) {
     const found = classify(mapping, '', { embedShared, files });
     if (found.kind === 'unsupported') problems.push(`the memory at ${describeMapping(mapping)} ${found.why}`);
   }

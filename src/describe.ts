@@ -17,5 +17,5 @@ export function describeImage(snapshot: Snapshot, blob: Blob, copies: ImageCopy[
   relieveHeap();
   const plan = planImage(snapshot, blob, relieveHeap);
   relieveHeap();
-  return assembleImage({ ...plan.layout, copies }, plan.snapshot);
+  return assembleImage({ ...plan.layout, copies }, plan.snapshot, relieveHeap);
 }

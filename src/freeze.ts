@@ -20,7 +20,7 @@ import { mappingPolicies, memoryPolicyWarnings } from './proc/memory-policy.js';
 import { namespaceWarnings } from './proc/namespaces.js';
 import { assertUnchanged } from './proc/objects.js';
 import { assertFreezable, permissionAdvice, surveyProcess } from './proc/preflight.js';
-import { readProcText } from './proc/read.js';
+import { readProcLines, readProcText } from './proc/read.js';
 import { blankRseq } from './proc/rseq.js';
 import { offsetWarnings } from './proc/shared-offsets.js';
 import { surveySharedOutside } from './proc/shared-outside.js';
@@ -284,10 +284,12 @@ function keepDeadlines(tracer: Tracer, { deadlines }: Capture): void {
 
 /** Bytes that an image will take at most, but for what changes meanwhile: pages in use, and private file mappings. */
 function estimateSize(pid: number): number {
-  return parseMaps(readProcText(pid, 'smaps')).reduce((sum, { start, end, shared, inode, resident }) => {
+  let sum = 0;
+  for (const { start, end, shared, inode, resident } of parseMaps(readProcLines(pid, 'smaps'))) {
     const whole = !shared && inode !== 0n;
-    return sum + (whole ? Number(end - start) : resident);
-  }, 0);
+    sum += whole ? Number(end - start) : resident;
+  }
+  return sum;
 }
 
 function threadIds(pid: number): number[] {

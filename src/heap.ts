@@ -4,19 +4,27 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /** Below this the heap and the buffers that hang on it are left to grow as they like, in bytes. */
-const SMALL = 40 << 20;
+const SMALL = 24 << 20;
 
-/** Less than this since the last collection is not worth another, in bytes. */
-const STEP = 16 << 20;
+/** Within a phase less than this since the last collection is not worth another, in bytes. */
+const STEP = 8 << 20;
 
 /** What was left by the last collection, in bytes. */
 let live = 0;
 
 let collect: (() => void) | null = null;
 
-/** Collects garbage between two phases, or two parts of a long one, if there may be much of it. Takes some ten milliseconds then. */
+/** Collects garbage between two phases if there may be much of it. Takes some ten milliseconds then. */
 export function relieveHeap(): void {
-  if (inUse() < Math.max(SMALL, live + STEP)) return;
+  if (inUse() >= SMALL) collectGarbage();
+}
+
+/** Collects garbage between two parts of a long phase if there is likely to be much of it. */
+export function relieveHeapWithin(): void {
+  if (inUse() >= Math.max(SMALL, live + STEP)) collectGarbage();
+}
+
+function collectGarbage(): void {
   if (!collect) {
     setFlagsFromString('--expose-gc');
     collect = runInNewContext('gc') as () => void;

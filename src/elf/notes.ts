@@ -21,13 +21,20 @@ const MAX_NAME = 4096;
 
 /** Notes one after the other, name and descriptor each padded to four bytes, as core files have them. */
 export function encodeNotes(notes: readonly Note[]): Uint8Array {
-  const parts: Uint8Array[] = [];
-  for (const { name, type, desc } of notes) {
-    const nameBytes = Buffer.from(`${name}\0`);
-    parts.push(encode(NHDR, { n_namesz: nameBytes.length, n_descsz: desc.length, n_type: type }));
-    parts.push(nameBytes, padding(nameBytes.length, 4), desc, padding(desc.length, 4));
-  }
-  return Buffer.concat(parts);
+  return Buffer.concat(notes.flatMap(({ name, type, desc }) => noteParts(name, type, [desc])));
+}
+
+/** The bytes of one note, in parts, of which those of the descriptor are not copied. */
+export function noteParts(name: string, type: number, desc: readonly Uint8Array[]): Uint8Array[] {
+  const nameBytes = Buffer.from(`${name}\0`);
+  const size = desc.reduce((sum, { length }) => sum + length, 0);
+  return [
+    encode(NHDR, { n_namesz: nameBytes.length, n_descsz: size, n_type: type }),
+    nameBytes,
+    padding(nameBytes.length, 4),
+    ...desc,
+    padding(size, 4),
+  ];
 }
 
 /**

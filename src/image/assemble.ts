@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { EM, ET } from '../elf/constants.js';
-import { encodeNotes } from '../elf/notes.js';
+import { noteParts } from '../elf/notes.js';
 import {
   EHDR_SIZE,
   encodeHeader,
@@ -17,7 +17,7 @@ import { coreNotes } from './notes.js';
 import {
   DIGEST_OFFSET,
   DIGEST_SIZE,
-  encodeVendorNote,
+  encodeVendorNoteHead,
   type Range,
   VENDOR_NAME,
   VENDOR_TYPE,
@@ -34,26 +34,32 @@ export interface AssembledImage {
 /**
  * Makes headers, notes and section headers for a layout. The parts of the file:
  * file header, program headers | contents | notes | section names | section headers.
+ * @param between called when there is much garbage
  * @throws RangeError if the layout makes no sense
  * @throws ImageError if the snapshot does not
  */
-export function assembleImage(layout: ImageLayout, snapshot: Snapshot): AssembledImage {
+export function assembleImage(
+  layout: ImageLayout,
+  snapshot: Snapshot,
+  between: () => void = () => {},
+): AssembledImage {
   checkLayout(layout);
   const tail = pageUp(layout.end);
   const sorted = [...layout.chunks].sort((a, b) => a.offset - b.offset);
-  const core = encodeNotes(coreNotes(snapshot));
+  const core = coreNotes(snapshot).flatMap(({ name, type, desc }) => noteParts(name, type, [desc]));
+  const coreSize = sizeOf(core);
   const encoded = encodeSnapshot(snapshot);
-  const vendor = (ranges: readonly Range[], text: Uint8Array) =>
-    encodeNotes([{ name: VENDOR_NAME, type: VENDOR_TYPE, desc: encodeVendorNote(ranges, text) }]);
+  between();
+  const vendor = (ranges: readonly Range[]) =>
+    noteParts(VENDOR_NAME, VENDOR_TYPE, [encodeVendorNoteHead(ranges), encoded]);
 
   // The note lists parts of the file that lie behind it, so its size must be known first.
   const rangeCount = sorted.length + 3;
   const places = Array.from({ length: rangeCount }, () => ({ offset: 0, size: 0 }));
-  const vendorSize = vendor(places, new Uint8Array()).length + Math.ceil(encoded.length / 4) * 4;
-  const notes: Range = { offset: tail, size: core.length + vendorSize };
+  const notes: Range = { offset: tail, size: coreSize + sizeOf(vendor(places)) };
 
   const strings = new StringTable();
-  const shdrs = sectionHeaders(layout, notes, core.length, strings);
+  const shdrs = sectionHeaders(layout, notes, coreSize, strings);
   const names = strings.toBytes();
   const namesAt = notes.offset + notes.size;
   const shdrsAt = Math.ceil((namesAt + names.length) / 8) * 8;
@@ -81,16 +87,18 @@ export function assembleImage(layout: ImageLayout, snapshot: Snapshot): Assemble
   ]);
 
   const end = Buffer.alloc(size - tail);
-  const vendorAt = core.length;
-  const digestAt = vendorAt + NOTE_HEAD + DIGEST_OFFSET;
+  const digestAt = coreSize + NOTE_HEAD + DIGEST_OFFSET;
   const ranges: Range[] = [
     { offset: 0, size: header.length },
     ...chunks.map(({ offset, bytes }) => ({ offset, size: bytes.length })),
     { offset: tail, size: digestAt },
     { offset: tail + digestAt + DIGEST_SIZE, size: end.length - digestAt - DIGEST_SIZE },
   ];
-  end.set(core);
-  end.set(vendor(ranges, encoded), vendorAt);
+  let at = 0;
+  for (const part of [...core, ...vendor(ranges)]) {
+    end.set(part, at);
+    at += part.length;
+  }
   end.set(names, namesAt - tail);
   end.set(encodeSectionHeaders(shdrs, shdrs.length), shdrsAt - tail);
 
@@ -99,6 +107,10 @@ export function assembleImage(layout: ImageLayout, snapshot: Snapshot): Assemble
   hash.update(end.subarray(0, digestAt)).update(end.subarray(digestAt + DIGEST_SIZE));
   end.set(hash.digest(), digestAt);
   return { chunks: [{ offset: 0, bytes: header }, ...chunks, { offset: tail, bytes: end }], size };
+}
+
+function sizeOf(parts: readonly Uint8Array[]): number {
+  return parts.reduce((sum, { length }) => sum + length, 0);
 }
 
 /** A chunk with the size of the image in its place, if that is in it. */

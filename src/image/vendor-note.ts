@@ -23,7 +23,7 @@ export interface Range {
   readonly size: number;
 }
 
-/** What the vendor note says: see {@link encodeVendorNote}. */
+/** What the vendor note says: see {@link encodeVendorNoteHead}. */
 export interface VendorNote {
   readonly digest: Uint8Array;
   readonly ranges: readonly Range[];
@@ -33,9 +33,9 @@ export interface VendorNote {
 
 /**
  * The descriptor of the vendor note: format version (u32), number of covered parts (u32), SHA-256
- * over these parts in order (32 bytes, zero for now), offset and size of each part (u64), snapshot.
+ * over these parts in order (32 bytes, zero for now), offset and size of each part (u64); the snapshot follows.
  */
-export function encodeVendorNote(ranges: readonly Range[], snapshot: Uint8Array): Uint8Array {
+export function encodeVendorNoteHead(ranges: readonly Range[]): Uint8Array {
   const head = Buffer.alloc(RANGES_OFFSET + ranges.length * RANGE_SIZE);
   head.writeUInt32LE(FORMAT_VERSION, 0);
   head.writeUInt32LE(ranges.length, 4);
@@ -43,7 +43,7 @@ export function encodeVendorNote(ranges: readonly Range[], snapshot: Uint8Array)
     head.writeBigUInt64LE(BigInt(offset), RANGES_OFFSET + i * RANGE_SIZE);
     head.writeBigUInt64LE(BigInt(size), RANGES_OFFSET + i * RANGE_SIZE + 8);
   });
-  return Buffer.concat([head, snapshot]);
+  return head;
 }
 
 /**

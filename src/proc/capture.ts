@@ -24,7 +24,7 @@ import {
   type Trampoline,
   withoutLeftovers,
 } from './leftovers.js';
-import { type Mapping, parseMaps } from './maps.js';
+import { type Mapping, readMappings } from './maps.js';
 import { ObjectTable } from './objects.js';
 import { surveyProcess } from './preflight.js';
 import { describeProcessor } from './processor.js';
@@ -108,7 +108,7 @@ export function captureProcess(
   try {
     const mem = open(`/proc/${pid}/mem`, constants.O_RDWR);
     const pagemap = open(`/proc/${pid}/pagemap`, constants.O_RDONLY);
-    const mappings = parseMaps(readProcText(pid, 'smaps'));
+    const mappings = readMappings(pid, 'smaps');
     const states = holdStates(tracer, tids, mappings, options.patient).map((state) =>
       outOfCriticalSection(state, (address, size) => readMemory(mem, address, size)),
     );
@@ -346,7 +346,7 @@ const MCL_ONFAULT = 4;
 
 /** How mlockall(2) has memory locked that is mapped from then on, seen by what we have just mapped; nothing else tells. */
 function futureLocks(pid: number, { start, end }: Infection): number {
-  const ours = parseMaps(readProcText(pid, 'smaps')).filter((m) => m.start < end && m.end > start);
+  const ours = readMappings(pid, 'smaps').filter((m) => m.start < end && m.end > start);
   if (!ours.every(({ flags }) => flags.includes('lo'))) return 0;
   return MCL_FUTURE | (ours.every(({ flags }) => flags.includes('lf')) ? MCL_ONFAULT : 0);
 }

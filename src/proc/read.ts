@@ -1,5 +1,5 @@
 /** Reading `/proc`: text files as a whole, with errors that name the process. */
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
 import { errnoOf } from '../errno.js';
 import { PermissionError, TargetError } from '../errors.js';
 
@@ -47,6 +47,53 @@ export function readProc(pid: number, name: string): Buffer {
 /** Reads `/proc/PID/<name>` as text; bytes that are not UTF-8 become U+FFFD. */
 export function readProcText(pid: number, name: string): string {
   return readProc(pid, name).toString('utf8');
+}
+
+/** Bytes of a long file that are looked at together. */
+const PART = 64 << 10;
+
+/**
+ * Reads `/proc/PID/<name>` line by line, without ever having all of it in memory.
+ * @throws TargetError, PermissionError
+ */
+export function* readProcLines(pid: number, name: string): Generator<string> {
+  const path = `/proc/${pid}/${name}`;
+  const guarded = <T>(access: () => T): T => {
+    try {
+      return access();
+    } catch (error) {
+      throw procError(pid, path, error);
+    }
+  };
+  const fd = guarded(() => openSync(path, 'r'));
+  try {
+    let buffer = Buffer.allocUnsafe(PART);
+    let held = 0;
+    for (;;) {
+      const got = guarded(() => readSync(fd, buffer, held, buffer.length - held, null));
+      if (got === 0) break;
+      held += got;
+      const end = buffer.subarray(0, held).lastIndexOf(NEWLINE) + 1;
+      yield* linesOf(buffer.toString('utf8', 0, end));
+      buffer.copy(buffer, 0, end, held);
+      held -= end;
+      if (held === buffer.length) buffer = Buffer.concat([buffer, Buffer.allocUnsafe(buffer.length)]);
+    }
+    if (held > 0) yield buffer.toString('utf8', 0, held);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+const NEWLINE = 0x0a;
+
+/** Lines of a text that ends with the last of them. */
+function* linesOf(text: string): Generator<string> {
+  for (let at = 0; at < text.length; ) {
+    const end = text.indexOf('\n', at);
+    yield text.slice(at, end);
+    at = end + 1;
+  }
 }
 
 /** Reads the link `/proc/PID/<name>`; `null` where the link names nothing (kernel threads). */

@@ -129,7 +129,7 @@ function fileAt(path: string, inode: bigint): (FileIdentity & { size: bigint }) 
 /** The parts of a region that come straight from its mapping. */
 export function regionOf(mapping: Mapping): Omit<Region, 'backing' | 'extents' | 'guards'> {
   const { start, end, prot, shared, offset, device, inode, path, flags, pageSize } = mapping;
-  return { start, end, prot, shared, offset, device, inode, path, flags, pageSize };
+  return { start, end, prot, shared, offset, device, inode, path, flags: [...flags], pageSize };
 }
 
 /** `7f0000000000-7f0000001000 rw-s /srv/data`, for messages. */

@@ -113,7 +113,7 @@ function hasOtherName(pid: number, { start, end, prot }: Mapping): boolean {
 /** Shared mappings that no path leads to, but for those that are refused anyway. */
 function sharedMemory(maps: string): Mapping[] {
   const lines = maps.match(SHARED_LINE)?.filter((line) => isNameless(line)) ?? [];
-  return parseMaps(lines.join('\n')).filter(({ path }) => whySpecial(path) === null);
+  return [...parseMaps(lines)].filter(({ path }) => whySpecial(path) === null);
 }
 
 /** By the end of a link or a line of maps: a deleted file, memfd, anonymous memory by its kernel's name or its own. */

@@ -9,7 +9,7 @@ import { type Snapshot, snapshotSchema } from './schema.js';
  * @throws ImageError if the value is not a snapshot
  */
 export function encodeSnapshot(snapshot: Snapshot): Uint8Array {
-  return Buffer.from(JSON.stringify(tag(validate(snapshot))));
+  return Buffer.from(JSON.stringify(validate(snapshot), tag));
 }
 
 /**
@@ -46,14 +46,14 @@ function firstLine(error: unknown): string {
   return text.replace(/[^\x20-\x7e]+/g, '?').slice(0, 200);
 }
 
-function tag(value: unknown): unknown {
+/** A replacer of JSON.stringify: one value at a time, as a tree of all of them would be as large as the snapshot. */
+function tag(this: Readonly<Record<string, unknown>>, key: string): unknown {
+  const value = this[key]; // as it is, where JSON.stringify has already made something else of a Buffer
   if (typeof value === 'bigint') return { $n: value < 0n ? `-${(-value).toString(16)}` : value.toString(16) };
   if (value instanceof Uint8Array) {
     return { $b: Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64') };
   }
-  if (Array.isArray(value)) return value.map(tag);
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, tag(member)]));
+  return value;
 }
 
 function untag(value: unknown): unknown {

@@ -1,7 +1,7 @@
 /** The thaw programs of an image, in the order in which things must happen. */
 import { UnsupportedError } from '../errors.js';
 import { AT_FDCWD, O } from '../fcntl.js';
-import { relieveHeap } from '../heap.js';
+import { relieveHeapWithin } from '../heap.js';
 import { PR_SET_MDWE, PROCESS_SETTINGS } from '../snapshot/prctl-settings.js';
 import type { MappedFile, Process, Region, Snapshot, Thread } from '../snapshot/schema.js';
 import { findPlace, gaps, merge, type Range, USER_SPACE_END } from './addresses.js';
@@ -124,7 +124,7 @@ export function planPrograms(
       ...planVerdict(arena, process, regions),
     ];
     for (const [i, placed] of regions.entries()) {
-      if (i % REGIONS_AT_A_TIME === 0) relieveHeap();
+      if (i % REGIONS_AT_A_TIME === 0) relieveHeapWithin();
       yield* planRegion(placed, context);
     }
     yield* [

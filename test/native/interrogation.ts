@@ -5,12 +5,11 @@ import type { ThreadState, Tracer } from '../../src/native/tracer.js';
 import { assertSettled, whenSettled } from '../../src/proc/hold.js';
 import { infect, readMemory } from '../../src/proc/infect.js';
 import { findScratch, withoutLeftovers } from '../../src/proc/leftovers.js';
-import { parseMaps } from '../../src/proc/maps.js';
+import { readMappings } from '../../src/proc/maps.js';
 import { processQuery, threadQuery } from '../../src/proc/query.js';
 import { isRestarted, withOriginalCall } from '../../src/proc/restarted.js';
 import { findGadgets } from '../../src/proc/syscall-gadget.js';
 import { decodeRegisters } from '../../src/snapshot/registers.js';
-import { read } from './targets.js';
 
 const blob = { bytes: addon.interpreter(), queryEntry: 0x10 };
 
@@ -36,7 +35,7 @@ function ask(tracer: Tracer, pid: number, turn: number): void {
   const mem = openSync(`/proc/${pid}/mem`, 'r+');
   try {
     const states = tids.map((tid) => tracer.state(tid));
-    const mappings = parseMaps(read(`/proc/${pid}/smaps`));
+    const mappings = readMappings(pid, 'smaps');
     const stray = findScratch(mem, mappings, blob.bytes);
     assertSettled(states, stray);
     const theirs = withoutLeftovers(mappings, stray);

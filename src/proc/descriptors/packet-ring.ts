@@ -8,8 +8,7 @@ import { sleepSync } from '../../native/syscalls.js';
 import { BLOCK, RING_PACKET, type RingShape, ringSize, TP_STATUS_USER } from '../../packet-ring.js';
 import type { PacketRing } from '../../snapshot/packet-ring.js';
 import { readMemory } from '../infect.js';
-import { parseMaps } from '../maps.js';
-import { readProcText } from '../read.js';
+import { readMappings } from '../maps.js';
 import { PassingRefusal, Refusal } from './refusal.js';
 
 /** So often is the ring looked at, should the kernel go on meanwhile; but one of many blocks fewer times. */
@@ -66,7 +65,7 @@ function looksAt({ blockCount }: RingShape): number {
 /** Where the program sees the ring: as a whole and once, though perhaps turned, as a thaw maps it. */
 function findRing(pid: number, inode: bigint, shape: RingShape): bigint {
   const size = ringSize(shape);
-  const views = parseMaps(readProcText(pid, 'maps')).filter(
+  const views = readMappings(pid, 'maps').filter(
     (mapping) => mapping.inode === inode && mapping.path.startsWith('socket:'),
   );
   const first = views[0];
