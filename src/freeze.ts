@@ -26,8 +26,8 @@ import { offsetWarnings } from './proc/shared-offsets.js';
 import { surveySharedOutside } from './proc/shared-outside.js';
 import { surveySharers } from './proc/sharers.js';
 import { confirmSleeps, observeSleeps, untilDeadline } from './proc/sleep.js';
-import type { Region, Snapshot } from './snapshot/schema.js';
-import { makeBlob } from './thaw/blob.js';
+import type { Region } from './snapshot/schema.js';
+import { type Blob, makeBlob } from './thaw/blob.js';
 import { placeContents } from './thaw/contents.js';
 import { VERSION } from './version.js';
 
@@ -147,8 +147,7 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
       let committed = false;
       try {
         keepDeadlines(tracer, capture); // in case that we do not live to say it again
-        const placed = placeContents(capture.snapshot, blob);
-        const copies = copiesOf(placed.snapshot, capture);
+        const { copies, end } = placeCopies(capture, blob);
         // Planning takes no part of the process, which may run on meanwhile.
         const plan = async () => (await loadDescribe()).describeImage(capture.snapshot, blob, copies);
         const beside = sizeOf(copies) >= LONG_COPY ? plan() : undefined;
@@ -166,7 +165,7 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
             heldMs = millisecondsSince(held);
           }
         };
-        const written = await writeCopiesFirst(output, { copies, end: placed.end }, assemble, {
+        const written = await writeCopiesFirst(output, { copies, end }, assemble, {
           onProgress: options.onProgress,
           signal,
           memory: { pid, fd: capture.mem },
@@ -340,8 +339,9 @@ function stoppedWarnings(pid: number, { snapshot }: Capture, after: FreezeOption
   return [`process ${pid} still has its TCP connections: ${stoppedAdvice(pid, hold)}`];
 }
 
-/** What is to be copied from the process, to the places that a snapshot gives. */
-function copiesOf(snapshot: Snapshot, capture: Capture): ImageCopy[] {
+/** What is to be copied from the process, to which places of the image, and the end of the last. */
+function placeCopies(capture: Capture, blob: Blob): { copies: ImageCopy[]; end: number } {
+  const { snapshot, end } = placeContents(capture.snapshot, blob);
   const [process] = snapshot.processes;
   const copies: ImageCopy[] = [];
   for (const { extents } of process!.regions) {
@@ -353,7 +353,7 @@ function copiesOf(snapshot: Snapshot, capture: Capture): ImageCopy[] {
     const { fd, base } = capture.objectSources[i]!;
     for (const { start, size, offset } of extents) ofMemory.push({ fd, source: base + start, size, offset });
   });
-  return ofMemory;
+  return { copies: ofMemory, end };
 }
 
 /** To the microsecond: more would not be true. */

@@ -11,7 +11,7 @@ export class Arena {
   /** Zeros behind `#size`. One buffer, not one per string: there can be a hundred thousand. */
   #content: Buffer | null;
   #size = 0;
-  #strings = new Map<string, bigint>();
+  #strings = new Map<string, number>();
 
   /** @param capacity bytes that there will probably be; `null` if only their number is asked for */
   constructor(base: bigint, capacity: number | null = FIRST_CAPACITY) {
@@ -38,14 +38,13 @@ export class Arena {
 
   /** Places a NUL-terminated UTF-8 string; equal strings share one place. */
   string(text: string): bigint {
-    let address = this.#strings.get(text);
-    if (address === undefined) {
-      const offset = this.#take(Buffer.byteLength(text) + 1, 1);
+    let offset = this.#strings.get(text);
+    if (offset === undefined) {
+      offset = this.#take(Buffer.byteLength(text) + 1, 1);
       this.#content?.write(text, offset);
-      address = this.base + BigInt(offset);
-      this.#strings.set(text, address);
+      this.#strings.set(text, offset);
     }
-    return address;
+    return this.base + BigInt(offset);
   }
 
   /** Places a `u64`. */

@@ -71,23 +71,21 @@ export function planPrograms(
   const scratch = arena.cell();
   const printing = printingPrograms(arena, snapshot);
   const folders = planThreadFolders(arena, process);
+  // One thread's operations at a time, as with regions below.
+  function* run(thread: Thread, i: number): Generator<Op> {
+    if (i % THREADS_AT_A_TIME === 0) relieveHeapWithin();
+    const frame = frames.frames[i + 1]!;
+    yield* folders.open(thread.tid);
+    yield* planThread(arena, thread, tids[i + 1]!);
+    yield* planPrivileges(arena, process, thread);
+    yield* [
+      convert(frame.xstatePlan),
+      { op: 'barrier', address: barrier, parties: process.threads.length },
+      { op: 'builtin', name: 'resume', args: [frame.address, gate], check: { kind: 'none' } },
+    ];
+  }
   const threadPrograms = others.map(
-    (thread, i): Program => ({
-      name: `thread ${thread.tid}`,
-      ops: [
-        ...folders.open(thread.tid),
-        ...planThread(arena, thread, tids[i + 1]!),
-        ...planPrivileges(arena, process, thread),
-        convert(frames.frames[i + 1]!.xstatePlan),
-        { op: 'barrier', address: barrier, parties: process.threads.length },
-        {
-          op: 'builtin',
-          name: 'resume',
-          args: [frames.frames[i + 1]!.address, gate],
-          check: { kind: 'none' },
-        },
-      ],
-    }),
+    (thread, i): Program => ({ name: `thread ${thread.tid}`, ops: run(thread, i) }),
   );
   const thaw: Range = { start: text, end: memory.end };
   const own = lowestOwn(process);
@@ -232,6 +230,8 @@ function forbidsNewCode(process: Process): boolean {
 const FIRST_THREAD_PROGRAM = 4;
 /** So many regions leave garbage behind that may be worth a collection. */
 const REGIONS_AT_A_TIME = 500;
+/** The same of threads. */
+const THREADS_AT_A_TIME = 100;
 
 function convert(plan: bigint): Op {
   return {
