@@ -11,6 +11,7 @@
         "native/addon/copy.cc",
         "native/addon/cpu.cc",
         "native/addon/errors.cc",
+        "native/addon/malloc.cc",
         "native/addon/outlive.cc",
         "native/addon/pages.cc",
         "native/addon/pty.cc",

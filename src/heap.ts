@@ -2,6 +2,7 @@
 import { memoryUsage } from 'node:process';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { addon } from './native/addon.js';
 
 /** Below this the heap and the buffers that hang on it are left to grow as they like, in bytes. */
 const SMALL = 24 << 20;
@@ -30,6 +31,7 @@ function collectGarbage(): void {
     collect = runInNewContext('gc') as () => void;
   }
   collect();
+  addon.returnFreed();
   live = inUse();
 }
 

@@ -25,6 +25,8 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     exports["reap"] = Napi::Function::New(env, Reap, "reap");
     exports["outlive"] = Napi::Function::New(env, Outlive, "outlive");
     exports["pty"] = Napi::Function::New(env, Pty, "pty");
+    exports["returnFreed"] = Napi::Function::New(env, ReturnFreed, "returnFreed");
+    exports["mapLargeBlocks"] = Napi::Function::New(env, MapLargeBlocks, "mapLargeBlocks");
     return exports;
 }
 

@@ -13,5 +13,7 @@ Napi::Value SpawnTracer(const Napi::CallbackInfo &info);
 Napi::Value Reap(const Napi::CallbackInfo &info);
 Napi::Value Outlive(const Napi::CallbackInfo &info);
 Napi::Value Pty(const Napi::CallbackInfo &info);
+Napi::Value ReturnFreed(const Napi::CallbackInfo &info);
+Napi::Value MapLargeBlocks(const Napi::CallbackInfo &info);
 
 #endif

@@ -1,6 +1,7 @@
 /** What `proc2elf <pid>` does: freezes, shows progress, reports. */
 import { type FreezeOptions, type FreezeReport, freeze } from '../freeze.js';
 import { formatSize } from '../image/sizes.js';
+import { addon } from '../native/addon.js';
 import { parsePid } from './arguments.js';
 import { type ChoiceArguments, parseChoiceArguments } from './choices.js';
 import { escapeControls, jsonText } from './inspect/escape.js';
@@ -23,6 +24,7 @@ export interface FreezeArguments extends ChoiceArguments {
 
 /** Freezes a process as the command line says. @throws Interrupted, or whatever {@link freeze} throws */
 export async function runFreeze(args: FreezeArguments): Promise<void> {
+  addon.mapLargeBlocks(); // a tool is small beside what it freezes
   const pid = parsePid(args.pid);
   const choices = parseChoiceArguments(args);
   const bar = process.stderr.isTTY && !args.quiet && !args.json ? await progressBar() : null;

@@ -73,6 +73,13 @@ export interface Addon {
    * looks at afterwards, which would be collected before they are made.
    */
   outlive(calls: BigInt64Array, ...memory: (Uint8Array | BigUint64Array)[]): void;
+  /** Gives memory that was freed back to the kernel: malloc_trim(3). Like the next nothing where the C library has none. */
+  returnFreed(): void;
+  /**
+   * From now on whatever is large is mapped by itself, and given back as soon as it is freed: M_MMAP_THRESHOLD of
+   * mallopt(3). It holds for the whole process, and is thus for a program alone.
+   */
+  mapLargeBlocks(): void;
   /** CPUID leaf and subleaf: eax, ebx, ecx, edx. */
   cpuid(leaf: number, subleaf: number): [number, number, number, number];
   /** XCR0. */

@@ -1,3 +1,4 @@
+import { Interned } from './interned.js';
 import type { Cell } from './program.js';
 
 const FIRST_CAPACITY = 4096;
@@ -9,14 +10,14 @@ const FIRST_CAPACITY = 4096;
 export class Arena {
   readonly base: bigint;
   /** Zeros behind `#size`. One buffer, not one per string: there can be a hundred thousand. */
-  #content: Buffer | null;
+  #content: Buffer;
   #size = 0;
-  #strings = new Map<string, number>();
+  readonly #strings = new Interned();
 
-  /** @param capacity bytes that there will probably be; `null` if only their number is asked for */
-  constructor(base: bigint, capacity: number | null = FIRST_CAPACITY) {
+  /** @param capacity bytes that there will probably be */
+  constructor(base: bigint, capacity: number = FIRST_CAPACITY) {
     this.base = base;
-    this.#content = capacity === null ? null : Buffer.alloc(capacity);
+    this.#content = Buffer.alloc(capacity);
   }
 
   /** Bytes used so far. */
@@ -32,31 +33,32 @@ export class Arena {
   /** Places a copy of `bytes`; returns their address. */
   bytes(bytes: Uint8Array, align = 8): bigint {
     const offset = this.#take(bytes.length, align);
-    this.#content?.set(bytes, offset);
+    this.#content.set(bytes, offset);
     return this.base + BigInt(offset);
   }
 
   /** Places a NUL-terminated UTF-8 string; equal strings share one place. */
   string(text: string): bigint {
-    let offset = this.#strings.get(text);
-    if (offset === undefined) {
-      offset = this.#take(Buffer.byteLength(text) + 1, 1);
-      this.#content?.write(text, offset);
-      this.#strings.set(text, offset);
+    const size = Buffer.byteLength(text) + 1;
+    const offset = this.#take(size, 1);
+    this.#content.write(text, offset);
+    const first = this.#strings.add(this.#content, offset, size);
+    if (first !== offset) {
+      this.#content.fill(0, offset, offset + size);
+      this.#size = offset;
     }
-    return this.base + BigInt(offset);
+    return this.base + BigInt(first);
   }
 
   /** Places a `u64`. */
   cell(initial = 0n): Cell {
     const offset = this.#take(8, 8);
-    this.#content?.writeBigUInt64LE(BigInt.asUintN(64, initial), offset);
+    this.#content.writeBigUInt64LE(BigInt.asUintN(64, initial), offset);
     return { cell: this.base + BigInt(offset) };
   }
 
   /** The content of the segment, followed by zeros up to `size` bytes. Not a copy: there may be much of it. */
   toBytes(size = this.#size): Uint8Array {
-    if (!this.#content) throw new Error('an arena without content was asked for it');
     if (size > this.#content.length) this.#content = enlarge(this.#content, size);
     return this.#content.subarray(0, size);
   }
@@ -65,7 +67,7 @@ export class Arena {
   #take(size: number, align: number): number {
     const offset = Math.ceil(this.#size / align) * align;
     this.#size = offset + size;
-    if (this.#content && this.#size > this.#content.length) {
+    if (this.#size > this.#content.length) {
       this.#content = enlarge(this.#content, Math.max(this.#size, 2 * this.#content.length));
     }
     return offset;

@@ -1,4 +1,5 @@
 /** Turns thaw programs into the structures of `native/interpreter/program.h`. */
+import { relieveHeapWithin } from '../heap.js';
 import type { Arena } from './arena.js';
 import { errnoNumber } from './errno.js';
 import {
@@ -106,6 +107,9 @@ function assembleOptions(arena: Arena, options: readonly ImageOption[]): bigint 
 const JUMP_OFFSET = 88;
 const FIRST_OPS = 16;
 
+/** So many leave garbage behind that may be worth a collection. */
+const OPS_AT_A_TIME = 4096;
+
 type RealOp = Exclude<Op, { op: 'mark' }>;
 
 /** Places the operations of one program into the arena. @throws Error for a jump to no mark */
@@ -129,6 +133,7 @@ export function assembleOps(arena: Arena, ops: Iterable<Op>): { address: bigint;
       used = 0;
     }
     const out = part.subarray(used, used + OP_SIZE);
+    if (count % OPS_AT_A_TIME === 0) relieveHeapWithin();
     encodeOp(arena, op, (to) => jumps.push({ from: out, to }), out);
     used += OP_SIZE;
     count++;

@@ -125,7 +125,7 @@ function build(
   // The texts of operations hold addresses, so the content's size depends on where the memory
   // behind it lies: the trial tells it nearly, and the room is widened should it not suffice.
   for (let room = firstRoom ?? 0n; ; ) {
-    const arena = new Arena(data, firstRoom === null ? null : Number(room));
+    const arena = new Arena(data, firstRoom === null ? undefined : Number(room));
     const memory = memoryAt(data + room, process);
     const header = planPrograms(arena, snapshot, placed, files.regions, memory, text, segments);
     const needed = roundUp(BigInt(arena.size));

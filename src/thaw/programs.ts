@@ -1,7 +1,6 @@
 /** The thaw programs of an image, in the order in which things must happen. */
 import { UnsupportedError } from '../errors.js';
 import { AT_FDCWD, O } from '../fcntl.js';
-import { relieveHeapWithin } from '../heap.js';
 import { PR_SET_MDWE, PROCESS_SETTINGS } from '../snapshot/prctl-settings.js';
 import type { MappedFile, Process, Region, Snapshot, Thread } from '../snapshot/schema.js';
 import { findPlace, gaps, merge, type Range, USER_SPACE_END } from './addresses.js';
@@ -73,7 +72,6 @@ export function planPrograms(
   const folders = planThreadFolders(arena, process);
   // One thread's operations at a time, as with regions below.
   function* run(thread: Thread, i: number): Generator<Op> {
-    if (i % THREADS_AT_A_TIME === 0) relieveHeapWithin();
     const frame = frames.frames[i + 1]!;
     yield* folders.open(thread.tid);
     yield* planThread(arena, thread, tids[i + 1]!);
@@ -121,10 +119,7 @@ export function planPrograms(
       ...planSpace({ start: thaw.end, end: USER_SPACE_END }, segments, regions),
       ...planVerdict(arena, process, regions),
     ];
-    for (const [i, placed] of regions.entries()) {
-      if (i % REGIONS_AT_A_TIME === 0) relieveHeapWithin();
-      yield* planRegion(placed, context);
-    }
+    for (const placed of regions) yield* planRegion(placed, context);
     yield* [
       ...planSharedMemory(process, context, room),
       ...planRings(process, regions, descriptors.files, context, room),
@@ -228,10 +223,6 @@ function forbidsNewCode(process: Process): boolean {
 }
 
 const FIRST_THREAD_PROGRAM = 4;
-/** So many regions leave garbage behind that may be worth a collection. */
-const REGIONS_AT_A_TIME = 500;
-/** The same of threads. */
-const THREADS_AT_A_TIME = 100;
 
 function convert(plan: bigint): Op {
   return {
