@@ -1,7 +1,9 @@
 /** What the user decided about files by path: `--files reopen|embed`, `--file PATH=reopen|embed|NEWPATH`. */
+
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { UsageError } from '../errors.js';
+import { type Inode, inodeKey } from './inode.js';
 
 /**
  * What becomes of a regular file.
@@ -60,12 +62,6 @@ export function parseFileChoices<All extends string>(
 /** What the kernel appends to the path of a file that was deleted under it. */
 const DELETED = ' (deleted)';
 
-/** What tells files apart. */
-export interface FileIdentity {
-  readonly dev: bigint;
-  readonly ino: bigint;
-}
-
 /** The choices applied to the files of a process: a file is the same by each of its names. */
 export class FileDecisions {
   readonly #choices: FileChoices;
@@ -100,8 +96,8 @@ export class FileDecisions {
   }
 
   /** What the user said of this very file, or `null`. */
-  chosen(path: string, file: FileIdentity): FileChoice | null {
-    const exact = this.#choices.paths.has(path) ? path : this.#named.get(keyOf(file));
+  chosen(path: string, file: Inode): FileChoice | null {
+    const exact = this.#choices.paths.has(path) ? path : this.#named.get(inodeKey(file));
     const name = exact ?? this.#nameOfDeleted(path, file);
     if (name === undefined) return null;
     this.#unused.delete(name);
@@ -109,31 +105,31 @@ export class FileDecisions {
   }
 
   /** The path given for a file that was deleted under it: nobody types what the kernel appends. */
-  #nameOfDeleted(path: string, file: FileIdentity): string | undefined {
+  #nameOfDeleted(path: string, file: Inode): string | undefined {
     if (!path.endsWith(DELETED)) return undefined;
     const name = path.slice(0, -DELETED.length);
     // A file may be called so, and not be deleted at all.
-    return this.#gone.has(name) && keyAt(this.#root + path) !== keyOf(file) ? name : undefined;
+    return this.#gone.has(name) && keyAt(this.#root + path) !== inodeKey(file) ? name : undefined;
   }
 
   /** What becomes of a file. */
-  of(path: string, file: FileIdentity): FileChoice {
-    const general = this.#embedded.has(keyOf(file)) ? 'embed' : this.#choices.all;
+  of(path: string, file: Inode): FileChoice {
+    const general = this.#embedded.has(inodeKey(file)) ? 'embed' : this.#choices.all;
     return this.chosen(path, file) ?? { kind: general };
   }
 
   /** Notes that a file is embedded as it is mapped: its descriptors have to follow. */
-  embed(file: FileIdentity): void {
-    this.#embedded.add(keyOf(file));
+  embed(file: Inode): void {
+    this.#embedded.add(inodeKey(file));
   }
 
   /** Notes that the process writes to a file, by a mapping or a descriptor. */
-  write(file: FileIdentity): void {
-    this.#written.add(keyOf(file));
+  write(file: Inode): void {
+    this.#written.add(inodeKey(file));
   }
 
-  isWritten(file: FileIdentity): boolean {
-    return this.#written.has(keyOf(file));
+  isWritten(file: Inode): boolean {
+    return this.#written.has(inodeKey(file));
   }
 
   /** To be called when all files were seen. @throws UsageError for a path that is none of theirs */
@@ -146,13 +142,9 @@ export class FileDecisions {
   }
 }
 
-function keyOf({ dev, ino }: FileIdentity): string {
-  return `${dev} ${ino}`;
-}
-
 function keyAt(path: string): string | null {
   try {
-    return keyOf(statSync(path, { bigint: true }));
+    return inodeKey(statSync(path, { bigint: true }));
   } catch {
     return null;
   }

@@ -1,7 +1,9 @@
 /** What can be said of a process before it is touched: is it one that can be frozen? Reads `/proc` only. */
+
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
 import { PermissionError, TargetError } from '../errors.js';
 import { commOf } from './identity.js';
+import { inodeKey } from './inode.js';
 import { surveyUserNamespace } from './namespaces.js';
 import { errnoOf, processIds, readProcLink, readProcText } from './read.js';
 import { field, numbers, parseStat, parseStatus } from './status.js';
@@ -186,8 +188,7 @@ function surveyFolder(pid: number, { workingDirectory }: Concessions): string[] 
 /** Device and inode number of a file; `null` if nobody can tell. */
 function identityOf(path: string): string | null {
   try {
-    const { dev, ino } = statSync(path, { bigint: true });
-    return `${dev} ${ino}`;
+    return inodeKey(statSync(path, { bigint: true }));
   } catch {
     return null;
   }

@@ -1,7 +1,8 @@
 /** From the lines of smaps to regions: what each is backed by, and what cannot be carried. */
 import { statSync } from 'node:fs';
 import type { MappedFile, Region } from '../snapshot/schema.js';
-import type { FileDecisions, FileIdentity } from './file-choices.js';
+import type { FileDecisions } from './file-choices.js';
+import type { Inode } from './inode.js';
 import type { Mapping } from './maps.js';
 import { deviceName } from './objects.js';
 
@@ -116,7 +117,7 @@ function classifyShared(mapping: Mapping, root: string, options: RegionOptions):
 }
 
 /** The regular file at `path` if it is the mapped one; `special` for a device; `null` if it is gone or another. */
-function fileAt(path: string, inode: bigint): (FileIdentity & { size: bigint }) | 'special' | null {
+function fileAt(path: string, inode: bigint): (Inode & { size: bigint }) | 'special' | null {
   try {
     const stat = statSync(path, { bigint: true });
     if (stat.ino !== inode) return null;

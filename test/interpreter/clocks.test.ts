@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import test from 'ava';
 import type { Arena } from '../../src/thaw/arena.js';
 import { Flag, type Op } from '../../src/thaw/program.js';
+import { testAsRoot } from '../e2e/harness/needs.js';
 import { buildImage } from './support/image.js';
 import { call, dump, main, refuse, say } from './support/ops.js';
 import { nameOf, run } from './support/run.js';
@@ -9,7 +10,6 @@ import { nameOf, run } from './support/run.js';
 const SECOND = 1_000_000_000n;
 const CLOCK_MONOTONIC = 1;
 const CLOCK_BOOTTIME = 7;
-const privileged = process.getuid!() === 0 ? test : test.skip;
 
 const now = (): bigint => process.hrtime.bigint();
 
@@ -48,7 +48,7 @@ test('clocks that are ahead of the frozen ones stay as they are', (t) => {
   t.true(monotonic >= begin && monotonic < begin + 10n * SECOND);
 });
 
-privileged('a monotonic clock that is behind goes on from the frozen one', (t) => {
+testAsRoot('a monotonic clock that is behind goes on from the frozen one', (t) => {
   const frozen = now() + 5000n * SECOND + 123n;
   const { stdout, stderr } = run(makeImage(frozen, 5n));
   t.is(stderr, '');
@@ -57,7 +57,7 @@ privileged('a monotonic clock that is behind goes on from the frozen one', (t) =
   t.true(monotonic >= frozen && monotonic < frozen + 10n * SECOND);
 });
 
-privileged('the boot-time clock alone may be behind', (t) => {
+testAsRoot('the boot-time clock alone may be behind', (t) => {
   const begin = now();
   const frozen = begin + 777n * SECOND;
   const { monotonic, boottime, which } = decode(run(makeImage(5n, frozen)).stdout);
@@ -66,7 +66,7 @@ privileged('the boot-time clock alone may be behind', (t) => {
   t.true(monotonic >= begin && monotonic < begin + 10n * SECOND);
 });
 
-privileged('without the privilege one line warns of what will wait', (t) => {
+testAsRoot('without the privilege one line warns of what will wait', (t) => {
   const image = makeImage(now() + 5000n * SECOND, 5n);
   spawnSync('chmod', ['a+rx', image, `${image}/..`]);
   const { stdout, stderr, status } = run('setpriv', [

@@ -4,6 +4,7 @@ import { constants } from 'node:os';
 import test from 'ava';
 import type { Arena } from '../../src/thaw/arena.js';
 import { Flag, type ImageOption, type Op } from '../../src/thaw/program.js';
+import { testAsRoot } from '../e2e/harness/needs.js';
 import { buildImage, place } from './support/image.js';
 import { call, dump, exit, main, say } from './support/ops.js';
 import { killAll, nameOf, run, start, stateOf, until } from './support/run.js';
@@ -70,9 +71,7 @@ function waits(arena: Arena): Op[] {
   ];
 }
 
-const privileged = process.getuid!() === 0 ? test : test.skip;
-
-privileged('a free process id is taken', (t) => {
+testAsRoot('a free process id is taken', (t) => {
   const wanted = freeId();
   const { stdout, stderr, status } = run(becomes(wanted, sayPid));
   t.is(stderr, '');
@@ -110,7 +109,7 @@ test('--pid=new does not try', (t) => {
   t.is(stdout.toString('latin1', 8), 'new');
 });
 
-privileged('an ordinary user is told that the id is not permitted', (t) => {
+testAsRoot('an ordinary user is told that the id is not permitted', (t) => {
   const image = becomes(freeId(), sayPid);
   spawnSync('chmod', ['-R', 'a+rx', image, `${image}/..`]);
   const { stdout, stderr } = run('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', image]);
@@ -118,11 +117,11 @@ privileged('an ordinary user is told that the id is not permitted', (t) => {
   t.regex(stderr, /: process id \d+ is not permitted \(EPERM\): running as \d+\n$/);
 });
 
-privileged('the exit status is passed on', (t) => {
+testAsRoot('the exit status is passed on', (t) => {
   t.is(run(becomes(freeId(), () => [exit(42)])).status, 42);
 });
 
-privileged('death by a signal is passed on', (t) => {
+testAsRoot('death by a signal is passed on', (t) => {
   for (const signal of ['SIGKILL', 'SIGSEGV', 'SIGTERM'] as const) {
     const ended = run(
       becomes(freeId(), (arena) => {
@@ -140,7 +139,7 @@ privileged('death by a signal is passed on', (t) => {
   }
 });
 
-privileged('a supervisor that was started with SIGCHLD ignored ends with its child', (t) => {
+testAsRoot('a supervisor that was started with SIGCHLD ignored ends with its child', (t) => {
   const ignore = (arena: Arena): Op[] => {
     const action = Buffer.from(new BigUint64Array([SIG_IGN, 0n, 0n, 0n]).buffer);
     return [call('rt_sigaction', [SIGCHLD, arena.bytes(action), 0, 8])];
@@ -148,14 +147,14 @@ privileged('a supervisor that was started with SIGCHLD ignored ends with its chi
   t.is(run(becomes(freeId(), () => [exit(7)], ignore)).status, 7);
 });
 
-privileged('signals are passed on, and the supervisor dies as its child does', async (t) => {
+testAsRoot('signals are passed on, and the supervisor dies as its child does', async (t) => {
   const image = start(becomes(freeId(), waits));
   await image.sees('waiting');
   image.kill('SIGTERM');
   t.deepEqual(await image.ended, { status: null, signal: 'SIGTERM' });
 });
 
-privileged('a queued signal keeps its value', async (t) => {
+testAsRoot('a queued signal keeps its value', async (t) => {
   const wanted = freeId();
   const image = start(
     becomes(wanted, (arena) => {
@@ -180,7 +179,7 @@ privileged('a queued signal keeps its value', async (t) => {
   t.is(info.readBigInt64LE(24), 0x1234n);
 });
 
-privileged('the supervisor stops and goes on with its child', async (t) => {
+testAsRoot('the supervisor stops and goes on with its child', async (t) => {
   const wanted = freeId();
   const image = start(becomes(wanted, waits));
   await image.sees('waiting');
@@ -196,7 +195,7 @@ privileged('the supervisor stops and goes on with its child', async (t) => {
   t.is((await image.ended).signal, 'SIGKILL');
 });
 
-privileged('the supervisor holds no descriptor', async (t) => {
+testAsRoot('the supervisor holds no descriptor', async (t) => {
   const image = start(
     becomes(freeId(), (arena) => [
       call('close', [1]),
@@ -242,7 +241,7 @@ function spawning(tids: readonly number[], thread: (arena: Arena) => Op[] = () =
   });
 }
 
-privileged('threads get the ids that they had', (t) => {
+testAsRoot('threads get the ids that they had', (t) => {
   const tids = [freeId(), freeId(), freeId()];
   const { stdout, stderr } = run(spawning(tids));
   t.is(stderr, '');

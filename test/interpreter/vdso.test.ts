@@ -1,10 +1,11 @@
-import { copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import type { Process } from '../../src/snapshot/schema.js';
 import type { Arena } from '../../src/thaw/arena.js';
 import { Flag, type Op } from '../../src/thaw/program.js';
 import { vdsoEntries, vdsoPlan } from '../../src/thaw/vdso.js';
+import { testAsRoot } from '../e2e/harness/needs.js';
 import { makeRegion, makeSnapshot } from '../snapshot/fixture.js';
 import { CODE, codeSegments, lastActs, WORK } from './support/finish.js';
 import { buildImage, place, scratchPath } from './support/image.js';
@@ -208,9 +209,7 @@ test('a parking place that is too small is an error', (t) => {
   t.regex(stderr, /: cannot park: ENOMEM\n$/);
 });
 
-const privileged = process.getuid!() === 0 && existsSync('/usr/sbin/chroot');
-
-(privileged ? test : test.skip)('the vDSO is found without /proc', (t) => {
+testAsRoot('the vDSO is found without /proc', (t) => {
   const root = scratchPath('root');
   mkdirSync(root);
   copyFileSync(makeImage({}), join(root, 'image'));

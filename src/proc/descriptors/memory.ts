@@ -6,6 +6,7 @@ import { O } from '../../fcntl.js';
 import { fcntlGetSeals, flistxattr } from '../../native/syscalls.js';
 import type { Extent, MemoryObject } from '../../snapshot/schema.js';
 import { fileExtents } from '../content.js';
+import { inodeKey } from '../inode.js';
 import { deviceName } from '../objects.js';
 import { errnoOf } from '../read.js';
 import { type Entry, linkOf } from './entries.js';
@@ -56,7 +57,7 @@ const captured = new WeakMap<KindContext, Map<string, number>>();
 export function captureObject(entry: Entry, kind: MemoryObject['kind'], context: KindContext): number {
   const known = captured.get(context) ?? new Map<string, number>();
   captured.set(context, known);
-  const key = `${entry.stat.dev} ${entry.stat.ino}`;
+  const key = inodeKey(entry.stat);
   const index = known.get(key) ?? openObject(entry, kind, context);
   known.set(key, index);
   return index;

@@ -1,6 +1,8 @@
 /** Another name (hard link) of a file that was deleted under the one by which it was opened. */
-import { type BigIntStats, lstatSync } from 'node:fs';
+
+import { lstatSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { inodeKey } from '../inode.js';
 import { unlessRefused } from '../read.js';
 import type { Entry } from './entries.js';
 import { lookThrough } from './folders.js';
@@ -11,7 +13,7 @@ import type { Target } from './target.js';
 
 /** A path to the file, among those of other descriptors and in the folders in which it was; `null` if none is found. */
 export function otherName({ stat }: Entry, target: Target): string | null {
-  return once(target, 'other names of files', () => new Search(target)).find(keyOf(stat));
+  return once(target, 'other names of files', () => new Search(target)).find(inodeKey(stat));
 }
 
 /** Remembers what was found and what was not, and reads each folder once for all files that were in it. */
@@ -27,7 +29,7 @@ class Search {
     this.#target = target;
     for (const entry of target.entries) {
       if (!isRegular(entry.stat) || !entry.link.startsWith('/')) continue;
-      const key = keyOf(entry.stat);
+      const key = inodeKey(entry.stat);
       const same = this.#opened.get(key);
       if (same) same.push(entry);
       else this.#opened.set(key, [entry]);
@@ -71,7 +73,7 @@ class Search {
       stat.nlink > 0n && !garbled && dirname(link) === folder;
     const entries = [...this.#opened.values()].flat().filter(lost);
     return new Set(
-      entries.filter((entry) => pathProblem(entry, this.#target) !== null).map(({ stat }) => keyOf(stat)),
+      entries.filter((entry) => pathProblem(entry, this.#target) !== null).map(({ stat }) => inodeKey(stat)),
     );
   }
 
@@ -80,11 +82,7 @@ class Search {
   }
 
   #keyAt(path: string): string | undefined {
-    const look = (): string => keyOf(lstatSync(this.#target.root + path, { bigint: true }));
+    const look = (): string => inodeKey(lstatSync(this.#target.root + path, { bigint: true }));
     return unlessRefused<string | undefined>(look, undefined);
   }
-}
-
-function keyOf({ dev, ino }: BigIntStats): string {
-  return `${dev} ${ino}`;
 }

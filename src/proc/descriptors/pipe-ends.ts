@@ -2,6 +2,7 @@
 
 import { type BigIntStats, constants } from 'node:fs';
 import { O } from '../../fcntl.js';
+import { inodeKey } from '../inode.js';
 import type { Entry } from './entries.js';
 
 const { S_IFMT, S_IFIFO } = constants;
@@ -36,7 +37,7 @@ export function pipeEnds(entries: readonly Entry[]): Map<string, PipeEnds> {
   for (const entry of entries) {
     const { stat, info } = entry;
     if (!isFifo(stat)) continue;
-    const key = `${stat.dev} ${stat.ino}`;
+    const key = inodeKey(stat);
     const ends = pipes.get(key) ?? { reader: null, writer: null };
     pipes.set(key, ends);
     if (info.flags & O.PATH) continue;

@@ -12,6 +12,7 @@ import {
   tee,
 } from '../../native/syscalls.js';
 import type { DescriptorTable } from '../../snapshot/descriptors.js';
+import { inodeKey } from '../inode.js';
 import { errnoOf } from '../read.js';
 import type { Entry } from './entries.js';
 import type { DescriptorKind, KindContext } from './kind.js';
@@ -51,7 +52,7 @@ const captured = new WeakMap<KindContext, Map<string, number>>();
 function internPipe(entry: Entry, context: KindContext): number {
   const known = captured.get(context) ?? new Map<string, number>();
   captured.set(context, known);
-  const key = `${entry.stat.dev} ${entry.stat.ino}`;
+  const key = inodeKey(entry.stat);
   const index = known.get(key) ?? context.pipes.push(capturePipe(entry, context)) - 1;
   known.set(key, index);
   return index;

@@ -1,7 +1,9 @@
 /** What the kinds ask of a process beyond the single descriptor. All of it is read from `/proc`. */
+
 import type { BigIntStats } from 'node:fs';
 import { O } from '../../fcntl.js';
 import { FileDecisions } from '../file-choices.js';
+import { inodeKey } from '../inode.js';
 import { readProcText } from '../read.js';
 import { type DescriptorChoices, NO_CHOICES } from './choices.js';
 import { type Entry, readEntries } from './entries.js';
@@ -74,7 +76,7 @@ export function readTarget(
   const others = new OthersDescriptors(pid, inFlight.copies);
   const holders = others.findLinks(links);
   const known = new Map<string, OtherEnd>();
-  const pipe = (stat: BigIntStats): PipeEnds => pipes.get(`${stat.dev} ${stat.ino}`)!;
+  const pipe = (stat: BigIntStats): PipeEnds => pipes.get(inodeKey(stat))!;
   const otherEnd = (entry: Entry): OtherEnd => {
     const { reader, writer } = pipe(entry.stat);
     if (holders.held.has(entry.link)) return 'outside';
@@ -101,7 +103,7 @@ export function readTarget(
     pipe,
     heldElsewhere: ({ link }) => holders.held.has(link) || (holders.complete ? false : null),
     otherEnd: (entry) => {
-      const key = `${entry.stat.dev} ${entry.stat.ino}`;
+      const key = inodeKey(entry.stat);
       const end = known.get(key) ?? otherEnd(entry);
       known.set(key, end);
       return end;

@@ -12,6 +12,15 @@ export function leaveOut(t: ExecutionContext<unknown>, why: string): void {
   t.pass();
 }
 
+/** A test of what only root may do. */
+export function testAsRoot(
+  title: string,
+  body: (t: ExecutionContext<unknown>) => void | Promise<void>,
+): void {
+  const isRoot = process.getuid?.() === 0;
+  anyTest(title, isRoot ? body : (t) => leaveOut(t, 'only root may do this'));
+}
+
 /** A test that needs programs: names looked up in PATH, or paths. One at a time in its file. */
 export function testWith(
   programs: readonly string[],
