@@ -1,11 +1,12 @@
 /** Names of Unix domain sockets. */
+import { bytesOfText, textOfBytes } from './byte-text.js';
 
 /**
- * A name for messages: the path, or, as ss(8) and /proc/net/unix show it, `@name` for an abstract one.
+ * A name as text, as {@link textOfBytes} makes it: the path, or, as ss(8) and /proc/net/unix show it, `@name` for an abstract one.
  * @param name `sun_path` without the NUL behind a path
  */
 export function socketName(name: Uint8Array): string {
-  const text = Buffer.from(name).toString('utf8');
+  const text = textOfBytes(name);
   return isAbstract(name) ? text.replaceAll('\0', '@') : text;
 }
 
@@ -21,5 +22,5 @@ export function isPath(name: Uint8Array): boolean {
 
 /** Whether a path can be that of a socket: absolute, and no longer than `sun_path` takes, in bytes. */
 export function isSocketPath(path: string): boolean {
-  return path.startsWith('/') && !path.includes('\0') && Buffer.byteLength(path) < 108;
+  return path.startsWith('/') && !path.includes('\0') && bytesOfText(path).length < 108;
 }

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { bytesOfText, textOfBytes } from '../src/byte-text.js';
+import { bytesOfText, filePath, quoted, textOfBytes } from '../src/byte-text.js';
 
 test('bytes come back, whether they are text or not', (t) => {
   const cases = [
@@ -27,4 +27,14 @@ test('bytes come back, whether they are text or not', (t) => {
 test('text is itself', (t) => {
   t.is(textOfBytes(Buffer.from('é \u{1f600}')), 'é \u{1f600}');
   t.is(textOfBytes(Buffer.from([0x61, 0xc3])), 'a\udcc3');
+});
+
+test('a path is given to the kernel as the bytes that it had', (t) => {
+  t.is(filePath('/é\u{1f600}'), '/é\u{1f600}');
+  t.deepEqual(filePath('/\udcff'), Buffer.from([0x2f, 0xff]));
+});
+
+test('a listing tells bytes from text', (t) => {
+  t.is(quoted('é"\n'), '"é\\"\\n"');
+  t.is(quoted('\udcff\\udcff\\\udc80'), '"\\xff\\\\udcff\\\\\\x80"');
 });

@@ -34,7 +34,7 @@ export function prpsinfo(process: Process): Uint8Array {
   });
   // Both strings end in a NUL, cut where they are too long.
   bytesOfText(process.comm).copy(out, 40, 0, 15);
-  Buffer.from(process.commandLine.join(' ')).copy(out, 56, 0, 79);
+  bytesOfText(process.commandLine.join(' ')).copy(out, 56, 0, 79);
   return out;
 }
 
@@ -52,7 +52,7 @@ export function fileMappings(regions: readonly Region[]): Uint8Array {
   const pageSize = 4096n;
   const words = [BigInt(mapped.length), pageSize];
   for (const { start, end, offset } of mapped) words.push(start, end, offset / pageSize);
-  const names = mapped.map(({ path }) => Buffer.from(`${path}\0`));
+  const names = mapped.map(({ path }) => bytesOfText(`${path}\0`));
   return Buffer.concat([new Uint8Array(BigUint64Array.from(words).buffer), ...names]);
 }
 

@@ -33,5 +33,5 @@ export function sectionNames(regions: readonly Pick<Region, 'start' | 'prot' | '
 
 /** Paths may hold any byte; tools print section names as they are. */
 function printable(path: string): string {
-  return path.replace(/[^\x21-\x7e\u00a0-\uffff]/g, '_');
+  return path.replace(/[^\x21-\x7e\u00a0-\u{10ffff}]|\p{Cs}/gu, '_');
 }

@@ -1,4 +1,5 @@
 /** File handles: what names an inode of a file system, whatever paths lead to it. */
+import { bytesOfText } from '../byte-text.js';
 import { errnoOf } from '../errno.js';
 import { addon } from './addon.js';
 
@@ -23,7 +24,7 @@ export function nameToHandle(path: string): FileHandle & { readonly mount: numbe
   const memory = Buffer.alloc(8 + MAX_HANDLE_SZ); // struct file_handle
   memory.writeUInt32LE(MAX_HANDLE_SZ, 0);
   const mount = new Int32Array(1);
-  const name = Buffer.from(`${path}\0`);
+  const name = bytesOfText(`${path}\0`);
   const ask = (): unknown =>
     addon.syscall(NR.name_to_handle_at, AT_FDCWD, name, memory, new Uint8Array(mount.buffer), handleFlags);
   try {

@@ -2,6 +2,7 @@
 
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { filePath } from '../byte-text.js';
 import { UsageError } from '../errors.js';
 import { type Inode, inodeKey } from './inode.js';
 
@@ -144,7 +145,7 @@ export class FileDecisions {
 
 function keyAt(path: string): string | null {
   try {
-    return inodeKey(statSync(path, { bigint: true }));
+    return inodeKey(statSync(filePath(path), { bigint: true }));
   } catch {
     return null;
   }

@@ -128,6 +128,6 @@ export function commOf(pid: number, tid = pid): string {
 }
 
 function splitStrings(bytes: Buffer): string[] {
-  const text = bytes.toString('utf8');
+  const text = textOfBytes(bytes);
   return text === '' ? [] : text.replace(/\0$/, '').split('\0');
 }

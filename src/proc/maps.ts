@@ -21,7 +21,7 @@ export interface Mapping {
 }
 
 const LINE =
-  /^([0-9a-f]+)-([0-9a-f]+) ([r-])([w-])([x-])([sp]) ([0-9a-f]+) ([0-9a-f]+:[0-9a-f]+) (\d+) *(.*)$/;
+  /^([0-9a-f]+)-([0-9a-f]+) ([r-])([w-])([x-])([sp]) ([0-9a-f]+) ([0-9a-f]+:[0-9a-f]+) (\d+) *(.*)$/s;
 
 /**
  * Reads the memory map of a process, from `maps` without flags and the like.
@@ -71,7 +71,7 @@ class Known {
   text(slice: string): string {
     let text = this.#texts.get(slice);
     if (text === undefined) {
-      text = Buffer.from(slice).toString();
+      text = Buffer.from(slice, 'utf16le').toString('utf16le');
       this.#texts.set(text, text);
     }
     return text;

@@ -1,7 +1,7 @@
 /** Processes that stay behind when one is frozen, and what they have open. */
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { childrenOf } from './preflight.js';
-import { processIds, unlessRefused } from './read.js';
+import { processIds, readLink, readProcText, unlessRefused } from './read.js';
 
 /** An open descriptor of another process. */
 export interface OutsideDescriptor {
@@ -35,12 +35,12 @@ export function descriptorsOf(pid: number): OutsideDescriptor[] {
   const folder = `/proc/${pid}/fd`;
   return unlessRefused(() => readdirSync(folder), []).flatMap((name) => {
     const path = `${folder}/${name}`;
-    const link = unlessRefused(() => readlinkSync(path), null);
+    const link = unlessRefused(() => readLink(path), null);
     return link === null ? [] : [{ pid, fd: Number(name), link, path }];
   });
 }
 
 /** `/proc/PID/maps` of another process. */
 export function mapsOf(pid: number): string {
-  return unlessRefused(() => readFileSync(`/proc/${pid}/maps`, 'utf8'), '');
+  return unlessRefused(() => readProcText(pid, 'maps'), '');
 }

@@ -1,6 +1,7 @@
 /** What can be said of a process before it is touched: is it one that can be frozen? Reads `/proc` only. */
 
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
+import { filePath } from '../byte-text.js';
 import { PermissionError, TargetError } from '../errors.js';
 import { commOf } from './identity.js';
 import { inodeKey } from './inode.js';
@@ -188,7 +189,7 @@ function surveyFolder(pid: number, { workingDirectory }: Concessions): string[] 
 /** Device and inode number of a file; `null` if nobody can tell. */
 function identityOf(path: string): string | null {
   try {
-    return inodeKey(statSync(path, { bigint: true }));
+    return inodeKey(statSync(filePath(path), { bigint: true }));
   } catch {
     return null;
   }

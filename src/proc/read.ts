@@ -1,5 +1,7 @@
 /** Reading `/proc`: text files as a whole, with errors that name the process. */
+import { isUtf8 } from 'node:buffer';
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
+import { bytesOfText, textOfBytes } from '../byte-text.js';
 import { errnoOf } from '../errno.js';
 import { PermissionError, TargetError } from '../errors.js';
 
@@ -44,9 +46,9 @@ export function readProc(pid: number, name: string): Buffer {
   }
 }
 
-/** Reads `/proc/PID/<name>` as text; bytes that are not UTF-8 become U+FFFD. */
+/** Reads `/proc/PID/<name>` as text, as {@link textOfBytes} makes it. */
 export function readProcText(pid: number, name: string): string {
-  return readProc(pid, name).toString('utf8');
+  return textOfBytes(readProc(pid, name));
 }
 
 /** Bytes of a long file that are looked at together. */
@@ -74,12 +76,12 @@ export function* readProcLines(pid: number, name: string): Generator<string> {
       if (got === 0) break;
       held += got;
       const end = buffer.subarray(0, held).lastIndexOf(NEWLINE) + 1;
-      yield* linesOf(buffer.toString('utf8', 0, end));
+      yield* linesOf(buffer.subarray(0, end));
       buffer.copy(buffer, 0, end, held);
       held -= end;
       if (held === buffer.length) buffer = Buffer.concat([buffer, Buffer.allocUnsafe(buffer.length)]);
     }
-    if (held > 0) yield buffer.toString('utf8', 0, held);
+    if (held > 0) yield textOfBytes(buffer.subarray(0, held));
   } finally {
     closeSync(fd);
   }
@@ -87,8 +89,17 @@ export function* readProcLines(pid: number, name: string): Generator<string> {
 
 const NEWLINE = 0x0a;
 
-/** Lines of a text that ends with the last of them. */
-function* linesOf(text: string): Generator<string> {
+/** Lines of a text that ends with the last of them. What is no UTF-8 costs time, so only its line is looked at. */
+function* linesOf(bytes: Buffer): Generator<string> {
+  if (!isUtf8(bytes)) {
+    for (let at = 0; at < bytes.length; ) {
+      const end = bytes.indexOf(NEWLINE, at);
+      yield textOfBytes(bytes.subarray(at, end));
+      at = end + 1;
+    }
+    return;
+  }
+  const text = bytes.toString('utf8');
   for (let at = 0; at < text.length; ) {
     const end = text.indexOf('\n', at);
     yield text.slice(at, end);
@@ -96,11 +107,16 @@ function* linesOf(text: string): Generator<string> {
   }
 }
 
+/** Where a link leads, as {@link textOfBytes} makes it. @throws as `readlinkSync` */
+export function readLink(path: string): string {
+  return textOfBytes(readlinkSync(path, { encoding: 'buffer' }));
+}
+
 /** Reads the link `/proc/PID/<name>`; `null` where the link names nothing (kernel threads). */
 export function readProcLink(pid: number, name: string): string | null {
   const path = `/proc/${pid}/${name}`;
   try {
-    return readlinkSync(path);
+    return readLink(path);
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return null;
     throw procError(pid, path, error);
@@ -111,11 +127,11 @@ export function readProcLink(pid: number, name: string): string | null {
 export function unescapePath(path: string): string {
   if (!path.includes('\\')) return path;
   const bytes: number[] = [];
-  const raw = Buffer.from(path);
+  const raw = bytesOfText(path);
   for (let i = 0; i < raw.length; i++) {
     const octal = raw[i] === 0x5c ? /^[0-7]{3}/.exec(raw.toString('latin1', i + 1, i + 4)) : null;
     bytes.push(octal ? Number.parseInt(octal[0], 8) : raw[i]!);
     if (octal) i += 3;
   }
-  return Buffer.from(bytes).toString('utf8');
+  return textOfBytes(Buffer.from(bytes));
 }

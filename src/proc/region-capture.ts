@@ -1,5 +1,7 @@
 /** Turns the mappings of a stopped process into regions, with what each is backed by and holds. */
+
 import { fstatSync, openSync } from 'node:fs';
+import { filePath } from '../byte-text.js';
 import { scanGuards } from '../native/syscalls.js';
 import type { MappedFile, Process, Region } from '../snapshot/schema.js';
 import { merge, type Range } from '../thaw/addresses.js';
@@ -120,7 +122,7 @@ export function followObjects(
 /** `null` where it is not readable. */
 function openByPath(path: string): number | null {
   try {
-    return openSync(path, 'r');
+    return openSync(filePath(path), 'r');
   } catch {
     return null;
   }

@@ -1,5 +1,7 @@
 /** From the lines of smaps to regions: what each is backed by, and what cannot be carried. */
+
 import { statSync } from 'node:fs';
+import { filePath } from '../byte-text.js';
 import type { MappedFile, Region } from '../snapshot/schema.js';
 import type { FileDecisions } from './file-choices.js';
 import type { Inode } from './inode.js';
@@ -119,7 +121,7 @@ function classifyShared(mapping: Mapping, root: string, options: RegionOptions):
 /** The regular file at `path` if it is the mapped one; `special` for a device; `null` if it is gone or another. */
 function fileAt(path: string, inode: bigint): (Inode & { size: bigint }) | 'special' | null {
   try {
-    const stat = statSync(path, { bigint: true });
+    const stat = statSync(filePath(path), { bigint: true });
     if (stat.ino !== inode) return null;
     return stat.isFile() ? stat : 'special';
   } catch {

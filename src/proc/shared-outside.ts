@@ -34,7 +34,7 @@ const OBJECTS: ReadonlyMap<string, string> = new Map([
 ]);
 const DELETED = ' (deleted)';
 const PROT_WRITE = 2;
-const SHARED_LINE = /^\S+ \S{3}s .*$/gm;
+const SHARED_LINE = /^\S+ \S{3}s [^\n]*/gm;
 
 /** A line for everything that is shared so. Processes that may not be looked at count as sharing nothing. */
 export function surveySharedOutside(pid: number, concessions: SharingConcessions): string[] {

@@ -1,5 +1,7 @@
 /** Files that an image opens again by path, put into it with their content of today. */
+
 import { closeSync, constants, fstatSync, openSync, statfsSync } from 'node:fs';
+import { filePath } from '../byte-text.js';
 import { errnoOf } from '../errno.js';
 import { ImageError } from '../errors.js';
 import { closeAll, fileExtents } from '../proc/content.js';
@@ -79,11 +81,11 @@ function openFile(path: string, wish: Wish): Found | null {
   const refuse = (why: string, cause?: unknown) => new ImageError(`cannot embed ${path}: ${why}`, { cause });
   let fd: number;
   try {
-    if (isMadeUp(statfsSync(path).type)) {
+    if (isMadeUp(statfsSync(filePath(path)).type)) {
       if (wish === 'any') return null;
       throw refuse('its content is made up by the kernel');
     }
-    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+    fd = openSync(filePath(path), constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   } catch (error) {
     throw error instanceof ImageError ? error : refuse(errnoOf(error) ?? String(error), error);
   }

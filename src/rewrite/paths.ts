@@ -1,4 +1,5 @@
 /** Other paths wherever one is opened again: descriptors, shared mappings, the working directory. */
+import { bytesOfText, textOfBytes } from '../byte-text.js';
 import { UsageError } from '../errors.js';
 import type { OpenFile, OpenFileOf } from '../snapshot/descriptors.js';
 import type { Process } from '../snapshot/schema.js';
@@ -83,19 +84,17 @@ function mapPaths<T>(value: T, map: (path: string) => string): T {
 /** A Unix domain socket: its name, and where its file was moved to. */
 function moveSocket(file: OpenFileOf<'unix'>, moved: (path: string) => string): OpenFile {
   const { name, node } = file;
-  const place = node?.path ? Buffer.from(moveName(Buffer.from(node.path), moved)).toString() : null;
+  const place = node?.path ? textOfBytes(moveName(bytesOfText(node.path), moved)) : null;
   return { ...file, name: moveName(name, moved), node: node && { ...node, path: place } };
 }
 
 /** The name of a Unix domain socket, as `sun_path` of `bind(2)`. @throws UsageError for one that is too long */
 function moveName(name: Uint8Array, moved: (path: string) => string): Uint8Array {
   if (name[0] !== SLASH) return name;
-  const path = Buffer.from(name).toString();
+  const path = textOfBytes(name);
   const to = moved(path);
   if (to === path) return name;
-  const bytes = Buffer.from(to);
-  if (!Buffer.from(path).equals(name))
-    throw new UsageError(`--path: the name ${path} of a socket is not valid UTF-8`);
+  const bytes = bytesOfText(to);
   if (bytes.length > NAME_MAX) throw new UsageError(`--path: ${to} is too long for the name of a socket`);
   return bytes;
 }

@@ -1,3 +1,4 @@
+import { bytesOfText, isBytes } from '../byte-text.js';
 import { Interned } from './interned.js';
 import type { Cell } from './program.js';
 
@@ -37,11 +38,13 @@ export class Arena {
     return this.base + BigInt(offset);
   }
 
-  /** Places a NUL-terminated UTF-8 string; equal strings share one place. */
+  /** Places a NUL-terminated string, as the bytes that `textOfBytes` had; equal strings share one place. */
   string(text: string): bigint {
-    const size = Buffer.byteLength(text) + 1;
+    const bytes = isBytes(text) ? bytesOfText(text) : null;
+    const size = (bytes?.length ?? Buffer.byteLength(text)) + 1;
     const offset = this.#take(size, 1);
-    this.#content.write(text, offset);
+    if (bytes) this.#content.set(bytes, offset);
+    else this.#content.write(text, offset);
     const first = this.#strings.add(this.#content, offset, size);
     if (first !== offset) {
       this.#content.fill(0, offset, offset + size);

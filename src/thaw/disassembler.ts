@@ -1,4 +1,5 @@
 /** The listing of thaw programs: what an image will do when it is run, as strace would show it. */
+import { quoted } from '../byte-text.js';
 import { errnoName } from './errno.js';
 import { BUILTINS, Flag } from './program.js';
 import { type RawOp, readPrograms, type ThawMemory, type ThawPrograms } from './read-programs.js';
@@ -134,7 +135,8 @@ function showBuiltin(op: RawOp, shown: readonly string[], memory: ThawMemory): s
   const operands = [...BUILTIN_OPERANDS[name]].map((kind, i) => {
     if (op.indirect & (1 << i) || kind === 'x') return shown[i];
     if (kind === 'n') return String(BigInt.asIntN(64, op.args[i]!));
-    return JSON.stringify(memory.tryString(op.args[i]!));
+    const text = memory.tryString(op.args[i]!);
+    return text === null ? 'null' : quoted(text);
   });
   return `${name}(${operands.join(', ')})`;
 }

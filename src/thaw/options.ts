@@ -103,6 +103,5 @@ ${hold === null ? '' : `${holdLine(hold)}\n`}`;
 
 /** Text of the process, made safe for a terminal. */
 function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is taken out
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?');
+  return text.replace(/[\p{Cc}\p{Cs}]/gu, '?');
 }

@@ -1,4 +1,5 @@
 /** Operations that give the process as a whole its state back. */
+import { quoted } from '../byte-text.js';
 import { AT_FDCWD, O } from '../fcntl.js';
 import type { Process } from '../snapshot/schema.js';
 import type { Arena } from './arena.js';
@@ -35,7 +36,7 @@ export function enterFolder(
 ): Op {
   return call('chdir', [arena.string(workingDirectory)], {
     label: `cannot enter the working directory ${workingDirectory}`,
-    text: `chdir(${JSON.stringify(workingDirectory)})`,
+    text: `chdir(${quoted(workingDirectory)})`,
     ...extra,
   });
 }

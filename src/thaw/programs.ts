@@ -1,4 +1,5 @@
 /** The thaw programs of an image, in the order in which things must happen. */
+import { quoted } from '../byte-text.js';
 import { UnsupportedError } from '../errors.js';
 import { AT_FDCWD, O } from '../fcntl.js';
 import { PR_SET_MDWE, PROCESS_SETTINGS } from '../snapshot/prctl-settings.js';
@@ -277,7 +278,7 @@ function becomeItself(snapshot: Snapshot, process: Process, pid: Cell, refusal: 
 /** A file for shared mappings, which must still be as large as they are. */
 function openMappedFile(arena: Arena, file: MappedFile, fd: Cell): Op[] {
   const label = `cannot map ${file.path} again`;
-  const path = JSON.stringify(file.path);
+  const path = quoted(file.path);
   return [
     call(
       'openat',

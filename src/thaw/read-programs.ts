@@ -2,6 +2,7 @@
  * Reads thaw programs back out of a thaw data segment: the inverse of `assembler.ts`. The bytes are
  * those of a file that anybody may have made: every address, length and count is checked.
  */
+import { textOfBytes } from '../byte-text.js';
 import { ImageError } from '../errors.js';
 import {
   CheckCode,
@@ -97,12 +98,12 @@ export class ThawMemory {
     return this.#bytes.subarray(at, at + size);
   }
 
-  /** A NUL-terminated string. @throws ImageError if it lies outside or is endless */
+  /** A NUL-terminated string, as {@link textOfBytes} makes it. @throws ImageError if it lies outside or is endless */
   string(address: bigint, what: string): string {
     const at = this.#offset(address, what);
     const end = this.#bytes.subarray(at, at + MOST_TEXT).indexOf(0);
     if (end < 0) throw new ImageError(`${what} at 0x${address.toString(16)} has no end`);
-    return this.#bytes.toString('utf8', at, at + end);
+    return textOfBytes(this.#bytes.subarray(at, at + end));
   }
 
   /** As `string`, `null` where there is none. */

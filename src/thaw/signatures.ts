@@ -1,4 +1,5 @@
 /** How strace shows the operands of the system calls that thaw programs make. */
+import { quoted } from '../byte-text.js';
 import { flagNames, protNames } from './calls.js';
 import { openFlagNames } from './flags.js';
 import { RESOURCES } from './limits.js';
@@ -19,7 +20,7 @@ const open: Show = (value) => openFlagNames(low(value));
 const directory: Show = (value) => (low(value) === -100 ? 'AT_FDCWD' : int(value, () => null));
 const path: Show = (value, string) => {
   const text = string(value);
-  return text === null ? address(value, string) : JSON.stringify(text);
+  return text === null ? address(value, string) : quoted(text);
 };
 
 const MAP = {

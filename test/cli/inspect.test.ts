@@ -114,6 +114,7 @@ test('escapes are unambiguous, ordinary text stays as it is', (t) => {
   t.is(escapeText('/home/ümläut ☃ 🐧'), '/home/ümläut ☃ 🐧');
   t.is(escapeText('a\\x1b\x1b'), 'a\\\\x1b\\x1b');
   t.is(escapeText('\ud800\u2028'), '\\u{d800}\\u{2028}');
+  t.is(escapeText('\udc9b\u009b'), '\\x9b\\u{9b}');
   t.is(escapeJson('\u0085"'), '"\\u0085\\""');
   t.is(jsonText({ a: '\n\u0085' }), '{\n  "a": "\\n\\u0085"\n}\n');
 });

@@ -41,6 +41,12 @@ test('smaps becomes mappings', (t) => {
   t.is(vsyscall!.prot, 4);
 });
 
+test('only a newline ends a line: of a path, all else is kept', (t) => {
+  const path = '/a\rb\u2028c\udcff';
+  const [file] = parseMaps([`7f0000000000-7f0000001000 r--p 00000000 fd:01 123    ${path}`]);
+  t.is(file!.path, path);
+});
+
 test('an empty file has no mappings', (t) => {
   t.deepEqual([...parseMaps([])], []);
 });

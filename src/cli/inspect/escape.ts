@@ -1,6 +1,6 @@
 /**
  * What a terminal might take for an order: C0 and C1 control characters, line and paragraph
- * separators, and what turns the direction of writing or marks it. Halves of surrogate pairs stand for damage.
+ * separators, and what turns the direction of writing or marks it. Halves of surrogate pairs stand for bytes that are no UTF-8.
  */
 const UNSAFE =
   /[\p{Cc}\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/gu;
@@ -14,7 +14,11 @@ export function escapeText(text: string): string {
 export function escapeControls(text: string): string {
   return text.replace(UNSAFE, (c) => {
     const code = c.codePointAt(0) ?? 0;
-    return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
+    // A byte that is no UTF-8, as `textOfBytes` has it, or the control characters that are one byte in UTF-8.
+    const byte = code >= 0xdc80 && code <= 0xdcff ? code - 0xdc00 : code;
+    return byte < 0x80 || byte !== code
+      ? `\\x${byte.toString(16).padStart(2, '0')}`
+      : `\\u{${code.toString(16)}}`;
   });
 }
 

@@ -1,17 +1,9 @@
 /** `/proc/PID/fd`: every descriptor with its link, its stat and its fdinfo. */
-import {
-  type BigIntStats,
-  closeSync,
-  openSync,
-  readdirSync,
-  readlinkSync,
-  readSync,
-  statSync,
-} from 'node:fs';
+import { type BigIntStats, closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import { O } from '../../fcntl.js';
 import { socketProtocol } from '../../native/inet.js';
 import type { ProcessDescriptor } from '../../native/syscalls.js';
-import { errnoOf, procError } from '../read.js';
+import { errnoOf, procError, readLink } from '../read.js';
 import { type FdInfo, parseFdInfo } from './fdinfo.js';
 
 /** An open descriptor as seen from outside. */
@@ -27,17 +19,13 @@ export interface Entry {
     /** The user lets go of the socket, and of what it carries with it. */
     readonly letGo: boolean;
   };
-  /** Target of the link `/proc/PID/fd/N`: a path, `pipe:[123]`, `anon_inode:[eventfd]`. */
+  /** Target of the link `/proc/PID/fd/N`: a path, as `textOfBytes` makes it, `pipe:[123]`, `anon_inode:[eventfd]`. */
   readonly link: string;
-  /** The link is not UTF-8: `link` is not the true name. */
-  readonly garbled: boolean;
   readonly stat: BigIntStats;
   readonly info: FdInfo;
   /** Of a socket that is not merely referred to (O_PATH), what the kernel calls its protocol: `TCP`, `UDPv6`; else `null`. */
   readonly protocol: string | null;
 }
-
-const REPLACEMENT = '\ufffd';
 
 /** No descriptor has such a number. */
 export const FIRST_IN_FLIGHT = 2 ** 31;
@@ -85,12 +73,11 @@ export function readEntries(pid: number): Entry[] {
 
 function readEntry(pid: number | 'self', fd: number, reader: SmallFileReader): Entry {
   const path = `/proc/${pid}/fd/${fd}`;
-  const link = readlinkSync(path);
+  const link = readLink(path);
   const info = parseFdInfo(reader.read(`/proc/${pid}/fdinfo/${fd}`));
   return {
     fd,
     link,
-    garbled: link.includes(REPLACEMENT) && isGarbled(path),
     stat: statSync(path, { bigint: true }),
     info,
     protocol: link.startsWith('socket:') && !(info.flags & O.PATH) ? socketProtocol(path) : null,
@@ -103,12 +90,6 @@ function readEntry(pid: number | 'self', fd: number, reader: SmallFileReader): E
  */
 export function readInFlight(fd: number, flight: NonNullable<Entry['flight']>): Entry {
   return { ...readEntry('self', flight.copy, new SmallFileReader()), fd, flight };
-}
-
-/** Whether the bytes of a link are not what its text says. */
-function isGarbled(path: string): boolean {
-  const raw = readlinkSync(path, { encoding: 'buffer' });
-  return !Buffer.from(raw.toString('utf8')).equals(raw);
 }
 
 /** Reads many small files of `/proc` into one buffer: several times as fast as `readFileSync`. */

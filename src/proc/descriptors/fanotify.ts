@@ -1,5 +1,7 @@
 /** fanotify(7): marks of files, mounts and file systems, by paths that lead to them. */
+
 import { lstatSync } from 'node:fs';
+import { filePath } from '../../byte-text.js';
 import { FAN } from '../../fanotify.js';
 import { fionread } from '../../native/syscalls.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
@@ -73,7 +75,7 @@ function find(mark: Mark, target: Target, files: ReturnType<typeof findWatched>)
   }
   const path = mountPoint(mark, target);
   if (path === null) return null;
-  const type = fileType(lstatSync(target.root + path, { bigint: true }));
+  const type = fileType(lstatSync(filePath(target.root + path), { bigint: true }));
   return type === undefined ? null : { of: mark.of, flags, mask, ignored, path, type, device: null };
 }
 

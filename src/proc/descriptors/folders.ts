@@ -1,6 +1,8 @@
 /** Folders in which files are looked for that the kernel has no path of any more, while the process is stopped. */
+
 import { type Dirent, opendirSync } from 'node:fs';
 import { join } from 'node:path';
+import { filePath, textOfBytes } from '../../byte-text.js';
 import { errnoOf } from '../read.js';
 import { once } from './once.js';
 import type { Target } from './target.js';
@@ -10,7 +12,7 @@ const MOST_ENTRIES = 20_000;
 
 /**
  * Shows the entries of a folder of the process one by one; none of one that is gone or not permitted.
- * @param visit whether that was enough
+ * @param visit whether that was enough; the path is as `textOfBytes` makes it
  * @returns `false` if it ended at the limit, before all were seen
  */
 export function lookThrough(
@@ -20,12 +22,15 @@ export function lookThrough(
 ): boolean {
   const looks = once(target, 'entries of folders', () => ({ count: 0 }));
   try {
-    const opened = opendirSync(target.root + folder, { bufferSize: 256 });
+    // The types know of no names as bytes here.
+    const encoding = 'buffer' as BufferEncoding;
+    const opened = opendirSync(filePath(target.root + folder), { bufferSize: 256, encoding });
     try {
       for (let entry = opened.readSync(); entry !== null; entry = opened.readSync()) {
         if (looks.count >= MOST_ENTRIES) return false;
         looks.count++;
-        if (visit(entry, join(folder, entry.name))) return true;
+        const name = textOfBytes(entry.name as unknown as Buffer);
+        if (visit(entry, join(folder, name))) return true;
       }
     } finally {
       opened.closeSync();

@@ -1,7 +1,7 @@
 /** Who else holds something: a look at the descriptors of every process. */
-import { readdirSync, readlinkSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { errnoOf } from '../../errno.js';
-import { processIds } from '../read.js';
+import { processIds, readLink } from '../read.js';
 
 /** What processes other than the target hold. */
 export interface Holders<K> {
@@ -80,7 +80,7 @@ export class OthersDescriptors {
         if (holder === process.pid && this.#ours.has(Number(fd))) continue;
         const path = `/proc/${holder}/fd/${fd}`;
         try {
-          descriptors.push({ holder, link: readlinkSync(path), path });
+          descriptors.push({ holder, link: readLink(path), path });
         } catch {
           // closed meanwhile
         }

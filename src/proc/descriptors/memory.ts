@@ -1,7 +1,6 @@
 /** Files that live in memory or have lost their name: memfd_create(2) and deleted files. */
 
-import { closeSync, fstatSync, openSync, readlinkSync, readSync } from 'node:fs';
-import { textOfBytes } from '../../byte-text.js';
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { O } from '../../fcntl.js';
 import { fcntlGetSeals, flistxattr } from '../../native/syscalls.js';
 import type { Extent, MemoryObject } from '../../snapshot/schema.js';
@@ -64,10 +63,7 @@ export function captureObject(entry: Entry, kind: MemoryObject['kind'], context:
 }
 
 function openObject(entry: Entry, kind: MemoryObject['kind'], context: KindContext): number {
-  const { stat } = entry;
-  const link = entry.garbled
-    ? textOfBytes(readlinkSync(linkOf(context.pid, entry), { encoding: 'buffer' }))
-    : entry.link;
+  const { stat, link } = entry;
   const { copy, extents } = openForReading(entry, context);
   context.keep(copy);
   warnOfAttributes(entry, copy, context);

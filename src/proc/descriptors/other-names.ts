@@ -2,6 +2,7 @@
 
 import { lstatSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { filePath } from '../../byte-text.js';
 import { inodeKey } from '../inode.js';
 import { unlessRefused } from '../read.js';
 import type { Entry } from './entries.js';
@@ -69,8 +70,7 @@ class Search {
 
   /** Files that have names still, but not the one by which they were opened in this folder. */
   #lostIn(folder: string): Set<string> {
-    const lost = ({ link, stat, garbled }: Entry): boolean =>
-      stat.nlink > 0n && !garbled && dirname(link) === folder;
+    const lost = ({ link, stat }: Entry): boolean => stat.nlink > 0n && dirname(link) === folder;
     const entries = [...this.#opened.values()].flat().filter(lost);
     return new Set(
       entries.filter((entry) => pathProblem(entry, this.#target) !== null).map(({ stat }) => inodeKey(stat)),
@@ -82,7 +82,7 @@ class Search {
   }
 
   #keyAt(path: string): string | undefined {
-    const look = (): string => inodeKey(lstatSync(this.#target.root + path, { bigint: true }));
+    const look = (): string => inodeKey(lstatSync(filePath(this.#target.root + path), { bigint: true }));
     return unlessRefused<string | undefined>(look, undefined);
   }
 }

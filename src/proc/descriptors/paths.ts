@@ -1,5 +1,7 @@
 /** Whether a file can be opened again by the path that `/proc/PID/fd` shows. */
+
 import { type BigIntStats, constants, lstatSync, statSync } from 'node:fs';
+import { filePath } from '../../byte-text.js';
 import { namespaceOf } from '../namespaces.js';
 import { errnoOf } from '../read.js';
 import type { Entry } from './entries.js';
@@ -20,7 +22,6 @@ const lookups = new WeakMap<Target, Lookups>();
 /** Why the path does not lead to the file; `null` if it does. */
 export function pathProblem(entry: Entry, target: Target): string | null {
   if (!entry.link.startsWith('/')) return 'it has no path by which it could be opened again';
-  if (entry.garbled) return 'its path is not valid UTF-8';
   const { apart } = lookupsOf(target);
   const found = lookUpOnce(target.root + entry.link, entry, target);
   if (typeof found === 'string') return found;
@@ -70,7 +71,7 @@ function lookUpOnce(path: string, { stat }: Entry, target: Target): BigIntStats 
 
 function lookUp(path: string, stat: typeof lstatSync): BigIntStats | string {
   try {
-    return stat(path, { bigint: true });
+    return stat(filePath(path), { bigint: true });
   } catch (error) {
     const code = errnoOf(error);
     const gone = code === 'ENOENT' || code === 'ENOTDIR';

@@ -1,5 +1,7 @@
 /** Masters of pseudoterminals that the process has to itself, with what is under way in them. */
+
 import { statSync } from 'node:fs';
+import { filePath } from '../../byte-text.js';
 import { PermissionError } from '../../errors.js';
 import { O } from '../../fcntl.js';
 import {
@@ -165,7 +167,7 @@ function take(copy: number, switches: PtySwitches): Omit<Queues, 'controls'> {
 /** Mode and owner of the slave's file. */
 function nodeOf({ path, dev }: Pty, { root }: Target): OpenFileOf<'pty-master'>['node'] {
   try {
-    const found = statSync(root + path, { bigint: true });
+    const found = statSync(filePath(root + path), { bigint: true });
     if (found.dev !== dev) return null;
     return { mode: Number(found.mode) & 0o7777, uid: Number(found.uid), gid: Number(found.gid) };
   } catch {

@@ -1,6 +1,8 @@
 /** Pseudoterminals of a process: which sides of each it has, and who else has one. */
+
 import { type BigIntStats, statSync } from 'node:fs';
 import { basename, dirname } from 'node:path/posix';
+import { filePath } from '../../byte-text.js';
 import { O } from '../../fcntl.js';
 import { compareDescriptions } from '../../native/syscalls.js';
 import { slavePath } from '../../pty.js';
@@ -98,7 +100,7 @@ function deviceOfSlave({ link, stat }: Entry, root: string): bigint {
   const folder = dirname(slavePath(link, 0));
   if (folder === dirname(link)) return stat.dev;
   try {
-    return statSync(root + folder, { bigint: true }).dev;
+    return statSync(filePath(root + folder), { bigint: true }).dev;
   } catch {
     return stat.dev;
   }

@@ -2,6 +2,7 @@
 
 import { type BigIntStats, constants, existsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { isBytes, textOfBytes } from '../../byte-text.js';
 import { O } from '../../fcntl.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { deviceNumbers } from '../objects.js';
@@ -58,7 +59,7 @@ export const regular: DescriptorKind = {
   },
   choices: (entry) =>
     isRegular(entry.stat) && !isOfProcess(entry)
-      ? [`--file ${quote(`${entry.link}=embed`)}`, '--files embed']
+      ? [...(isBytes(entry.link) ? [] : [`--file ${quote(`${entry.link}=embed`)}`]), '--files embed']
       : [],
   capture: ({ entries: [entry] }, { target }) => ({
     ...pathFile(entry!),
@@ -75,7 +76,7 @@ function quote(word: string): string {
 
 /** Where a regular file is still found whose own path is gone. */
 function nameLeft(entry: Entry, target: Target): string | null {
-  return isRegular(entry.stat) && entry.stat.nlink > 0n && !entry.garbled ? otherName(entry, target) : null;
+  return isRegular(entry.stat) && entry.stat.nlink > 0n ? otherName(entry, target) : null;
 }
 
 /** Whether it may be the file of a socket of the process, which is bound anew: all in its folder, as it may have moved. */
@@ -83,7 +84,7 @@ function isOwnSocket({ stat, link }: Entry, target: Target): boolean {
   if (fileType(stat) !== 'socket') return false;
   return target.entries.some((entry) => {
     const name = unixView(target).socket(entry)?.name;
-    return name !== undefined && dirname(Buffer.from(name).toString()) === dirname(link);
+    return name !== undefined && dirname(textOfBytes(name)) === dirname(link);
   });
 }
 

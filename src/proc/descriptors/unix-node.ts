@@ -1,6 +1,8 @@
 /** The file at the path that is a socket's name. */
+
 import { constants, lstatSync, type Stats, statSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { filePath, textOfBytes } from '../../byte-text.js';
 import type { UnixSocket } from '../../native/sock-diag.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { isPath, isSocketPath } from '../../unix-name.js';
@@ -28,7 +30,7 @@ interface Folder {
  */
 export function nodeAt(root: string, socket: UnixSocket, view: UnixView): Node {
   if (!isPath(socket.name) || view.isAccepted(socket)) return null;
-  const stat = unlessRefused(() => statSync(root + nameOf(socket)), null);
+  const stat = unlessRefused(() => statSync(filePath(root + nameOf(socket))), null);
   return stat && isSocket(stat) && keyOf(stat) === socket.node ? nodeOf(stat, null) : null;
 }
 
@@ -45,14 +47,14 @@ export function movedNode(target: Target, socket: UnixSocket, view: UnixView): N
 }
 
 function nameOf({ name }: UnixSocket): string {
-  return Buffer.from(name).toString('utf8');
+  return textOfBytes(name);
 }
 
 function readFolder(folder: string, target: Target): Folder {
   const nodes = new Map<number, NonNullable<Node>>();
   const complete = lookThrough(target, folder, (entry, path) => {
     if (!entry.isSocket() || !isSocketPath(path)) return false;
-    const stat = unlessRefused(() => lstatSync(target.root + path), null);
+    const stat = unlessRefused(() => lstatSync(filePath(target.root + path)), null);
     if (stat && isSocket(stat) && !nodes.has(keyOf(stat))) nodes.set(keyOf(stat), nodeOf(stat, path));
     return false;
   });

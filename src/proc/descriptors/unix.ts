@@ -71,16 +71,15 @@ function isReachable(peer: UnixSocket, view: UnixView, { root }: Target): boolea
 
 function nameProblem({ name }: UnixSocket): string | null {
   if (!isPath(name)) return null;
-  if (name[0] !== '/'.charCodeAt(0))
-    return `its name ${socketName(name)} is a relative path, which is not carried`;
-  const text = Buffer.from(name);
-  return Buffer.from(text.toString('utf8')).equals(text) ? null : 'its name is not valid UTF-8';
+  return name[0] === '/'.charCodeAt(0)
+    ? null
+    : `its name ${socketName(name)} is a relative path, which is not carried`;
 }
 
 /** A socket that listens is bound anew; one that was accepted only bears the name. */
 function folderProblem(socket: UnixSocket, view: UnixView, target: Target): string | null {
   if (!isPath(socket.name) || view.isAccepted(socket)) return null;
-  return leadsHere(dirname(Buffer.from(socket.name).toString('utf8')), target) ? null : NOT_FROM_HERE;
+  return leadsHere(dirname(socketName(socket.name)), target) ? null : NOT_FROM_HERE;
 }
 
 function captureSocket(

@@ -3,13 +3,15 @@
  * leads to it, among those that the process has to do with, by the kernel's help where it is
  * permitted, and below the directories found so far.
  */
-import { type BigIntStats, closeSync, lstatSync, openSync, readdirSync, readlinkSync } from 'node:fs';
+
+import { type BigIntStats, closeSync, lstatSync, openSync, readdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import { filePath, textOfBytes } from '../../byte-text.js';
 import { O } from '../../fcntl.js';
 import { IN } from '../../inotify.js';
 import { type FileHandle, nameToHandle, openByHandle } from '../../native/file-handle.js';
 import { deviceNumbers } from '../objects.js';
-import { errnoOf, readProc, readProcLink, readProcText, unescapePath } from '../read.js';
+import { errnoOf, readLink, readProc, readProcLink, readProcText, unescapePath } from '../read.js';
 import { leadsHere } from './paths.js';
 import { fileType, isOfProcess } from './regular.js';
 import type { Target } from './target.js';
@@ -45,7 +47,7 @@ export function findWatched(target: Target, watches: readonly Watch[]): Map<Watc
 /** Paths that the process has, or was started with, and the directories above them. */
 function* nearPaths({ pid, entries }: Target): Generator<string> {
   const cwd = readProcLink(pid, 'cwd') ?? '/';
-  const words = (name: string): string[] => readProc(pid, name).toString('utf8').split('\0');
+  const words = (name: string): string[] => textOfBytes(readProc(pid, name)).split('\0');
   const parameters = words('cmdline').flatMap((word) => [word, word.slice(word.indexOf('=') + 1)]);
   const variables = words('environ').flatMap((word) => word.slice(word.indexOf('=') + 1).split(':'));
   const paths = [
@@ -83,7 +85,7 @@ class Search {
       const key = this.#keyAt(this.#target.root + path);
       const watch = this.#wanted.get(key);
       if (!watch) return;
-      const stat = lstatSync(this.#target.root + path, { bigint: true });
+      const stat = lstatSync(filePath(this.#target.root + path), { bigint: true });
       if (fileType(stat) === undefined || isOfProcess({ link: path, stat })) return;
       if (!leadsHere(path, this.#target)) return;
       for (const each of keysOf(watch)) this.#wanted.delete(each);
@@ -102,7 +104,7 @@ class Search {
       return handleKey(handle, device ?? '');
     } catch (error) {
       if (errnoOf(error) !== 'EOPNOTSUPP') throw error;
-      const { ino, dev } = lstatSync(path, { bigint: true });
+      const { ino, dev } = lstatSync(filePath(path), { bigint: true });
       const { major, minor } = deviceNumbers(dev);
       return `inode ${ino} ${major}:${minor}`;
     }
@@ -129,7 +131,7 @@ class Search {
     for (let folder = queue.shift(); folder !== undefined && this.#wanted.size > 0; folder = queue.shift()) {
       for (const entry of listFolder(this.#target.root + folder)) {
         if (++looks > MOST_ENTRIES) return;
-        const path = join(folder, entry.name);
+        const path = join(folder, textOfBytes(entry.name));
         this.tryPath(path);
         if (!entry.isDirectory() || seen.has(path)) continue;
         seen.add(path);
@@ -158,9 +160,9 @@ function pathOf(mountPoint: string, handle: FileHandle): string | null {
   let mount = -1;
   let file = -1;
   try {
-    mount = openSync(mountPoint, O.RDONLY | O.DIRECTORY | O.NONBLOCK);
+    mount = openSync(filePath(mountPoint), O.RDONLY | O.DIRECTORY | O.NONBLOCK);
     file = openByHandle(mount, handle, O.PATH | O.NOFOLLOW | O.CLOEXEC);
-    return readlinkSync(`/proc/self/fd/${file}`);
+    return readLink(`/proc/self/fd/${file}`);
   } catch (error) {
     const code = errnoOf(error);
     if (code === undefined) throw error;
@@ -181,7 +183,7 @@ function listFolder(path: string): ReturnType<typeof readFolder> {
 }
 
 function readFolder(path: string) {
-  return readdirSync(path, { withFileTypes: true });
+  return readdirSync(filePath(path), { withFileTypes: true, encoding: 'buffer' });
 }
 
 /** `/proc/PID/mountinfo`: id, parent, device, root, mount point; whole file systems first. */

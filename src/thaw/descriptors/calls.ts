@@ -1,5 +1,6 @@
 /** System calls on descriptors as operations, with the text that strace would print. */
 
+import { quoted } from '../../byte-text.js';
 import { AT_FDCWD, FD_CLOEXEC, O } from '../../fcntl.js';
 import type { Arena } from '../arena.js';
 import { call, type Extra, show } from '../calls.js';
@@ -15,7 +16,7 @@ export function open(arena: Arena, path: string, flags: number, extra: Extra = {
 export function openAt(arena: Arena, folder: Operand, path: string, flags: number, extra: Extra = {}): Op {
   const shown = folder === AT_FDCWD ? 'AT_FDCWD' : show(folder);
   return call('openat', [folder, arena.string(path), flags, 0], {
-    text: `openat(${shown}, ${JSON.stringify(path)}, ${openFlagNames(flags)})`,
+    text: `openat(${shown}, ${quoted(path)}, ${openFlagNames(flags)})`,
     ...extra,
   });
 }

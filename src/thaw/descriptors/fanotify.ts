@@ -1,4 +1,5 @@
 /** fanotify(7): marks begin at the very end, so as not to tell of the thaw itself. */
+import { quoted } from '../../byte-text.js';
 import { FAN } from '../../fanotify.js';
 import { AT_FDCWD, O } from '../../fcntl.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
@@ -40,7 +41,7 @@ function begin({ of, flags, mask, ignored, path, type }: Mark, place: Place, ben
   const add = (bits: number, events: number): Op =>
     call('fanotify_mark', [place.at, bits, events, AT_FDCWD, bench.arena.string(path)], {
       label: `cannot watch ${path} (${place.name})`,
-      text: `fanotify_mark(${place.at}, 0x${bits.toString(16)}, 0x${events.toString(16)}, AT_FDCWD, ${JSON.stringify(path)})`,
+      text: `fanotify_mark(${place.at}, 0x${bits.toString(16)}, 0x${events.toString(16)}, AT_FDCWD, ${quoted(path)})`,
     });
   return [
     ...(mask !== 0 ? [add(common | kept, mask)] : []),

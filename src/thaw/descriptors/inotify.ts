@@ -1,4 +1,5 @@
 /** inotify(7): watches with the numbers that they had. */
+import { quoted } from '../../byte-text.js';
 import { O } from '../../fcntl.js';
 import { IN } from '../../inotify.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
@@ -117,7 +118,7 @@ function add(
   const bits = (mask | (watch.type === 'symlink' ? IN.DONT_FOLLOW : 0)) >>> 0;
   return call('inotify_add_watch', [place.at, bench.arena.string(watch.path), bits], {
     label: labelOf(watch, place),
-    text: `inotify_add_watch(${place.at}, ${JSON.stringify(watch.path)}, 0x${bits.toString(16)})`,
+    text: `inotify_add_watch(${place.at}, ${quoted(watch.path)}, 0x${bits.toString(16)})`,
     ...extra,
   });
 }

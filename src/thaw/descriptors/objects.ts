@@ -1,5 +1,5 @@
 /** Memory objects: memfds with the captured content, or under `--scratch` files without a name for what was files. */
-import { bytesOfText } from '../../byte-text.js';
+import { bytesOfText, quoted } from '../../byte-text.js';
 import type { MemoryObject } from '../../snapshot/schema.js';
 import { call, type Extra, flagNames, show, tolerate } from '../calls.js';
 import { type Cell, Flag, type Op } from '../program.js';
@@ -69,7 +69,7 @@ function make(object: MemoryObject, fd: number, bench: Bench, folder: number | n
   const inMemory = (extra: Extra) =>
     call('memfd_create', [bench.arena.bytes(Buffer.concat([bytesOfText(name), NUL])), flags], {
       label,
-      text: `memfd_create(${JSON.stringify(name)}, ${flagNames(flags, { MFD_CLOEXEC, MFD_ALLOW_SEALING }, '0')})`,
+      text: `memfd_create(${quoted(name)}, ${flagNames(flags, { MFD_CLOEXEC, MFD_ALLOW_SEALING }, '0')})`,
       ...extra,
     });
   return [

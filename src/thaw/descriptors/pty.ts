@@ -2,6 +2,7 @@
  * Pseudoterminals. Their numbers are taken before anything else is opened, as that may take opening more of them;
  * they are filled when nothing waits on them yet, like pipes.
  */
+import { quoted } from '../../byte-text.js';
 import { AT_FDCWD, O } from '../../fcntl.js';
 import { START_KEY, STOP_KEY, slavePath, TIOC, TYPING_MODES } from '../../pty.js';
 import type { OpenFile, OpenFileOf } from '../../snapshot/descriptors.js';
@@ -80,7 +81,7 @@ function isFree(path: string, number: number, label: string, { arena }: Bench): 
     call('faccessat', [AT_FDCWD, arena.string(path), 0], {
       ...{ label, reason: takenReason(number), unless: Flag.PTS_NEW },
       check: { kind: 'equal', expected: -2 }, // ENOENT
-      text: `faccessat(AT_FDCWD, ${JSON.stringify(path)}, F_OK)`,
+      text: `faccessat(AT_FDCWD, ${quoted(path)}, F_OK)`,
     }),
   ];
 }

@@ -1,4 +1,5 @@
 /** `--scratch DIR`: files that are made in a folder of the user's, without a name, so that they end with the process. */
+import { quoted } from '../../byte-text.js';
 import { AT_FDCWD, O } from '../../fcntl.js';
 import type { MemoryObject } from '../../snapshot/schema.js';
 import { call, show } from '../calls.js';
@@ -54,7 +55,7 @@ export function makeScratchFile(
   const [named, done] = [bench.mark(), bench.mark()];
   const short = `.proc2elf-${inode}`;
   const make = (path: string, flags: number) => ({
-    ...openFile(folder, name(path), JSON.stringify(path), flags),
+    ...openFile(folder, name(path), quoted(path), flags),
     ...{ label, result: made },
   });
   return onlyScratch([
@@ -64,7 +65,7 @@ export function makeScratchFile(
     make(short, O.RDWR | O.CREAT | O.EXCL | O.CLOEXEC) as Op,
     call('unlinkat', [folder, name(short), 0], {
       label,
-      text: `unlinkat(${folder}, ${JSON.stringify(short)}, 0)`,
+      text: `unlinkat(${folder}, ${quoted(short)}, 0)`,
     }),
     { op: 'mark', name: done! },
     call('fchmod', [made, MODE], { label, text: `fchmod(${show(made)}, 0600)` }),

@@ -1,5 +1,7 @@
 /** Names of Unix domain sockets: in the file system they appear at the very end, when nothing else can fail. */
+
 import { dirname } from 'node:path/posix';
+import { bytesOfText, quoted } from '../../byte-text.js';
 import { UnsupportedError } from '../../errors.js';
 import { AT_FDCWD } from '../../fcntl.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
@@ -59,7 +61,7 @@ function addressOf({ arena }: Bench, name: Uint8Array): [bigint, number] {
 export function bind(bench: Bench, fd: Operand, name: Uint8Array, owner: string): Op {
   return call('bind', [fd, ...addressOf(bench, name)], {
     label: `cannot bind ${socketName(name)} (${owner})`,
-    text: `bind(${show(fd)}, {AF_UNIX, ${JSON.stringify(socketName(name))}})`,
+    text: `bind(${show(fd)}, {AF_UNIX, ${quoted(socketName(name))}})`,
   });
 }
 
@@ -67,7 +69,7 @@ export function bind(bench: Bench, fd: Operand, name: Uint8Array, owner: string)
 export function connect(bench: Bench, fd: Operand, name: Uint8Array, label: string): Op {
   return call('connect', [fd, ...addressOf(bench, name)], {
     label,
-    text: `connect(${show(fd)}, {AF_UNIX, ${JSON.stringify(socketName(name))}})`,
+    text: `connect(${show(fd)}, {AF_UNIX, ${quoted(socketName(name))}})`,
   });
 }
 
@@ -81,7 +83,7 @@ export function unlink({ arena }: Bench, path: string): Op {
   return call('unlink', [arena.string(path)], {
     label: `cannot remove ${path}`,
     check: tolerate('ENOENT'),
-    text: `unlink(${JSON.stringify(path)})`,
+    text: `unlink(${quoted(path)})`,
   });
 }
 
@@ -169,7 +171,7 @@ export function testSocketNames(bench: Bench): Op[] {
     const place = file.node?.path;
     return [
       ...testPath(path, file.name, label, bench),
-      ...(place ? testPath(place, Buffer.from(place), `cannot move it to ${place} (${owner})`, bench) : []),
+      ...(place ? testPath(place, bytesOfText(place), `cannot move it to ${place} (${owner})`, bench) : []),
     ];
   });
 }
@@ -188,7 +190,7 @@ function testPath(path: string, name: Uint8Array, label: string, bench: Bench): 
   return [
     call('faccessat', [AT_FDCWD, arena.string(folder), W_OK | X_OK], {
       label,
-      text: `faccessat(AT_FDCWD, ${JSON.stringify(folder)}, W_OK|X_OK)`,
+      text: `faccessat(AT_FDCWD, ${quoted(folder)}, W_OK|X_OK)`,
     }),
     makeSocket('datagram', fd, label),
     ask('ENOENT', dead),
@@ -197,7 +199,7 @@ function testPath(path: string, name: Uint8Array, label: string, bench: Bench): 
     ask('ECONNREFUSED', occupied),
     call('statx', [AT_FDCWD, arena.string(path), AT_SYMLINK_NOFOLLOW, STATX_TYPE, scratch], {
       label,
-      text: `statx(AT_FDCWD, ${JSON.stringify(path)}, AT_SYMLINK_NOFOLLOW, STATX_TYPE)`,
+      text: `statx(AT_FDCWD, ${quoted(path)}, AT_SYMLINK_NOFOLLOW, STATX_TYPE)`,
     }),
     {
       op: 'test',
@@ -333,7 +335,7 @@ function move({ path, place, owner, bound }: Named, { stuck }: Undo, { arena }: 
     label: `cannot move ${path} to ${place} (${owner})`,
     result: bound,
     check: { kind: 'ok', jump: stuck },
-    text: `rename(${JSON.stringify(path)}, ${JSON.stringify(place)})`,
+    text: `rename(${quoted(path)}, ${quoted(place)})`,
   });
 }
 
@@ -343,7 +345,7 @@ function restoreNode(
   label: string,
   { arena }: Bench,
 ): Op[] {
-  const shown = JSON.stringify(path);
+  const shown = quoted(path);
   return [
     // As far as whoever starts the image may.
     call('fchownat', [AT_FDCWD, arena.string(path), uid, gid, AT_SYMLINK_NOFOLLOW], {

@@ -1,4 +1,5 @@
 /** Unix domain sockets that are connected to each other. */
+import { quoted } from '../../byte-text.js';
 import { O } from '../../fcntl.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { AF_UNIX, Sock } from '../../socket.js';
@@ -104,6 +105,6 @@ function rename({ arena }: Bench, from: string, to: string): Op {
   return call('rename', [arena.string(from), arena.string(to)], {
     label: `cannot move ${from} aside`,
     check: tolerate('ENOENT'),
-    text: `rename(${JSON.stringify(from)}, ${JSON.stringify(to)})`,
+    text: `rename(${quoted(from)}, ${quoted(to)})`,
   });
 }

@@ -1,4 +1,3 @@
-import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { UsageError } from '../../../src/errors.js';
@@ -361,17 +360,22 @@ os.write(w, b"left"); os.close(w); os.dup2(r, 0); os.close(r)
   t.is(Buffer.from(captured.table.pipes[0]!.content[0]!).toString(), 'left');
 });
 
-test('a path that is replaced, or not UTF-8, is refused', async (t) => {
+test('a path that is not UTF-8 is kept, and offered as no choice', async (t) => {
   const target = await startTarget(
     t,
     `
 at(os.open(b"\\xff", os.O_RDWR | os.O_CREAT), 10)
-at(os.open("a", os.O_RDWR | os.O_CREAT), 11)
+at(os.open(b"\\xfe", os.O_RDWR | os.O_CREAT), 11)
+os.link(b"\\xfe", b"../kept-\\xfe")
+os.unlink(b"\\xfe")
+at(os.open("\\ufffd", os.O_RDWR | os.O_CREAT), 12)
 `,
   );
-  const { problems } = capture(target);
-  t.is(problems.length, 1);
-  t.regex(problems[0]!, /^descriptor 10 .*not valid UTF-8/);
-  writeFileSync(join(target.folder, 'b'), '');
-  t.deepEqual(surveyDescriptors(target.pid, parseChoices([10], [], '/')), []);
+  const captured = capture(target, parseChoices([11], [], '/'));
+  t.deepEqual(captured.problems, []);
+  t.like(fileOf(captured, 10), { kind: 'file', path: join(target.folder, '\udcff') });
+  t.like(fileOf(captured, 12), { kind: 'file', path: join(target.folder, '\ufffd') });
+  const [problem] = surveyDescriptors(target.pid);
+  t.regex(problem!, /^descriptor 11 .*its path is gone/);
+  t.notRegex(problem!, /--file /);
 });
