@@ -2,7 +2,7 @@
 
 export const AF_NETLINK = 16;
 /** Flags of a request; `linux/netlink.h`. */
-export const NLM = { REQUEST: 1, ACK: 4, CREATE: 0x400, APPEND: 0x800 } as const;
+export const NLM = { REQUEST: 1, ACK: 4, DUMP: 0x300, CREATE: 0x400, APPEND: 0x800 } as const;
 /** Type of a message that carries an errno, 0 among them. */
 export const NLMSG_ERROR = 2;
 /** `sizeof (struct nlmsghdr)` */
@@ -53,4 +53,18 @@ export function wordAttribute(type: number, value: number): Buffer {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32BE(value);
   return attribute(type, bytes);
+}
+
+/** `sizeof (struct nlattr)` */
+const NLATTR = 4;
+
+/** The attributes behind the fixed part of a message, by type. */
+export function attributesOf(bytes: Buffer): Map<number, Buffer> {
+  const found = new Map<number, Buffer>();
+  for (let at = 0; at + NLATTR <= bytes.length; ) {
+    const length = bytes.readUInt16LE(at);
+    found.set(bytes.readUInt16LE(at + 2), bytes.subarray(at + NLATTR, at + length));
+    at += align(length);
+  }
+  return found;
 }

@@ -3,12 +3,25 @@
  * Messages of nfnetlink as bytes: `linux/netfilter/nfnetlink.h`, `nf_tables.h`.
  */
 import { onWire, takeApart } from './inet.js';
-import { attribute, message, NLM, nested, stringAttribute, wordAttribute } from './netlink.js';
+import {
+  attribute,
+  attributesOf,
+  message,
+  NLM,
+  NLMSGHDR,
+  nested,
+  stringAttribute,
+  wordAttribute,
+} from './netlink.js';
 
 /** Types of messages: the subsystem above, the message below. */
 const SUBSYSTEM = 10;
 const NFT = { NEWTABLE: 0, GETTABLE: 1, DELTABLE: 2, NEWCHAIN: 3, NEWRULE: 6, NEWSET: 9, NEWSETELEM: 12 };
 const GETGEN = 16;
+/** `NFTA_TABLE_*` */
+const TABLE = { NAME: 1, OWNER: 7 } as const;
+/** `sizeof (struct nfgenmsg)` */
+const NFGENMSG = 4;
 const BATCH_BEGIN = 16;
 const BATCH_END = 17;
 /** The family of tables for IPv4 and IPv6 alike. */
@@ -107,6 +120,23 @@ export function removeTable(name: string): Buffer {
 /** Asks whether a table is there; see {@link TABLE_IS_THERE}. */
 export function askForTable(name: string): Buffer {
   return message(typeOf(NFT.GETTABLE), NLM.REQUEST, general(), stringAttribute(1, name));
+}
+
+/** Asks for all tables of all families. */
+export function askForTables(): Buffer {
+  return message(typeOf(NFT.GETTABLE), NLM.REQUEST | NLM.DUMP, general(0));
+}
+
+/** Names of the tables that a socket owns, with which they end, among the replies to {@link askForTables}. */
+export function ownedTables(
+  replies: readonly { readonly type: number; readonly bytes: Buffer }[],
+  port: number,
+): string[] {
+  return replies
+    .filter(({ type }) => type === TABLE_IS_THERE)
+    .map(({ bytes }) => attributesOf(bytes.subarray(NLMSGHDR + NFGENMSG)))
+    .filter((table) => table.get(TABLE.OWNER)?.readUInt32BE() === port)
+    .map((table) => table.get(TABLE.NAME)!.toString('latin1').replace('\0', ''));
 }
 
 /** Asks for the number of changes so far: nothing but a sign that the kernel has nf_tables. */

@@ -1,6 +1,6 @@
 /** Questions to sock_diag(7): one goes out, and everything that matches comes back. */
 import { closeSync } from 'node:fs';
-import { AF_NETLINK, NLMSG_ERROR, NLMSGHDR } from '../netlink.js';
+import { AF_NETLINK, align, NLMSG_ERROR, NLMSGHDR } from '../netlink.js';
 import { addon } from './addon.js';
 import { makeSocket } from './sockets.js';
 
@@ -13,7 +13,6 @@ const NLM_F_REQUEST = 1;
 const NLM_F_DUMP = 0x300;
 const NLMSG_DONE = 3;
 const SOCK_DIAG_BY_FAMILY = 20;
-const NLATTR = 4;
 /** The kernel fills at most 32 KiB at a time. */
 const REPLY_SIZE = 65536;
 
@@ -62,19 +61,4 @@ function parseReply(reply: Buffer, pass: (message: Buffer) => void): boolean {
     at += align(length);
   }
   return false;
-}
-
-/** The attributes behind the fixed part of a message, by type. */
-export function attributesOf(bytes: Buffer): Map<number, Buffer> {
-  const found = new Map<number, Buffer>();
-  for (let at = 0; at + NLATTR <= bytes.length; ) {
-    const length = bytes.readUInt16LE(at);
-    found.set(bytes.readUInt16LE(at + 2), bytes.subarray(at + NLATTR, at + length));
-    at += align(length);
-  }
-  return found;
-}
-
-function align(length: number): number {
-  return (length + 3) & ~3;
 }

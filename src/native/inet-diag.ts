@@ -1,5 +1,6 @@
 /** sock_diag(7): what the kernel tells of IPv4 and IPv6 sockets, and nothing else does. */
-import { attributesOf, dumpSockets } from './diag.js';
+import { attributesOf } from '../netlink.js';
+import { dumpSockets } from './diag.js';
 
 /** `linux/inet_diag.h` */
 const INET_DIAG_REQ = 56;

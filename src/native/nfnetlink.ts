@@ -15,12 +15,18 @@ const SO = { SNDBUFFORCE: 32, RCVBUFFORCE: 33 } as const;
 /** The kernel repeats a request that it refuses. */
 const REPLY_SIZE = 1 << 17;
 
+/** A message with its header. */
+export interface Reply {
+  readonly type: number;
+  readonly bytes: Buffer;
+}
+
 /**
  * Sends messages to nf_tables, in one piece, and reads what it answers.
- * @returns the types of the replies
+ * @returns the replies
  * @throws Error with `code` for what it refuses; then nothing was done
  */
-export function askNetfilter(messages: Uint8Array): number[] {
+export function askNetfilter(messages: Uint8Array): Reply[] {
   const fd = makeSocket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
   try {
     const size = new Uint8Array(Int32Array.of(2 * messages.length + REPLY_SIZE).buffer);
@@ -32,14 +38,14 @@ export function askNetfilter(messages: Uint8Array): number[] {
     return [...replies(fd)].map((reply) => {
       const error = reply.type === NLMSG_ERROR ? reply.bytes.readInt32LE(NLMSGHDR) : 0;
       if (error !== 0) throw netfilterError(error);
-      return reply.type;
+      return reply;
     });
   } finally {
     closeSync(fd);
   }
 }
 
-function* replies(fd: number): Generator<{ type: number; bytes: Buffer }> {
+function* replies(fd: number): Generator<Reply> {
   const buffer = Buffer.alloc(REPLY_SIZE);
   for (;;) {
     let length: number;

@@ -1,7 +1,9 @@
 /** sock_diag(7): what the kernel tells of all packet sockets of this network namespace. */
+
+import { attributesOf } from '../netlink.js';
 import { AF_PACKET, MOST_ADDRESS } from '../packet.js';
 import type { RingShape } from '../packet-ring.js';
-import { attributesOf, dumpSockets } from './diag.js';
+import { dumpSockets } from './diag.js';
 
 /** `linux/packet_diag.h`: what is asked for. */
 const SHOW = { INFO: 1, MCLIST: 2, RING_CFG: 4, FANOUT: 8 } as const;

@@ -1,6 +1,8 @@
 /** sock_diag(7): what the kernel tells of all Unix domain sockets of this network namespace. */
+
+import { attributesOf } from '../netlink.js';
 import { AF_UNIX } from '../socket.js';
-import { attributesOf, dumpSockets } from './diag.js';
+import { dumpSockets } from './diag.js';
 
 /** `linux/unix_diag.h`: what is asked for. */
 const SHOW = { NAME: 1, VFS: 2, PEER: 4, ICONS: 8, RQLEN: 16 } as const;

@@ -5,19 +5,25 @@ import { peerName, socketName } from '../../native/inet.js';
 import { getOption, integerOption, Poll, pollNow } from '../../native/sockets.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { Sock } from '../../socket.js';
+import { errnoOf } from '../read.js';
 import type { Entry } from './entries.js';
 import { captureOptions, isHere, readFresh } from './inet-options.js';
 import type { DescriptorKind, KindContext } from './kind.js';
+import { netfilterTies } from './netfilter-ties.js';
 import { ELSEWHERE } from './network-namespace.js';
 import { once } from './once.js';
 import { leaveBehind, Refusal } from './refusal.js';
 
 type Netlink = OpenFileOf<'netlink'>;
 
+const NETLINK_NETFILTER = 12;
 /** `linux/netlink.h`. The groups of others are numbered anew at each boot, or more than groups is kept of a socket. */
 const CARRIED: Readonly<Record<number, string>> = {
   0: 'NETLINK_ROUTE',
   4: 'NETLINK_SOCK_DIAG',
+  6: 'NETLINK_XFRM',
+  10: 'NETLINK_FIB_LOOKUP',
+  [NETLINK_NETFILTER]: 'NETLINK_NETFILTER',
   15: 'NETLINK_KOBJECT_UEVENT',
 };
 const NETLINK_LIST_MEMBERSHIPS = 9;
@@ -55,6 +61,8 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<N
   const type = integerOption(copy, SO.TYPE);
   const fresh = once(context, `netlink ${type} ${protocol}`, () => readFresh(AF.NETLINK, type, protocol));
   if (!isHere(copy, fresh)) throw new Refusal(ELSEWHERE);
+  const port = Buffer.from(socketName(copy)).readUInt32LE(PORT);
+  if (protocol === NETLINK_NETFILTER && port !== 0) assertFree(port);
   warnOfMessages(entry, copy, context);
   const { options, filter } = captureOptions(copy, fresh, true);
   const peer = Buffer.from(peerName(copy)!);
@@ -62,10 +70,21 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<N
   return {
     ...{ kind: 'netlink', flags: entry.info.flags, protocol, options, filter },
     type: type === Sock.DGRAM ? 'datagram' : 'raw',
-    port: Buffer.from(socketName(copy)).readUInt32LE(PORT),
+    port,
     groups: groupsOf(copy),
     peer: isConnected ? peer : null,
   };
+}
+
+/** @throws Refusal where there is more to a socket than its groups */
+function assertFree(port: number): void {
+  let ties: string[];
+  try {
+    ties = netfilterTies(port);
+  } catch (error) {
+    throw new Refusal(`whether queues, logs or tables are tied to it is not told here (${errnoOf(error)})`);
+  }
+  if (ties.length > 0) throw new Refusal(`the kernel has tied to it: ${ties.join(', ')}`);
 }
 
 /** A bit for each group. */
