@@ -1,6 +1,7 @@
 /** The descriptor table of a frozen process: open file descriptions, and the descriptors that share them. */
 import * as z from 'zod';
 import { MOST_ADDRESS, MOST_MEMBERSHIPS } from '../packet.js';
+import { BOOT_ID_SIZE } from '../pidfd.js';
 import { inputLength, MOST_INPUT, MOST_OUTPUT } from '../pty.js';
 import { isSocketPath } from '../unix-name.js';
 import { datagramSchema, MOST_DATAGRAMS } from './datagram.js';
@@ -178,6 +179,16 @@ export const openFileSchema = z.discriminatedUnion('kind', [
     ...common,
     /** Id of the thread that it refers to; `null`: the process, or with PIDFD_THREAD its first thread. */
     thread: index.nullable(),
+    /** Another process, or a thread of one, which stays where it is; `null`: the process itself. */
+    stranger: z
+      .object({
+        pid: int.min(1),
+        /** The number that it alone has from one start of its machine to the next. */
+        inode: word,
+        /** `/proc/sys/kernel/random/boot_id` */
+        boot: bytes.refine((value) => value.length === BOOT_ID_SIZE, 'no boot id'),
+      })
+      .nullable(),
   }),
   z.object({
     kind: z.literal('epoll'),

@@ -117,7 +117,7 @@ test('what is on its way in a socket is there, and goes with something that was 
   );
   const numbered = [{ fd: 3, file: 1, closeOnExec: false }];
   t.notThrows(() => checkConsistency(makeSnapshot(table([one], {}, numbering, numbered))));
-  const thread = { kind: 'pidfd', ...common, thread: makeProcess().threads[0]!.tid };
+  const thread = { kind: 'pidfd', ...common, stranger: null, thread: makeProcess().threads[0]!.tid };
   refused(t, table([one], {}, thread, numbered), /files\[1\]: it refers to a thread/);
 });
 

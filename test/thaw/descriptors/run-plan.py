@@ -56,10 +56,6 @@ def execute(op):
     if op["op"] == "compare":
         left, right = (ctypes.string_at(operand(op[side]), op["size"]) for side in ("left", "right"))
         return int(left != right)
-    if op["op"] == "store":
-        value = operand(op["value"]) & (1 << 8 * op["width"]) - 1
-        ctypes.memmove(operand(op["address"]), value.to_bytes(op["width"], "little"), op["width"])
-        return 0
     raise ValueError(op)
 
 
@@ -84,7 +80,7 @@ while index < len(ops):
     result = execute(op)
     if "result" in op:
         ctypes.memmove(int(op["result"]["cell"]), (result & (1 << 64) - 1).to_bytes(8, "little"), 8)
-    check = op.get("check", {"kind": "ok"})
+    check = op.get("check", {"kind": "equal", "expected": 0} if op["op"] == "compare" else {"kind": "ok"})
     if check["kind"] == "ok" and op["op"] == "syscall" and -4096 < result < 0:
         # With a place to go on at, and without names, any error will do.
         if -result not in check.get("tolerated", [-result] if "jump" in check else []):
