@@ -75,6 +75,7 @@ function describeFile(file: OpenFile, { pipes }: DescriptorTable): string {
     case 'inotify':
       return `watches ${file.watches.map(({ path }) => escapeText(path)).join(' ') || 'nothing'}`;
     case 'pidfd':
+      if (file.stranger) return `process ${file.stranger.pid}, which stays behind`;
       return file.thread === null ? 'the process itself' : `thread ${file.thread}`;
     case 'inet':
       return describeInet(file);
