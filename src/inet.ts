@@ -213,7 +213,13 @@ export function isBound(address: Uint8Array, protocol: Protocol): boolean {
 /** `127.0.0.1:80`, `[::1]:80`. */
 export function addressText(address: Uint8Array): string {
   const { family, port, host, scope } = takeApart(address);
-  if (family === AF.INET) return `${host.join('.')}:${port}`;
+  const shown = hostText(host);
+  return family === AF.INET ? `${shown}:${port}` : `[${shown}${scope ? `%${scope}` : ''}]:${port}`;
+}
+
+/** `127.0.0.1`, `::1`. @param host an address of 4 or 16 bytes */
+export function hostText(host: Uint8Array): string {
+  if (host.length === 4) return host.join('.');
   const words = Array.from({ length: 8 }, (_, i) => ((host[2 * i]! << 8) | host[2 * i + 1]!).toString(16));
   // The first of the longest runs of zeros is left out.
   const zeros = [...words.join(':').matchAll(/(?:^|(?<=:))0(?::0)+(?=:|$)/g)];
@@ -223,8 +229,7 @@ export function addressText(address: Uint8Array): string {
     ? `${all.slice(0, longest.index).replace(/:$/, '')}::${all.slice(longest.index + longest[0].length).replace(/^:/, '')}`
     : all;
   const mapped = /^::ffff:([0-9a-f]+):([0-9a-f]+)$/.exec(text);
-  const shown = mapped ? `::ffff:${host.subarray(12).join('.')}` : text;
-  return `[${shown}${scope ? `%${scope}` : ''}]:${port}`;
+  return mapped ? `::ffff:${host.subarray(12).join('.')}` : text;
 }
 
 /** The address that packets bear: of one that IPv6 has for an IPv4 host, the latter. */

@@ -49,6 +49,8 @@ export const SO = {
   BUSY_POLL: 46,
   MAX_PACING_RATE: 47,
   INCOMING_CPU: 49,
+  /** What the kernel counts, 32 bits each, `SK_MEMINFO_RMEM_ALLOC` first. */
+  MEMINFO: 55,
   BINDTOIFINDEX: 62,
   TIMESTAMP_NEW: 63,
   TIMESTAMPNS_NEW: 64,

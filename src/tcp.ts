@@ -41,12 +41,14 @@ export const TCP_OPTION = {
   MAXSEG: 2,
   WINDOW_CLAMP: 10,
   INFO: 11,
+  MD5SIG: 14,
   REPAIR: 19,
   REPAIR_QUEUE: 20,
   QUEUE_SEQ: 21,
   REPAIR_OPTIONS: 22,
   TIMESTAMP: 24,
   REPAIR_WINDOW: 29,
+  MD5SIG_EXT: 32,
 } as const;
 
 /** Values of TCP_REPAIR. Off, a segment goes out by which the peer tells its window, or none. */

@@ -1,15 +1,13 @@
 /** The memory that the kernel counts for datagrams, found by sending one like them to ourselves. */
 import { closeSync } from 'node:fs';
 import { AF, LOOPBACK, putTogether } from '../inet.js';
-import { SOL_SOCKET, Sock } from '../socket.js';
+import { SO, SOL_SOCKET, Sock } from '../socket.js';
 import { addon } from './addon.js';
 import { socketName } from './inet.js';
 import { getOption, makeSocket } from './sockets.js';
 
 const NR = { sendto: 44, recvfrom: 45, bind: 49 } as const;
 const MSG_DONTWAIT = 0x40;
-/** Of SOL_SOCKET: what the kernel counts, `SK_MEMINFO_RMEM_ALLOC` first. */
-const SO_MEMINFO = 55;
 
 /**
  * The memory of a datagram that was sent on the loopback interface.
@@ -32,7 +30,7 @@ export function datagramMemory(
     return new Map(
       [...lengths].map((length) => {
         addon.syscall(NR.sendto, from, new Uint8Array(length), length, MSG_DONTWAIT, address, address.length);
-        const memory = Buffer.from(getOption(to, SOL_SOCKET, SO_MEMINFO, 4)!).readUInt32LE(0);
+        const memory = Buffer.from(getOption(to, SOL_SOCKET, SO.MEMINFO, 4)!).readUInt32LE(0);
         addon.syscall(NR.recvfrom, to, new Uint8Array(1), 1, MSG_DONTWAIT, 0, 0);
         return [length, memory];
       }),

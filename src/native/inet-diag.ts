@@ -1,5 +1,7 @@
 /** sock_diag(7): what the kernel tells of IPv4 and IPv6 sockets, and nothing else does. */
+import { AF } from '../inet.js';
 import { attributesOf } from '../netlink.js';
+import type { TcpKey } from '../snapshot/tcp-key.js';
 import { dumpSockets } from './diag.js';
 
 /** `linux/inet_diag.h` */
@@ -8,6 +10,8 @@ const INET_DIAG_MSG = 72;
 const QUEUED = 56;
 const INODE = 68;
 const INFO = 2;
+/** `sizeof (struct tcp_diag_md5sig)`: `linux/tcp.h`. */
+const MD5SIG = 100;
 const ATTRIBUTE = { SHUTDOWN: 8, MD5SIG: 18 } as const;
 
 /** States to ask for: `net/tcp_states.h`, one bit each. */
@@ -21,8 +25,8 @@ export interface InetFacts {
   readonly queued: number;
   /** 1: receives nothing more; 2: sends nothing more. */
   readonly shutdown: number;
-  /** It has keys for TCP_MD5SIG; told only to CAP_NET_ADMIN. */
-  readonly md5: boolean;
+  /** TCP_MD5SIG: the latest first; told only to CAP_NET_ADMIN. */
+  readonly keys: readonly TcpKey[];
 }
 
 /**
@@ -42,7 +46,18 @@ export function inetSockets(family: number, protocol: number, states: number): M
       const found = attributesOf(message.subarray(INET_DIAG_MSG));
       const shutdown = found.get(ATTRIBUTE.SHUTDOWN)?.readUInt8(0) ?? 0;
       const queued = message.readUInt32LE(QUEUED);
-      return [BigInt(message.readUInt32LE(INODE)), { queued, shutdown, md5: found.has(ATTRIBUTE.MD5SIG) }];
+      const keys = keysOf(found.get(ATTRIBUTE.MD5SIG) ?? Buffer.alloc(0));
+      return [BigInt(message.readUInt32LE(INODE)), { queued, shutdown, keys }];
     }),
   );
+}
+
+/** `struct tcp_diag_md5sig[]` */
+function keysOf(table: Buffer): TcpKey[] {
+  return Array.from({ length: Math.floor(table.length / MD5SIG) }, (_, i) => {
+    const entry = table.subarray(i * MD5SIG, (i + 1) * MD5SIG);
+    const [family, prefix] = [entry.readUInt8(0), entry.readUInt8(1)];
+    const host = Uint8Array.from(entry.subarray(4, family === AF.INET ? 8 : 20));
+    return { host, prefix, key: Uint8Array.from(entry.subarray(20, 20 + entry.readUInt16LE(2))) };
+  });
 }

@@ -75,6 +75,12 @@ export function integerOption(fd: number, option: number): number {
   return Buffer.from(getOption(fd, SOL_SOCKET, option, 4)!).readInt32LE(0);
 }
 
+/** SO_MEMINFO: memory, in bytes, that the options of a socket take: keys, filter, and what is like them. */
+export function optionMemory(fd: number): number {
+  const SK_MEMINFO_OPTMEM = 6;
+  return Buffer.from(getOption(fd, SOL_SOCKET, SO.MEMINFO)!).readUInt32LE(SK_MEMINFO_OPTMEM * 4);
+}
+
 /** Bytes of an instruction of a classic filter: `struct sock_filter`. */
 export const FILTER_INSTRUCTION = 8;
 

@@ -97,5 +97,5 @@ function closed(file: Inet): Inet {
   });
   const ended = state === 'syn-sent' ? 'refused' : 'closed';
   const rest = { ended, input, letGo: true, connection: null, scope: '' } as const;
-  return { ...file, ...rest, options: [...file.options, ...options] };
+  return { ...file, ...rest, keys: [], options: [...file.options, ...options] };
 }

@@ -91,6 +91,9 @@ function checkDescriptors({ descriptors: table, objects, threads }: Process, whe
     if (file.kind === 'inet' && file.protocol === 'mptcp' && (file.ended !== null || file.peer !== null)) {
       fail(`${place}.protocol`, 'is MPTCP, of which connections are not carried');
     }
+    if (file.kind === 'inet' && file.keys.length > 0 && file.protocol !== 'tcp') {
+      fail(`${place}.keys`, 'are of a socket that is none of TCP');
+    }
     if (file.kind === 'inet' && file.datagrams.length > 0 && !/^udp/.test(file.protocol)) {
       fail(`${place}.datagrams`, 'wait in a socket that is none of UDP');
     }

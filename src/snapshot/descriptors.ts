@@ -8,6 +8,7 @@ import { datagramSchema, MOST_DATAGRAMS } from './datagram.js';
 import { bytes, hostAddress, index, int, socketAddress, text, word } from './fields.js';
 import { packetRingSchema } from './packet-ring.js';
 import { tcpConnectionSchema } from './tcp-connection.js';
+import { tcpKeysSchema } from './tcp-key.js';
 
 /** `SCM_MAX_FD`: the most descriptors that a message can carry. */
 const MOST_PASSED = 253;
@@ -233,6 +234,8 @@ export const openFileSchema = z.discriminatedUnion('kind', [
     letGo,
     /** A TCP connection that is kept: `local` and `peer` are its own. */
     connection: tcpConnectionSchema.nullable().default(null),
+    /** Of a TCP socket: TCP_MD5SIG. */
+    keys: tcpKeysSchema,
     /** What setsockopt(2) takes; SO_RCVBUF and SO_SNDBUF as getsockopt(2) tells them. */
     options: z.array(z.object({ level: index, option: index, value: bytes })),
     /** Options whose value is the number of an interface; `swapped`: in the network's order of bytes. */

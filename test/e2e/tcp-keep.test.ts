@@ -28,6 +28,17 @@ for (const host of ['127.0.0.1', '::1', '::ffff:127.0.0.1']) {
   });
 }
 
+for (const host of ['127.0.0.1', '::1', '::ffff:127.0.0.1']) {
+  testKeeping(['python3', 'env'], `connections in all states go on signed by TCP MD5: ${host}`, async (t) => {
+    const KEY = 'TCP_KEY=a secret of both';
+    const states = [connections, 'states', host, ...(await startPeer(t, ['env', KEY]))];
+    await roundTrip(t, {
+      ...{ command: 'env', args: [KEY, 'python3', ...states], goesOn: false, freeze: ['--tcp', 'keep'] },
+      prepare: async (_, cwd) => letGo(t, join(cwd, 'frozen.bin')),
+    });
+  });
+}
+
 testKeeping(['python3'], 'numbers in both directions come without a gap and without a repeat', async (t) => {
   const [port] = await startPeer(t);
   await keep(t, ['stream', '127.0.0.1', port!]);

@@ -93,7 +93,7 @@ const inet = (changes: object): OpenFile =>
       peer: null,
     },
     ...{ scope: '', backlog: null, ended: 'closed', input: new Uint8Array(), connection: null, options: [] },
-    ...{ interfaces: [], filter: null, shutdown: 0, groups: [], ...changes },
+    ...{ interfaces: [], filter: null, shutdown: 0, groups: [], keys: [], ...changes },
   });
 
 const connection = {
@@ -162,10 +162,17 @@ test('so it is with what is on its way in a socket', (t) => {
 test('closing a connection says what may not have arrived, and is refused where a signal would be missed', (t) => {
   const hold = 'proc2elf-1-01234567';
   const warnings: string[] = [];
-  const table = tableOf([inet({ ended: null, connection })], hold);
+  const key = { host: new Uint8Array(4), prefix: 0, key: new Uint8Array(1) };
+  const table = tableOf([inet({ ended: null, connection, keys: [key] })], hold);
   const rewritten = rewriteConnections(table, { tcp: 'close' }, warnings);
   t.is(rewritten.hold, null);
-  t.like(rewritten.files[0], { ended: 'closed', connection: null, letGo: true, input: new Uint8Array(3) });
+  t.like(rewritten.files[0], {
+    ended: 'closed',
+    connection: null,
+    letGo: true,
+    input: new Uint8Array(3),
+    keys: [],
+  });
   t.regex(
     warnings[0]!,
     /^descriptor 10 \(TCP\): .* 127\.0\.0\.1:80 to 127\.0\.0\.1:81 .*, with 9 bytes that/,

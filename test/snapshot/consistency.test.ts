@@ -5,6 +5,7 @@ import { checkConsistency } from '../../src/snapshot/consistency.js';
 import type { DescriptorTable } from '../../src/snapshot/descriptors.js';
 import { descriptorTableSchema } from '../../src/snapshot/descriptors.js';
 import { packetRingSchema } from '../../src/snapshot/packet-ring.js';
+import { tcpKeySchema } from '../../src/snapshot/tcp-key.js';
 import { makeProcess, makeRegion, makeSnapshot } from './fixture.js';
 
 const refused = (t: { throws: (run: () => void, expected: object) => void }, what: object, message: RegExp) =>
@@ -28,7 +29,7 @@ test('a connection goes on only where a table of ours holds it', (t) => {
   const address = Buffer.alloc(16);
   const socket = {
     ...{ kind: 'inet', protocol: 'tcp', connection: { local: address, peer: address } },
-    ...{ flags: 2, locks: [], datagrams: [] },
+    ...{ flags: 2, locks: [], datagrams: [], keys: [] },
   };
   const table = (file: object, hold: string | null) => ({
     descriptors: { ...makeProcess().descriptors, files: [file], descriptors: [], hold } as DescriptorTable,
@@ -131,7 +132,7 @@ test('one terminal controls a session', (t) => {
 });
 
 test('datagrams wait in sockets of UDP', (t) => {
-  const common = { kind: 'inet', flags: 2, locks: [], connection: null };
+  const common = { kind: 'inet', flags: 2, locks: [], connection: null, keys: [] };
   const table = (protocol: string, datagrams: object[]) => ({
     descriptors: {
       ...makeProcess().descriptors,
@@ -144,6 +145,31 @@ test('datagrams wait in sockets of UDP', (t) => {
   t.notThrows(() => checkConsistency(makeSnapshot(table('tcp', []))));
   for (const protocol of ['tcp', 'raw', 'ping']) {
     refused(t, table(protocol, [{}]), /datagrams: wait in a socket that is none of UDP/);
+  }
+});
+
+test('keys of TCP MD5 belong to sockets of TCP, and fit their addresses', (t) => {
+  const table = (protocol: string) => ({
+    descriptors: {
+      ...makeProcess().descriptors,
+      files: [{ kind: 'inet', flags: 2, locks: [], connection: null, datagrams: [], protocol, keys: [{}] }],
+      descriptors: [],
+    } as unknown as DescriptorTable,
+  });
+  t.notThrows(() => checkConsistency(makeSnapshot(table('tcp'))));
+  refused(t, table('udp'), /keys: are of a socket that is none of TCP/);
+  const fits = (host: number, prefix: number, key: number) =>
+    tcpKeySchema.safeParse({ host: new Uint8Array(host), prefix, key: new Uint8Array(key) }).success;
+  t.true(fits(4, 32, 80));
+  t.true(fits(16, 128, 1));
+  for (const [host, prefix, key] of [
+    [4, 33, 1],
+    [16, 129, 1],
+    [4, 32, 0],
+    [4, 32, 81],
+    [5, 0, 1],
+  ] as const) {
+    t.false(fits(host, prefix, key), `${host} ${prefix} ${key}`);
   }
 });
 

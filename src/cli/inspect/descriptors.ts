@@ -6,6 +6,7 @@ import type { DescriptorTable, OpenFile, OpenFileOf } from '../../snapshot/descr
 import { reachable } from '../../snapshot/in-flight.js';
 import type { Process } from '../../snapshot/schema.js';
 import type { TcpConnection } from '../../snapshot/tcp-connection.js';
+import { keyName } from '../../tcp-key.js';
 import { TFD } from '../../timerfd.js';
 import { socketName } from '../../unix-name.js';
 import { escapeText } from './escape.js';
@@ -115,6 +116,7 @@ function describeInet(file: OpenFileOf<'inet'>): string {
     file.backlog === null ? '' : `listens, backlog ${file.backlog}`,
     file.connection ? describeConnection(file.connection) : '',
     file.ended ? `a connection that is ${file.ended}, ${file.input.length} bytes unread` : '',
+    file.keys.length === 0 ? '' : `keys of TCP MD5 for ${file.keys.map(keyName).join(' ')}`,
     file.datagrams.length === 0 ? '' : `${file.datagrams.length} datagrams unread`,
   ];
   return parts.filter((part) => part !== '').join(', ');

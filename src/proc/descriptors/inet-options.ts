@@ -13,7 +13,7 @@ import {
   typeOf,
 } from '../../inet.js';
 import { interfaceName } from '../../native/inet.js';
-import { getOption, makeSocket } from '../../native/sockets.js';
+import { getOption, makeSocket, optionMemory } from '../../native/sockets.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { captureFilter } from './filter.js';
 import { Refusal } from './refusal.js';
@@ -38,6 +38,8 @@ export interface Fresh {
   /** The options that such a socket knows. */
   readonly options: readonly (SocketOption & { readonly value: Uint8Array })[];
   readonly sizes: Readonly<Record<(typeof SIZES)[number], Uint8Array>>;
+  /** Bytes of memory that its options take. */
+  readonly optionMemory: number;
 }
 
 /** Makes an IPv4 or IPv6 socket, and looks at it. */
@@ -62,6 +64,7 @@ export function readFresh(family: number, type: number, protocol: number): Fresh
         [SO.SNDBUF]: getOption(fd, SOL.SOCKET, SO.SNDBUF)!,
         [SO.RCVBUF]: getOption(fd, SOL.SOCKET, SO.RCVBUF)!,
       },
+      optionMemory: optionMemory(fd),
     };
   } finally {
     closeSync(fd);

@@ -21,8 +21,8 @@ import { leaveBehind, PassingRefusal, Refusal } from './refusal.js';
 import type { Target } from './target.js';
 import { captureConnection as captureKept } from './tcp-connections.js';
 import { endsOf } from './tcp-hold.js';
+import { captureKeys } from './tcp-keys.js';
 
-const MD5 = 'it has keys for TCP_MD5SIG, which are not carried';
 const UNSENT =
   'it holds data that is not sent yet (UDP_CORK, MSG_MORE, or a busy interface), which is not carried';
 
@@ -95,7 +95,7 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
     warnOfInterface(entry, copy, { ...options, groups, family }, context);
     const rest = { backlog: null, ended: null, input: new Uint8Array(0) };
     const shutdown = shutdownOf(entry, making, context);
-    return { ...common, ...rest, peer, ...options, groups, shutdown, datagrams };
+    return { ...common, ...rest, peer, keys: [], ...options, groups, shutdown, datagrams };
   }
   const { state, waiting, backlog, hadPeer } = tcpInfo(copy);
   if (protocol === 'mptcp' && state !== TCP.LISTEN && (state !== TCP.CLOSE || hadPeer)) {
@@ -109,23 +109,32 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
   }
   if (context.repair && state !== TCP.LISTEN && state !== TCP.CLOSE) {
     if (entry.flight) throw new Refusal(KEPT_IN_FLIGHT);
-    if (factsOf(entry, making, ANY_STATE, context)?.md5) throw new Refusal(MD5);
     const options = captureOptions(copy, fresh, false, false);
+    const keys = captureKeys(
+      entry,
+      copy,
+      { making, fresh, ...options, states: ANY_STATE, told: true },
+      context,
+    );
     const warn = (what: string) =>
       context.warnings.push(`descriptor ${entry.fd} (TCP, ${entry.link}): its connection ${what}`);
     const connection = captureKept(entry.fd, copy, context.repair, warn);
     const none = { local: null, peer: null, backlog: null, ended: null, input: new Uint8Array(0) };
     const idle = { groups: [], shutdown: 0, datagrams: [] };
-    return { ...common, ...none, ...idle, connection, ...options };
+    return { ...common, ...none, ...idle, connection, keys, ...options };
   }
   const connection = captureConnection(entry, copy, state, context);
-  const facts = protocol === 'tcp' ? factsOf(entry, making, IDLE_STATES, context) : null;
-  if (facts?.md5) throw new Refusal(MD5);
+  const options = captureOptions(copy, fresh, connection.ended === null);
+  // Of a connection that ends here they sign nothing any more.
+  const hasKeys = protocol === 'tcp' && connection.ended === null;
+  const about = { making, fresh, ...options, states: IDLE_STATES, told: state === TCP.LISTEN };
+  const keys = hasKeys ? captureKeys(entry, copy, about, context) : [];
   return {
     ...{ ...common, ...connection, peer: null },
     ...(connection.ended === null ? {} : { local: null, scope: '' }),
     backlog: state === TCP.LISTEN ? backlog : null,
-    ...captureOptions(copy, fresh, connection.ended === null),
+    keys,
+    ...options,
     ...{ groups: [], shutdown: 0, datagrams: [] },
   };
 }

@@ -19,7 +19,6 @@ import { attachFilter, makeSocket, setInteger, setSize, toAddress } from './sock
 type Inet = OpenFileOf<'inet'>;
 
 const SO_DETACH_FILTER = 27;
-const SO_MEMINFO = 55;
 const IP = { TOS: 1, TTL: 2, PKTINFO: 8, TRANSPARENT: 19 } as const;
 const IPV6 = { UNICAST_HOPS: 16, V6ONLY: 26, RECVPKTINFO: 49, TCLASS: 67, TRANSPARENT: 75 } as const;
 const UDP_NO_CHECK6_RX = 102;
@@ -408,7 +407,7 @@ class Arrival {
 
   #look(into: bigint): Op {
     const { fd, label } = this;
-    return call('getsockopt', [fd, SOL.SOCKET, SO_MEMINFO, into, this.#length], {
+    return call('getsockopt', [fd, SOL.SOCKET, SO.MEMINFO, into, this.#length], {
       label,
       text: `getsockopt(${fd}, SO_MEMINFO)`,
     });

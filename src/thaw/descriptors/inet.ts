@@ -20,6 +20,7 @@ import {
   startConnection,
   testConnection,
 } from './tcp-connection.js';
+import { setKeys } from './tcp-keys.js';
 
 type Inet = OpenFileOf<'inet'>;
 
@@ -101,6 +102,7 @@ function setUp(fd: Operand, file: Inet, name: string, bench: Bench): Op[] {
     ...testScope(fd, file, name, bench),
     ...setOptions(fd, file, name, arena),
     ...setInterfaces(fd, file, name, bench),
+    ...setKeys(fd, file, name, bench),
     ...joinGroups(fd, file.groups, name, bench),
   ];
   if (!file.local) return ops;

@@ -21,6 +21,7 @@ import type { Op, Operand } from '../program.js';
 import type { Bench, Place } from './bench.js';
 import { close, setFlags } from './calls.js';
 import { isLock, isReuse, makeSocket, setInteger, setOption, setOptions, toAddress } from './socket-calls.js';
+import { setKeys } from './tcp-keys.js';
 import { awaitState, type Segment, sendSegment } from './tcp-segment.js';
 
 type Inet = OpenFileOf<'inet'>;
@@ -96,7 +97,11 @@ export function restoreConnection(file: Connected, place: Place, bench: Bench): 
   // Last: it might not let through what brings about the end of a stream.
   const lock = { options: file.options.filter(isLock), filter: file.filter };
   const filter = setOptions(fd, lock, place.name, arena);
-  const begin = [...bind(fd, file, place.name, bench), ...sequence(QUEUE.SEND, connection.sendSequence)];
+  const begin = [
+    ...bind(fd, file, place.name, bench),
+    ...sequence(QUEUE.SEND, connection.sendSequence),
+    ...setKeys(fd, file, place.name, bench),
+  ];
   if (connection.state === 'syn-sent') {
     return [
       ...begin,
@@ -128,7 +133,7 @@ export function restoreConnection(file: Connected, place: Place, bench: Bench): 
     window(
       connection.window.with(1, 0).with(4, advance(connection.receiveSequence, connection.input.length)),
     ),
-    ...endStreams(fd, connection, bench, { label }),
+    ...endStreams(fd, file, bench, { label }),
     window(connection.window),
     // Segments are no larger than half of the largest window.
     ...after,
@@ -240,13 +245,13 @@ function fill(fd: number, bytes: Uint8Array, size: number, { arena }: Bench, ext
  * What waits to be sent, and the ends of both streams. While the send window is still 0, and the hold in
  * place, nothing leaves outside of repair mode either.
  */
-function endStreams(fd: number, connection: TcpConnection, bench: Bench, extra: Extra): Op[] {
+function endStreams(fd: number, { connection, keys }: Connected, bench: Bench, extra: Extra): Op[] {
   const { state, unsent, endUnsent } = connection;
   const end = isEnded(state)
     ? [call('shutdown', [fd, SHUT_WR], { ...extra, text: `shutdown(${fd}, SHUT_WR)` })]
     : [];
   const told = segmentOf(connection);
-  const peer = told ? sendSegment(connection, told, bench, extra) : [];
+  const peer = told ? sendSegment(connection, told, keys, bench, extra) : [];
   const first = state === 'last-ack' ? [...peer, ...awaitState(fd, 'close-wait', bench, extra)] : [];
   const last = state === 'last-ack' ? [] : peer;
   const waits = unsent.length > 0 || endUnsent;

@@ -1,8 +1,11 @@
 /** Segments that a socket of ours is given in the name of its peer: what that had said, and cannot be set. */
+import { createHash } from 'node:crypto';
 import { AF, IPPROTO, onWire, SOL, takeApart } from '../../inet.js';
 import { PASSING_MARK } from '../../nftables.js';
 import type { TcpConnection } from '../../snapshot/tcp-connection.js';
+import type { TcpKey } from '../../snapshot/tcp-key.js';
 import { KEPT_STATES, TCP_OPTION } from '../../tcp.js';
+import { keyFor } from '../../tcp-key.js';
 import { call, type Extra } from '../calls.js';
 import type { Op } from '../program.js';
 import type { Bench } from './bench.js';
@@ -23,21 +26,25 @@ export interface Segment {
 
 const SO_MARK = 36;
 const TCPHDR = 20;
+/** A signature (RFC 2385) among the options: kind and length, with padding before them. */
+const SIGNED = [1, 1, 19, 18] as const;
+const MD5 = 16;
 const FIN = 1;
 const ACK = 0x10;
 /** Milliseconds between looks at the state: a segment on the loopback interface is there at once. */
 const PAUSES = [1, 10, 100, 1000, 5000];
 
-/** Sends a segment from the peer's address to ours, past the hold. */
+/** Sends a segment from the peer's address to ours, past the hold. @param keys of our socket */
 export function sendSegment(
   { local, peer }: TcpConnection,
   segment: Segment,
+  keys: readonly TcpKey[],
   { arena }: Bench,
   extra: Extra,
 ): Op[] {
   const label = `${extra.label}, which takes CAP_NET_RAW`;
   const socket = arena.cell();
-  const packet = packetOf(local, peer, segment);
+  const packet = packetOf(local, peer, segment, keys);
   const to = target(local);
   return [
     makePacketSocket(to.length === 16 ? AF.INET : AF.INET6, socket, { label }),
@@ -104,22 +111,40 @@ function target(local: Uint8Array): Uint8Array {
 }
 
 /** An IPv4 packet, or an IPv6 one, from the peer. */
-function packetOf(local: Uint8Array, peer: Uint8Array, segment: Segment): Uint8Array {
+function packetOf(
+  local: Uint8Array,
+  peer: Uint8Array,
+  segment: Segment,
+  keys: readonly TcpKey[],
+): Uint8Array {
   const [own, its] = [takeApart(local), takeApart(peer)];
   const [to, from] = [onWire(own.host), onWire(its.host)];
-  const tcp = Buffer.alloc(TCPHDR);
+  const key = keyFor(keys, from);
+  const tcp = Buffer.alloc(TCPHDR + (key ? SIGNED.length + MD5 : 0));
   tcp.writeUInt16BE(its.port, 0);
   tcp.writeUInt16BE(own.port, 2);
   tcp.writeUInt32BE(segment.sequence, 4);
   tcp.writeUInt32BE(segment.confirmed, 8);
-  tcp.writeUInt8((TCPHDR / 4) << 4, 12);
+  tcp.writeUInt8((tcp.length / 4) << 4, 12);
   tcp.writeUInt8(ACK | (segment.end ? FIN : 0), 13);
   tcp.writeUInt16BE(segment.window, 14);
-  tcp.writeUInt16BE(checksum([from, to, Uint8Array.of(0, IPPROTO.tcp, 0, TCPHDR), tcp]), 16);
+  if (key) {
+    tcp.set(SIGNED, TCPHDR);
+    tcp.set(signatureOf(from, to, tcp, key), TCPHDR + SIGNED.length);
+  }
+  tcp.writeUInt16BE(checksum([from, to, Uint8Array.of(0, IPPROTO.tcp, 0, tcp.length), tcp]), 16);
   return Buffer.concat([
-    ipHeader({ from, to, protocol: IPPROTO.tcp, size: TCPHDR, hops: HOPS, service: 0 }),
+    ipHeader({ from, to, protocol: IPPROTO.tcp, size: tcp.length, hops: HOPS, service: 0 }),
     tcp,
   ]);
+}
+
+/** RFC 2385, section 2: of a segment without content, and its header as long as it has no checksum. */
+function signatureOf(from: Uint8Array, to: Uint8Array, tcp: Buffer, { key }: TcpKey): Uint8Array {
+  const lengthAndProtocol =
+    from.length === 4 ? [0, IPPROTO.tcp, 0, tcp.length] : [0, 0, 0, tcp.length, 0, 0, 0, IPPROTO.tcp];
+  const parts = [from, to, Uint8Array.from(lengthAndProtocol), tcp.subarray(0, TCPHDR), key];
+  return createHash('md5').update(Buffer.concat(parts)).digest();
 }
 
 /** The sum of the Internet protocols; each part has an even number of bytes. */

@@ -3,8 +3,11 @@
 connections.py peer: the other side, which is not frozen; says at which two ports it listens.
 connections.py states HOST PORT FULL_PORT [DEVICE]: makes the connections; goes on with each after a line `go`.
 connections.py stream HOST PORT: numbers in both directions at once, for a while after `go`.
+
+With TCP_KEY in the environment all of them are signed with that key (TCP_MD5SIG).
 """
 
+import os
 import socket
 import struct
 import sys
@@ -12,12 +15,35 @@ import threading
 import time
 
 BLOCK = 4096
+TCP_MD5SIG_EXT, TCP_MD5SIG_FLAG_PREFIX = 32, 1
 SO_BUF_LOCK = 72
 ESTABLISHED, SYN_SENT, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING = 1, 2, 4, 5, 8, 9, 11
 
 
 def numbers(block):
     return struct.pack(f"<{BLOCK}I", *range(block * BLOCK, (block + 1) * BLOCK))
+
+
+def sign(s, *networks):
+    """Signs what goes to these networks, where there is a key, and takes nothing unsigned from them."""
+    key = os.environ.get("TCP_KEY", "").encode()
+    for host, prefix in networks if key else ():
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        address = struct.pack("HH", family, 0) + bytes(4 if family == socket.AF_INET6 else 0) + socket.inet_pton(family, host)
+        value = address.ljust(128, b"\0") + struct.pack("BBHi80s", TCP_MD5SIG_FLAG_PREFIX, prefix, len(key), 0, key)
+        s.setsockopt(socket.IPPROTO_TCP, TCP_MD5SIG_EXT, value)
+    return s
+
+
+def sign_all(s):
+    return sign(s, *((("::", 0), ("::ffff:0.0.0.0", 0)) if s.family == socket.AF_INET6 else (("0.0.0.0", 0),)))
+
+
+def connect_to(host, port):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    s = sign(socket.socket(family), (host, 32 if "." in host else 128))
+    s.connect((host, port))
+    return s
 
 
 def read_exactly(c, size):
@@ -69,13 +95,13 @@ class Peer:
 
     def control(self, c):
         port = int(read_line(c))
-        back = socket.create_connection((c.getpeername()[0], port))
+        back = connect_to(c.getpeername()[0], port)
         back.sendall(b"accepted\n")
         threading.Thread(target=self.back, args=(back,), daemon=True).start()
         assert read_line(c) == "end yours"
         self.ended.set()
         assert read_line(c) == "resumed"
-        again = socket.create_connection((c.getpeername()[0], port))
+        again = connect_to(c.getpeername()[0], port)
         again.close()
         self.resumed.set()
         c.sendall(b"yes")
@@ -146,7 +172,7 @@ class Peer:
 def listener(backlog):
     l = socket.create_server(("::", 0), family=socket.AF_INET6, backlog=backlog, dualstack_ipv6=True)
     l.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
-    return l
+    return sign_all(l)
 
 
 def run_peer():
@@ -194,6 +220,9 @@ def facts(c):
     agreed = () if state(c) == SYN_SENT else (info[5], info[6])
     # More than this can be set over IPv4 alone, and only the loopback interface takes it.
     segment = min(c.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG), 32755)
+    # Signed ones have no time stamps. That is known only after connect(2) has left room for them, and stays so.
+    if "TCP_KEY" in os.environ:
+        segment = None
     return (state(c), c.getsockname(), peer, agreed, [segment, *(c.getsockopt(*option) for option in options)])
 
 
@@ -224,7 +253,7 @@ def rest_of(size):
 
 def run_states(host, port, full_port, device="lo"):
     def connect(kind):
-        c = socket.create_connection((host, port))
+        c = connect_to(host, port)
         c.sendall(f"{kind}\n".encode())
         return c
 
@@ -238,7 +267,7 @@ def run_states(host, port, full_port, device="lo"):
     # Without SO_REUSEADDR: its port is its own, but for the connections that it has accepted.
     l = socket.socket(of["control"].family)
     l.bind((of["control"].getsockname()[0] if l.family == socket.AF_INET else "::", 0))
-    l.listen()
+    sign_all(l).listen()
     of["control"].sendall(f"{l.getsockname()[1]}\n".encode())
     accepted = l.accept()[0]
     assert read_line(accepted) == "accepted"
@@ -250,7 +279,7 @@ def run_states(host, port, full_port, device="lo"):
     for kind in ("fin-wait-1", "last-ack", "closing"):
         of[kind].shutdown(socket.SHUT_WR)
     of["control"].sendall(b"end yours\n")
-    waiting, syn = socket.create_connection((host, full_port)), socket.socket(of["control"].family)
+    waiting, syn = connect_to(host, full_port), sign_all(socket.socket(of["control"].family))
     syn.setblocking(False)
     syn.connect_ex((host, full_port))
     for c, wanted in (
