@@ -65,7 +65,9 @@ function runsOf(process: Process, region: Region, source: Source): Run[] {
     case 'object': {
       const extents = process.objects[backing.object]?.extents ?? [];
       const base = start - region.offset;
-      return extents.map((extent) => ({ ...extent, start: base + extent.start, source }));
+      const shown = extents.map((extent) => ({ ...extent, start: base + extent.start, source }));
+      // Its own copies over what it shows.
+      return [...shown, ...region.extents.map((extent) => ({ ...extent, source }))];
     }
     case 'anonymous':
     case 'image':

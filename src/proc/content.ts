@@ -2,7 +2,9 @@
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { addon } from '../native/addon.js';
 import { scanPagemap } from '../native/syscalls.js';
-import type { Extent, Region } from '../snapshot/schema.js';
+import { PAGE_SIZE } from '../page.js';
+import type { Extent, MemoryObject, Region } from '../snapshot/schema.js';
+import { hugeExtents, isHuge, pageSizeOf } from './huge-pages.js';
 import type { Mapping } from './maps.js';
 
 const SEEK_DATA = 3;
@@ -32,6 +34,8 @@ export function regionExtents(pagemap: number, mapping: Mapping, backing: Region
   switch (backing.kind) {
     case 'anonymous':
       return mapping.resident === 0 ? [] : coalesce(scanPagemap(pagemap, mapping.start, mapping.end));
+    case 'object':
+      return isHuge(mapping) && !mapping.shared ? ownCopies(pagemap, mapping) : [];
     case 'image':
     case 'image-shared':
     case 'vdso':
@@ -39,6 +43,12 @@ export function regionExtents(pagemap: number, mapping: Mapping, backing: Region
     default:
       return [];
   }
+}
+
+/** What a private mapping has copied, or made where its file has nothing. */
+function ownCopies(pagemap: number, { resident, start, end }: Mapping): Extent[] {
+  if (resident === 0) return [];
+  return coalesce(scanPagemap(pagemap, start, end).filter(({ file }) => !file));
 }
 
 /** Opens what a region maps, through `/proc/PID/map_files`; `null` where that is not permitted. */
@@ -51,11 +61,19 @@ export function openMapped(pid: number, mapping: Mapping): number | null {
   }
 }
 
+/** Pages and content of an open file. The offset is moved, unless the file is one of hugetlbfs. */
+export function contentOf(fd: number): Pick<MemoryObject, 'size' | 'pageSize' | 'extents'> {
+  const { size } = fstatSync(fd);
+  const pageSize = pageSizeOf(fd);
+  const extents = pageSize > PAGE_SIZE ? hugeExtents(fd, size, pageSize) : fileExtents(fd, size);
+  return { size, pageSize, extents };
+}
+
 /** Holes of files are kept as they are, however small, up to so many. */
 const MOST_RUNS = 4096;
 
 /** Runs of data in an open file, by SEEK_DATA and SEEK_HOLE. `start` is the offset in the file. */
-export function fileExtents(fd: number, size = fstatSync(fd).size): Extent[] {
+function fileExtents(fd: number, size: number): Extent[] {
   const ranges: { start: bigint; end: bigint }[] = [];
   let position = 0n;
   while (position < BigInt(size)) {

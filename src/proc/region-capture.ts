@@ -3,9 +3,11 @@
 import { fstatSync, openSync } from 'node:fs';
 import { filePath } from '../byte-text.js';
 import { scanGuards } from '../native/syscalls.js';
-import type { MappedFile, Process, Region } from '../snapshot/schema.js';
+import { PAGE_SIZE } from '../page.js';
+import type { MappedFile, MemoryObject, Process, Region } from '../snapshot/schema.js';
 import { merge, type Range } from '../thaw/addresses.js';
-import { coalesce, fileExtents, openMapped, regionExtents } from './content.js';
+import { coalesce, contentOf, openMapped, regionExtents } from './content.js';
+import { isHuge, isSeenTwice, linkOfMapped, sizeProblem } from './huge-pages.js';
 import { readMemory } from './infect.js';
 import type { Mapping } from './maps.js';
 import type { ObjectKey, ObjectTable } from './objects.js';
@@ -144,29 +146,64 @@ function internObject(
   if (known !== null) return known;
   const fd =
     openMapped(context.pid, mapping) ?? (kind === 'embedded-file' ? openByPath(context.root + name) : null);
-  if (fd !== null) {
-    context.keep(fd);
-    const stat = fstatSync(fd, { bigint: true });
-    const size = Number(stat.size);
+  if (isHuge(mapping)) {
+    const object = { ...key, kind, name };
+    return internHuge(context, mapping, mappings, object, fd ?? openByDescriptor(context.pid, mapping));
+  }
+  return fd === null
+    ? internThroughMemory(context, mapping, mappings, key, kind, name)
+    : internOpened(context, { ...key, kind, name }, fd);
+}
+
+/** @param fd the object, opened for reading */
+function internOpened(
+  context: RegionContext,
+  object: Pick<MemoryObject, 'device' | 'inode' | 'kind' | 'name'>,
+  fd: number,
+): number {
+  const { kind, name } = object;
+  context.keep(fd);
+  const stat = fstatSync(fd, { bigint: true });
+  return context.objects.intern(
+    { ...object, mode: Number(stat.mode) & 0o7777, seals: 0, ...contentOf(fd) },
+    {
+      ...{ fd, base: 0n },
+      ...(kind === 'embedded-file' ? { stamp: { path: name, size: stat.size, modified: stat.mtimeNs } } : {}),
+    },
+  );
+}
+
+/**
+ * Memory in huge pages: to read through a mapping what is not there would take pages that others may need. What has
+ * no name is made where it is mapped, which takes that each part of it is seen once.
+ */
+function internHuge(
+  context: RegionContext,
+  mapping: Mapping,
+  mappings: readonly Mapping[],
+  object: Pick<MemoryObject, 'device' | 'inode' | 'kind' | 'name'>,
+  fd: number | null,
+): number {
+  const problem = (why: string) => context.problems.push(`the memory at ${describeMapping(mapping)} ${why}`);
+  const views = mappings.filter(({ device, inode }) => device === mapping.device && inode === mapping.inode);
+  const twice = object.kind === 'shared-anonymous' && isSeenTwice(views);
+  if (twice) problem('is mapped twice, which cannot be made again for huge pages without a name');
+  if (fd === null) {
+    problem('is in huge pages, and only root can read them without making those that are missing');
     return context.objects.intern(
-      {
-        ...key,
-        kind,
-        name,
-        size,
-        mode: Number(stat.mode) & 0o7777,
-        seals: 0,
-        extents: fileExtents(fd, size),
-      },
-      {
-        ...{ fd, base: 0n },
-        ...(kind === 'embedded-file'
-          ? { stamp: { path: name, size: stat.size, modified: stat.mtimeNs } }
-          : {}),
-      },
+      { ...object, mode: 0o600, seals: 0, size: 0, pageSize: PAGE_SIZE, extents: [] },
+      { fd: context.mem, base: 0n },
     );
   }
-  return internThroughMemory(context, mapping, mappings, key, kind, name);
+  const uneven = sizeProblem(fstatSync(fd).size, mapping.pageSize);
+  if (uneven !== null) problem(`shows a file that cannot be carried: ${uneven}`);
+  return internOpened(context, object, fd);
+}
+
+/** Opens what a region maps through a descriptor of it that the process has; `null` where it has none. */
+function openByDescriptor(pid: number, mapping: Mapping): number | null {
+  const link = linkOfMapped(pid, mapping);
+  return link === null ? null : openByPath(link);
 }
 
 /**
@@ -209,6 +246,7 @@ function internThroughMemory(
       size,
       mode: 0o600,
       seals: 0,
+      pageSize: PAGE_SIZE,
       extents: coalesce(covered),
     },
     { fd: context.mem, base },

@@ -4,6 +4,7 @@ import { statSync } from 'node:fs';
 import { filePath } from '../byte-text.js';
 import type { MappedFile, Region } from '../snapshot/schema.js';
 import type { FileDecisions } from './file-choices.js';
+import { isHuge } from './huge-pages.js';
 import type { Inode } from './inode.js';
 import type { Mapping } from './maps.js';
 import { deviceName } from './objects.js';
@@ -30,6 +31,9 @@ export type Classified =
 const USER_SPACE_END = 0x7fff_ffff_f000n;
 const EXECUTABLE = 4;
 const DELETED = ' (deleted)';
+const MEMFD = '/memfd:';
+/** What the kernel calls memory of MAP_ANONYMOUS | MAP_HUGETLB. */
+const ANONYMOUS_HUGE = '/anon_hugepage';
 /** VmFlags of memory whose missing, minor or write-protection faults a userfaultfd handles. */
 const USERFAULTFD = ['um', 'ui', 'uw'];
 /** Names that the kernel gives to shared memory of its own file systems. */
@@ -63,25 +67,47 @@ export function classify(mapping: Mapping, root: string, options: RegionOptions)
     return { kind: 'unsupported', why: 'has a protection key (pkey_mprotect), which is not carried yet' };
   if (USERFAULTFD.some((flag) => flags.includes(flag)))
     return { kind: 'unsupported', why: 'is watched by a userfaultfd, which cannot be carried' };
-  if (!shared) return { kind: isAnonymous(mapping) ? 'anonymous' : 'image' };
-  return classifyShared(mapping, root, options);
+  if (!shared && isAnonymous(mapping)) return { kind: 'anonymous' };
+  if (isHuge(mapping)) return classifyHuge(mapping, root, options);
+  return shared ? classifyShared(mapping, root, options) : { kind: 'image' };
 }
 
 /** Private memory without a file: the kernel shows an inode only for what a file or object backs. */
 function isAnonymous(mapping: Mapping): boolean {
-  return mapping.inode === 0n || mapping.path === '/dev/zero' || mapping.path.startsWith('/anon_hugepage');
+  return mapping.inode === 0n || mapping.path === '/dev/zero' || mapping.path.startsWith(ANONYMOUS_HUGE);
+}
+
+/**
+ * Mappings of hugetlbfs. What would be a mapping of the image elsewhere is one of an object here: an image has no huge
+ * pages. Private ones have their own copies beside it.
+ */
+function classifyHuge(mapping: Mapping, root: string, options: RegionOptions): Classified {
+  const { path, shared, inode } = mapping;
+  if (path.startsWith(ANONYMOUS_HUGE)) return { kind: 'object', object: 'shared-anonymous', name: '' };
+  if (path.startsWith(MEMFD)) return memfdOf(path);
+  const found = shared ? classifyShared(mapping, root, options) : null;
+  if (found && found.kind !== 'image-shared') return found;
+  const file = fileAt(root + path, inode);
+  if (file === null || file === 'special')
+    return { kind: 'object', object: 'deleted-file', name: withoutDeleted(path) };
+  if (options.files.chosen(path, file)?.kind === 'embed') options.files.embed(file);
+  return { kind: 'object', object: 'embedded-file', name: path, device: deviceName(file.dev) };
+}
+
+function memfdOf(path: string): Classified {
+  return { kind: 'object', object: 'memfd', name: path.slice(MEMFD.length).replace(DELETED, '') };
+}
+
+function withoutDeleted(path: string): string {
+  return path.endsWith(DELETED) ? path.slice(0, -DELETED.length) : path;
 }
 
 function classifyShared(mapping: Mapping, root: string, options: RegionOptions): Classified {
   const { path, flags } = mapping;
-  if (mapping.pageSize > 4096)
-    return { kind: 'unsupported', why: 'is shared memory in huge pages of hugetlbfs' };
   if (path === `/dev/zero${DELETED}` || path.startsWith('[anon_shmem:')) {
     return { kind: 'object', object: 'shared-anonymous', name: '' };
   }
-  if (path.startsWith('/memfd:')) {
-    return { kind: 'object', object: 'memfd', name: path.slice('/memfd:'.length).replace(DELETED, '') };
-  }
+  if (path.startsWith(MEMFD)) return memfdOf(path);
   const special = whySpecial(path);
   if (special !== null) return { kind: 'unsupported', why: special };
   if (path.startsWith('socket:')) return { kind: 'ring' };
@@ -100,8 +126,7 @@ function classifyShared(mapping: Mapping, root: string, options: RegionOptions):
         why: 'shows a file to which its path does not lead from here: --embed-shared gives the image a copy of its own',
       };
     }
-    const name = deleted ? path.slice(0, -DELETED.length) : path;
-    return { kind: 'object', object: 'deleted-file', name };
+    return { kind: 'object', object: 'deleted-file', name: withoutDeleted(path) };
   }
   const choice = files.chosen(path, file);
   if (readOnly) return { kind: 'image-shared' };

@@ -4,7 +4,7 @@ import { closeSync, constants, fstatSync, openSync, statfsSync } from 'node:fs';
 import { filePath } from '../byte-text.js';
 import { errnoOf } from '../errno.js';
 import { ImageError } from '../errors.js';
-import { closeAll, fileExtents } from '../proc/content.js';
+import { closeAll, contentOf } from '../proc/content.js';
 import { isMadeUp } from '../proc/descriptors/file-systems.js';
 import { deviceName, type ObjectSource } from '../proc/objects.js';
 import { followObjects } from '../proc/region-capture.js';
@@ -98,12 +98,11 @@ function openFile(path: string, wish: Wish): Found | null {
         name: path,
         device: deviceName(stat.dev),
         inode: stat.ino,
-        size: Number(stat.size),
         mode: Number(stat.mode) & 0o7777,
         seals: 0,
         owner: { uid: Number(stat.uid), gid: Number(stat.gid) },
         times: { accessed: stat.atimeNs, modified: stat.mtimeNs },
-        extents: fileExtents(fd),
+        ...contentOf(fd),
       },
       source: { fd, base: 0n, stamp: { path, size: stat.size, modified: stat.mtimeNs } },
     };

@@ -11,12 +11,19 @@ export function reopenFiles(process: Process, { all, paths }: FileChanges): Proc
     const choice = paths.get(name)?.kind ?? (all === 'reopen' ? 'reopen' : 'embed');
     return kind === 'embedded-file' && choice !== 'embed';
   };
-  const kept = objects.flatMap((_, index) => (reopened(index) ? [] : [index]));
+  // A private mapping has its file's content in the image, whatever becomes of descriptors.
+  const shownPrivately = new Set(
+    process.regions.flatMap(({ backing, shared }) =>
+      backing.kind === 'object' && !shared ? [backing.object] : [],
+    ),
+  );
+  const kept = objects.flatMap((_, index) => (reopened(index) && !shownPrivately.has(index) ? [] : [index]));
   const mappedFiles = [...process.mappedFiles];
   const regions = process.regions.map((region): Region => {
     if (region.backing.kind !== 'object') return region;
     const { object } = region.backing;
-    if (!reopened(object)) return { ...region, backing: { kind: 'object', object: kept.indexOf(object) } };
+    if (!reopened(object) || !region.shared)
+      return { ...region, backing: { kind: 'object', object: kept.indexOf(object) } };
     const path = objects[object]!.name;
     const known = mappedFiles.findIndex((file) => file.path === path);
     const file = known < 0 ? mappedFiles.push({ path, writable: false, size: 0 }) - 1 : known;

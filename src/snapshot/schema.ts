@@ -12,6 +12,9 @@ import { word as address, bytes, int } from './fields.js';
 const time = z.bigint().min(-0x8000_0000_0000_0000n).max(0x7fff_ffff_ffff_ffffn);
 const id = z.int().min(0).max(0x7fff_ffff);
 
+/** Page sizes of x86-64, in bytes: above 4096 those of hugetlbfs. */
+const pageSize = z.union([z.literal(4096), z.literal(2 << 20), z.literal(1 << 30)]);
+
 /** A run of populated bytes of a region: where in memory, and where its content lies in the image. */
 export const extentSchema = z.object({
   start: address,
@@ -81,6 +84,7 @@ export const objectSchema = z.object({
   /** To whom it belongs, and when it was read and written, ns; left out where no descriptor told. */
   owner: z.object({ uid: id, gid: id }).optional(),
   times: z.object({ accessed: time, modified: time }).optional(),
+  pageSize: pageSize.default(4096),
   /** Runs of content; `start` is the offset in the object. */
   extents: z.array(extentSchema),
 });

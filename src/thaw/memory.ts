@@ -1,9 +1,12 @@
 /** Operations that put memory back: one region after the other, in ascending order. */
 
+import { PAGE_SIZE } from '../page.js';
 import type { Extent, Region } from '../snapshot/schema.js';
 import type { Range } from './addresses.js';
 import { call, hugePages, MapFlag, mapFixed, Prot, protect, show, tolerate } from './calls.js';
+import { pagesText } from './huge-pages.js';
 import { Flag, type Op, type Operand } from './program.js';
+import { isReadOnly } from './read-only-objects.js';
 import type { Span } from './spans.js';
 
 /** A region with its places. */
@@ -21,6 +24,8 @@ export interface MemoryContext {
   readonly image: Operand;
   /** Descriptor of each memory object; `null` for shared anonymous memory. */
   readonly objects: readonly (Operand | null)[];
+  /** Descriptors of the same, for those that are shown read-only, by index. */
+  readonly readers: ReadonlyMap<number, Operand>;
   /** Descriptor of each mapped file. */
   readonly mappedFiles: readonly Operand[];
 }
@@ -57,20 +62,13 @@ export function planRegion(placed: PlacedRegion, context: MemoryContext): Op[] {
         ),
         ...planAdvice(region),
       ];
-    case 'object':
+    case 'object': {
+      const { object } = region.backing;
+      const fd = isReadOnly(region) ? context.readers.get(object) : context.objects[object];
       // Shared anonymous memory has no descriptor: planSharedMemory makes its regions.
-      if (context.objects[region.backing.object] == null) return [];
-      return [
-        mapFixed(
-          region,
-          region.prot,
-          region.shared ? MapFlag.SHARED : MapFlag.PRIVATE,
-          context.objects[region.backing.object]!,
-          region.offset,
-          { label: label(region) },
-        ),
-        ...planAdvice(region),
-      ];
+      if (fd == null) return [];
+      return [...planShown(placed, context, fd), ...planAdvice(region)];
+    }
     case 'ring': // see planRings
     case 'vdso':
     case 'vvar':
@@ -78,10 +76,29 @@ export function planRegion(placed: PlacedRegion, context: MemoryContext): Op[] {
   }
 }
 
+/** A view of a memory object, with what a private one has of its own. */
+function planShown({ region, extents }: PlacedRegion, context: MemoryContext, object: Operand): Op[] {
+  // Only for huge pages does it matter whether they are reserved.
+  const reserve = region.pageSize > PAGE_SIZE && region.flags.includes('nr') ? MapFlag.NORESERVE : 0;
+  const flags = (region.shared ? MapFlag.SHARED : MapFlag.PRIVATE) | reserve;
+  const filled = extents.length > 0 && !(region.prot & Prot.WRITE);
+  const prot = filled ? Prot.READ | Prot.WRITE : region.prot;
+  return [
+    mapFixed(region, prot, flags, object, region.offset, { label: label(region) }),
+    ...extents.map((extent) => readExtent(extent, region, context)),
+    ...(filled ? [protect(region, region.prot, { label: label(region) })] : []),
+  ];
+}
+
 /** `cannot map 7f..-7f.. rw-p /srv/data` */
 function label(region: Region): string {
   const bits = `${region.prot & 1 ? 'r' : '-'}${region.prot & 2 ? 'w' : '-'}${region.prot & 4 ? 'x' : '-'}${region.shared ? 's' : 'p'}`;
-  return `cannot map ${region.start.toString(16)}-${region.end.toString(16)} ${bits} ${region.path || '(anonymous)'}`;
+  return `cannot map ${region.start.toString(16)}-${region.end.toString(16)} ${bits} ${region.path || '(anonymous)'}${need(region)}`;
+}
+
+/** What a region in huge pages takes. */
+function need({ pageSize, start, end }: Region): string {
+  return pageSize > PAGE_SIZE ? ` in ${pagesText(end - start, pageSize)}` : '';
 }
 
 function planAnonymous(placed: PlacedRegion, context: MemoryContext): Op[] {
@@ -140,7 +157,7 @@ export function readExtent(extent: Extent, region: Region, context: MemoryContex
     size: extent.size,
     offset: BigInt(extent.offset),
     unless: Flag.CHECK,
-    label: `cannot read ${region.start.toString(16)}-${region.end.toString(16)} ${region.path || '(anonymous)'}`,
+    label: `cannot read ${region.start.toString(16)}-${region.end.toString(16)} ${region.path || '(anonymous)'}${need(region)}`,
     text: `pread64(${show(context.image)}, ${show(extent.start)}, ${extent.size}, ${extent.offset})`,
   };
 }

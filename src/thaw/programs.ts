@@ -27,6 +27,7 @@ import {
   planTimers,
 } from './process.js';
 import { type Cell, Flag, type Op, type Program } from './program.js';
+import { planReaders } from './read-only-objects.js';
 import { planRedraw } from './redraw.js';
 import { planSharedMemory, sharedMemoryRoom } from './shared-memory.js';
 import { planPrivileges, planSettings, planThread } from './thread.js';
@@ -96,7 +97,8 @@ export function planPrograms(
     folders,
   });
   const mappedFiles = process.mappedFiles.map(() => arena.cell());
-  const context = { image, objects: descriptors.objects, mappedFiles };
+  const readers = planReaders(arena, process, descriptors.objects);
+  const context = { image, objects: descriptors.objects, readers: readers.fds, mappedFiles };
   const needed = [BigInt(sharedMemoryRoom(process)), ringRoom(process)].reduce((a, b) => (a > b ? a : b));
   const room = needed === 0n ? 0n : roomFor(needed, process, thaw);
   const unmap = thaw.start < memory.trampoline ? [{ start: thaw.start, end: memory.trampoline }] : [];
@@ -104,7 +106,7 @@ export function planPrograms(
   function* main(): Generator<Op> {
     yield* [
       ...planProcessor(snapshot),
-      ...planRaisedLimits(process, descriptors.count + process.mappedFiles.length),
+      ...planRaisedLimits(process, descriptors.count + process.mappedFiles.length + readers.fds.size),
       ...openImage(arena, image),
       // Before a child is made: what it need not have is not copied, nor kept by the supervisor.
       {
@@ -120,6 +122,7 @@ export function planPrograms(
       ...planSpace({ start: thaw.end, end: USER_SPACE_END }, segments, regions),
       ...planVerdict(arena, process, regions),
     ];
+    yield* readers.ops;
     for (const placed of regions) yield* planRegion(placed, context);
     yield* [
       ...planSharedMemory(process, context, room),

@@ -1,10 +1,14 @@
 /**
  * Shared anonymous memory. It has no name by which it could be mapped twice, so it is made once, at
  * a place of its own, and each region becomes a further view of it: mremap(2) with an old size of
- * zero duplicates a shared mapping.
+ * zero duplicates a shared mapping. Huge pages cannot be duplicated so: their regions, each of which shows
+ * another part, are moved to their places.
  */
+import { PAGE_SIZE } from '../page.js';
 import type { MemoryObject, Process, Region } from '../snapshot/schema.js';
-import { call, MapFlag, mapFixed, Prot, protect, show } from './calls.js';
+import { roundUp } from './addresses.js';
+import { call, hugePages, MapFlag, mapFixed, Prot, protect, show } from './calls.js';
+import { pagesText } from './huge-pages.js';
 import { type MemoryContext, planAdvice } from './memory.js';
 import { Flag, type Op } from './program.js';
 
@@ -15,7 +19,10 @@ const MREMAP_FIXED = 2;
 export function sharedMemoryRoom(process: Process): number {
   return Math.max(
     0,
-    ...process.objects.filter((o) => o.kind === 'shared-anonymous').map((o) => pages(o.size)),
+    // Huge pages begin at multiples of their size.
+    ...process.objects
+      .filter(({ kind }) => kind === 'shared-anonymous')
+      .map(({ size, pageSize }) => pages(size) + (pageSize > PAGE_SIZE ? pageSize : 0)),
   );
 }
 
@@ -41,14 +48,24 @@ function planObject(
   object: MemoryObject,
   regions: readonly Region[],
   context: MemoryContext,
-  room: bigint,
+  place: bigint,
 ): Op[] {
   const size = BigInt(pages(object.size));
-  const label = `cannot make ${size} bytes of shared memory`;
+  const huge = object.pageSize > PAGE_SIZE;
+  const room = roundUp(place, BigInt(object.pageSize));
+  const what = huge ? ` in ${pagesText(size, object.pageSize)}` : '';
+  const label = `cannot make ${size} bytes of shared memory${what}`;
   const first = { start: room, end: room + size };
   const reserve = regions.every((region) => region.flags.includes('nr')) ? MapFlag.NORESERVE : 0;
   const ops: Op[] = [
-    mapFixed(first, Prot.READ | Prot.WRITE, MapFlag.SHARED | MapFlag.ANONYMOUS | reserve, -1, 0, { label }),
+    mapFixed(
+      first,
+      Prot.READ | Prot.WRITE,
+      MapFlag.SHARED | MapFlag.ANONYMOUS | reserve | (huge ? hugePages(object.pageSize) : 0),
+      -1,
+      0,
+      { label },
+    ),
     ...object.extents.map(
       ({ start, size: length, offset }): Op => ({
         op: 'read',
@@ -65,10 +82,11 @@ function planObject(
   for (const region of regions) {
     const length = region.end - region.start;
     ops.push(
-      call('mremap', [room + region.offset, 0, length, MREMAP_MAYMOVE | MREMAP_FIXED, region.start], {
-        label,
-        check: { kind: 'equal', expected: region.start },
-      }),
+      call(
+        'mremap',
+        [room + region.offset, huge ? length : 0, length, MREMAP_MAYMOVE | MREMAP_FIXED, region.start],
+        { label, check: { kind: 'equal', expected: region.start } },
+      ),
     );
     if (region.prot !== (Prot.READ | Prot.WRITE)) ops.push(protect(region, region.prot, { label }));
     ops.push(...planAdvice(region));

@@ -1,7 +1,10 @@
 /** The end of `--check`. */
+
+import { PAGE_SIZE } from '../page.js';
 import type { Process, Region } from '../snapshot/schema.js';
 import type { Arena } from './arena.js';
 import { call, MapFlag, Prot } from './calls.js';
+import { planHugePageTest } from './huge-pages.js';
 import type { PlacedRegion } from './memory.js';
 import { enterFolder } from './process.js';
 import { Flag, type Op } from './program.js';
@@ -9,7 +12,7 @@ import { Flag, type Op } from './program.js';
 /** A last test of the folder and the memory that will be needed, then the verdict. For when all else is unmapped. */
 export function planVerdict(
   arena: Arena,
-  process: Pick<Process, 'workingDirectory'>,
+  process: Pick<Process, 'workingDirectory' | 'regions' | 'objects'>,
   regions: readonly PlacedRegion[],
 ): Op[] {
   const text = 'this image can be thawed here\n';
@@ -23,13 +26,14 @@ export function planVerdict(
     enterFolder(arena, process, only),
     ...planMemoryTest(regions, true),
     ...planMemoryTest(regions, false),
+    ...planHugePageTest(process),
     ...verdict,
   ];
 }
 
 /** Which limits memory counts against: RLIMIT_DATA knows no stacks, overcommitment may know no reserve. */
-function sortOf({ prot, shared, flags }: Region): 'charged' | 'stack' | 'uncharged' | 'readable' {
-  if ((prot & Prot.WRITE) === 0 || shared) return 'readable';
+function sortOf({ prot, shared, flags, pageSize }: Region): 'charged' | 'stack' | 'uncharged' | 'readable' {
+  if ((prot & Prot.WRITE) === 0 || shared || pageSize > PAGE_SIZE) return 'readable';
   if (flags.includes('gd')) return 'stack';
   return flags.includes('nr') ? 'uncharged' : 'charged';
 }

@@ -113,6 +113,7 @@ test('which files are to be embedded: those that are named, or all regular ones'
 test('an embedded file is opened again; other objects keep their meaning', (t) => {
   const object = (kind: 'memfd' | 'embedded-file', name: string) => ({
     ...{ kind, name, device: '00:01', inode: 1n, size: 10, mode: 0o600, seals: 0, extents: [] },
+    pageSize: 4096 as const,
   });
   const opened = (index: number): OpenFile => ({
     kind: 'object',

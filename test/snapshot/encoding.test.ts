@@ -51,6 +51,7 @@ test('what is not a snapshot is refused, with the place', (t) => {
       good.replace('"fd":3,"file":1,"c', '"fd":3,"file":99,"c'),
       /descriptors\[3\]\.file: there is no number 99/,
     ],
+    [good.replace('"seals":1,"pageSize":4096', '"seals":1,"pageSize":8192'), /objects\[0\]\.pageSize/],
     [`${'['.repeat(1e6)}${']'.repeat(1e6)}`, /damaged/],
   ];
   for (const [text, message] of cases) {

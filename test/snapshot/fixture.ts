@@ -155,6 +155,7 @@ export function makeProcess(changes: Partial<Process> = {}): Process {
         size: 100,
         mode: 0o777,
         seals: 1,
+        pageSize: 4096,
         extents: [],
       },
     ],

@@ -146,8 +146,9 @@ static void check_files(void) {
     file_holds("writable shared file, on disk", "write-shared", 39);
 }
 
-static char *shared, *shared_twice, *memfd_open, *memfd_closed;
+static char *shared, *shared_twice, *memfd_open, *memfd_closed, *memfd_sealed;
 static int memfd;
+static char sealed_flags[160];
 static void make_shared(void) {
     shared = map(SIZE, READ_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1);
     fill(shared, SIZE, 40);
@@ -162,6 +163,16 @@ static void make_shared(void) {
     memfd_closed = map(SIZE, READ_WRITE, MAP_SHARED, fd);
     fill(memfd_closed, SIZE, 42);
     close(fd);
+    /* Before Linux 6.7 nothing but a descriptor for reading can be mapped once this seal is set. */
+    fd = memfd_create("sealed", MFD_ALLOW_SEALING);
+    NEED(ftruncate(fd, SIZE));
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int reader = (int)NEED(open(path, O_RDONLY));
+    memfd_sealed = map(SIZE, PROT_READ, MAP_SHARED, reader);
+    close(reader);
+    NEED(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE));
+    region_flags(memfd_sealed, sealed_flags, sizeof sealed_flags);
 }
 static void check_shared(void) {
     verify("shared anonymous", shared, SIZE, 40);
@@ -169,6 +180,12 @@ static void check_shared(void) {
     verify("shared anonymous, its second mapping", shared_twice, SIZE, 43);
     verify("memfd", memfd_open, SIZE, 41);
     verify("memfd without descriptor", memfd_closed, SIZE, 42);
+    char flags[160];
+    region_flags(memfd_sealed, flags, sizeof flags);
+    CHECK(strcmp(flags, sealed_flags) == 0, "read-only memfd: VmFlags were %s, are %s",
+          sealed_flags, flags);
+    CHECK(mprotect(memfd_sealed, SIZE, READ_WRITE) == -1 && errno == EACCES,
+          "a read-only memfd becomes writable");
     char page[PAGE];
     fill(page, PAGE, 44);
     CHECK(pwrite(memfd, page, PAGE, 2 * PAGE) == PAGE, "write to memfd: %s", strerror(errno));

@@ -1,4 +1,5 @@
 import { formatSize } from '../../image/sizes.js';
+import { PAGE_SIZE } from '../../page.js';
 import type { Extent, Process } from '../../snapshot/schema.js';
 import { escapeText } from './escape.js';
 import { permissions } from './names.js';
@@ -31,9 +32,9 @@ export function* regionLines(process: Process, style: Style): Generator<string> 
   yield '';
   yield style.heading(`Memory objects (${objects.length})`);
   yield* table(
-    objects.map(({ kind, name, size, extents }, i) => [
+    objects.map(({ kind, name, size, pageSize, extents }, i) => [
       String(i),
-      kind,
+      pageSize > PAGE_SIZE ? `${kind} in pages of ${formatSize(pageSize)}` : kind,
       formatSize(size),
       formatSize(bytesInFile(extents)),
       escapeText(name),

@@ -3,13 +3,15 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { O } from '../../fcntl.js';
 import { fcntlGetSeals, flistxattr } from '../../native/syscalls.js';
-import type { Extent, MemoryObject } from '../../snapshot/schema.js';
-import { fileExtents } from '../content.js';
+import { PAGE_SIZE } from '../../page.js';
+import type { MemoryObject } from '../../snapshot/schema.js';
+import { contentOf } from '../content.js';
+import { pageSizeOf, sizeProblem } from '../huge-pages.js';
 import { inodeKey } from '../inode.js';
 import { deviceName } from '../objects.js';
 import { errnoOf } from '../read.js';
 import { type Entry, linkOf } from './entries.js';
-import { fileSystemOf, HUGETLBFS_MAGIC, SECRETMEM_MAGIC } from './file-systems.js';
+import { fileSystemOf, SECRETMEM_MAGIC } from './file-systems.js';
 import type { DescriptorKind, KindContext } from './kind.js';
 import { leaseProblem } from './locks.js';
 import { Refusal } from './refusal.js';
@@ -28,14 +30,9 @@ export const memory: DescriptorKind = {
     const leased = leaseProblem(entry);
     if (leased !== null) return leased;
     if (!link.startsWith('/')) return 'it is not a file of a file system';
-    switch (fileSystemOf(pid, entry)) {
-      case HUGETLBFS_MAGIC:
-        return 'memory in huge pages of hugetlbfs is not carried';
-      case SECRETMEM_MAGIC:
-        return 'secret memory can be read by nobody but the process';
-      default:
-        return null;
-    }
+    return fileSystemOf(pid, entry) === SECRETMEM_MAGIC
+      ? 'secret memory can be read by nobody but the process'
+      : null;
   },
   capture: ({ entries: [entry] }, context) => ({
     kind: 'object',
@@ -64,8 +61,10 @@ export function captureObject(entry: Entry, kind: MemoryObject['kind'], context:
 
 function openObject(entry: Entry, kind: MemoryObject['kind'], context: KindContext): number {
   const { stat, link } = entry;
-  const { copy, extents } = openForReading(entry, context);
+  const { copy, content } = openForReading(entry, context);
   context.keep(copy);
+  const uneven = sizeProblem(content.size, content.pageSize);
+  if (uneven !== null) throw new Refusal(uneven);
   warnOfAttributes(entry, copy, context);
   const name = kind === 'memfd' ? link.slice(MEMFD.length) : link;
   const object: MemoryObject = {
@@ -73,12 +72,11 @@ function openObject(entry: Entry, kind: MemoryObject['kind'], context: KindConte
     name: kind !== 'embedded-file' && name.endsWith(DELETED) ? name.slice(0, -DELETED.length) : name,
     device: deviceName(stat.dev),
     inode: stat.ino,
-    size: Number(stat.size),
+    ...content,
     mode: Number(stat.mode) & 0o7777,
     seals: sealsOf(copy),
     owner: { uid: Number(stat.uid), gid: Number(stat.gid) },
     times: { accessed: stat.atimeNs, modified: stat.mtimeNs },
-    extents,
   };
   // What a mapping may have told of it already is less exact.
   return context.objects.replace(object, {
@@ -100,11 +98,14 @@ function warnOfAttributes(entry: Entry, copy: number, { warnings }: KindContext)
 }
 
 /** Opens a file by its descriptor, with an offset of our own; where that is forbidden, takes a duplicate. */
-function openForReading(entry: Entry, { pid, duplicate }: KindContext): { copy: number; extents: Extent[] } {
+function openForReading(
+  entry: Entry,
+  { pid, duplicate }: KindContext,
+): { copy: number; content: ReturnType<typeof contentOf> } {
   const { fd, info } = entry;
   try {
     const copy = openUnseen(linkOf(pid, entry));
-    return { copy, extents: fileExtents(copy) };
+    return { copy, content: contentOf(copy) };
   } catch (error) {
     if ((info.flags & O.ACCMODE) === O.WRONLY)
       throw new Refusal(`its content cannot be read: ${errnoOf(error)}`);
@@ -113,8 +114,11 @@ function openForReading(entry: Entry, { pid, duplicate }: KindContext): { copy: 
   try {
     // Proves that it can be read. Looking for holes would move the offset, which is the target's.
     readSync(copy, new Uint8Array(1), 0, 1, 0);
+    const pageSize = pageSizeOf(copy);
+    if (pageSize > PAGE_SIZE) return { copy, content: contentOf(copy) };
     const { size } = fstatSync(copy);
-    return { copy, extents: size > 0 ? [{ start: 0n, size, offset: 0 }] : [] };
+    const extents = size > 0 ? [{ start: 0n, size, offset: 0 }] : [];
+    return { copy, content: { size, pageSize, extents } };
   } catch (error) {
     closeSync(copy);
     throw new Refusal(`its content cannot be read: ${errnoOf(error)}`);

@@ -1,10 +1,12 @@
 /** Memory objects: memfds with the captured content, or under `--scratch` files without a name for what was files. */
 import { bytesOfText, quoted } from '../../byte-text.js';
+import { PAGE_SIZE } from '../../page.js';
 import type { MemoryObject } from '../../snapshot/schema.js';
 import { call, type Extra, flagNames, show, tolerate } from '../calls.js';
 import { type Cell, Flag, type Op } from '../program.js';
 import type { Bench } from './bench.js';
 import { control, seek } from './calls.js';
+import { fillHuge, hugeFlags, MFD_HUGETLB } from './huge-object.js';
 import { makeScratchFile, openScratch } from './scratch.js';
 
 const NUL = Buffer.of(0);
@@ -65,11 +67,12 @@ function labelOf({ kind, name }: MemoryObject): string {
 function make(object: MemoryObject, fd: number, bench: Bench, folder: number | null): Op[] {
   const label = labelOf(object);
   const name = shorten(object.name);
-  const flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  const huge = object.pageSize > PAGE_SIZE ? hugeFlags(object.pageSize) : 0;
+  const flags = MFD_CLOEXEC | MFD_ALLOW_SEALING | huge;
   const inMemory = (extra: Extra) =>
     call('memfd_create', [bench.arena.bytes(Buffer.concat([bytesOfText(name), NUL])), flags], {
       label,
-      text: `memfd_create(${quoted(name)}, ${flagNames(flags, { MFD_CLOEXEC, MFD_ALLOW_SEALING }, '0')})`,
+      text: `memfd_create(${quoted(name)}, ${flagNames(flags, { MFD_CLOEXEC, MFD_ALLOW_SEALING, MFD_HUGETLB }, '0')})`,
       ...extra,
     });
   return [
@@ -86,9 +89,9 @@ function make(object: MemoryObject, fd: number, bench: Bench, folder: number | n
   ];
 }
 
-/** What was a file may lie in one again. A seal (of a file on a tmpfs) is something that only memory can have. */
-function mayLieInFile({ kind, seals }: MemoryObject): boolean {
-  return (kind === 'embedded-file' || kind === 'deleted-file') && seals === 0;
+/** What was a file may lie in one again. Seals (of a file on a tmpfs) and huge pages are what only memory can have. */
+function mayLieInFile({ kind, seals, pageSize }: MemoryObject): boolean {
+  return (kind === 'embedded-file' || kind === 'deleted-file') && seals === 0 && pageSize === PAGE_SIZE;
 }
 
 function scratchLabel({ name }: MemoryObject): string {
@@ -116,6 +119,7 @@ function shorten(name: string): string {
 
 /** Copies the content from the image. Content comes in whole pages, the object may end within one. */
 function fill(object: MemoryObject, fd: number, bench: Bench): Op[] {
+  if (object.pageSize > PAGE_SIZE) return fillHuge(object, fd, labelOf(object), bench);
   return object.extents.flatMap(({ start, size, offset }) => {
     const ops: Op[] = [];
     const end = Math.min(Number(start) + size, object.size);

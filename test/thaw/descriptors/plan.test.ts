@@ -1,6 +1,7 @@
 import test from 'ava';
 import type { DescriptorTable, OpenFile, OpenFileOf } from '../../../src/snapshot/descriptors.js';
-import type { Op } from '../../../src/thaw/program.js';
+import type { MemoryObject } from '../../../src/snapshot/schema.js';
+import { Flag, type Op } from '../../../src/thaw/program.js';
 import { plan } from './support.js';
 
 const log: OpenFileOf<'file'> = {
@@ -66,6 +67,32 @@ test('messages name path and descriptor', (t) => {
   t.like(opened, { label: 'cannot reopen /srv/log (descriptor 3)' });
   const test_ = ops.find((op) => op.op === 'test' && op.check?.kind === 'atleast');
   t.like(test_, { reason: 'the file is shorter than the offset 20' });
+});
+
+test('memory in huge pages is filled by a mapping, and no file of --scratch', (t) => {
+  const cache: MemoryObject = {
+    ...{ kind: 'embedded-file', name: '/pages/cache', device: '00:1', inode: 7n, mode: 0o777, seals: 0 },
+    ...{ size: 2 << 30, pageSize: 1 << 30 },
+    extents: [{ start: 1n << 30n, size: 1 << 30, offset: 4096 }],
+  };
+  const file: OpenFile = { kind: 'object', object: 0, flags: 2, offset: 0n, locks: [] };
+  const { ops } = plan({ table: tableOf([file], [[3, 0]]), objects: [cache] });
+  const made = ops.filter(
+    (op) => op.op !== 'mark' && /^(memfd_create|mmap|pread64|sendfile)/.test(op.text ?? ''),
+  );
+  t.deepEqual(
+    made.map((op) => op.op !== 'mark' && op.text?.replace(/\[0x[0-9a-f]+\]/, 'VIEW')),
+    [
+      'memfd_create("/pages/cache", MFD_CLOEXEC|MFD_ALLOW_SEALING|MFD_HUGETLB|0x78000000)',
+      'mmap(NULL, 1073741824, PROT_READ|PROT_WRITE, MAP_SHARED, 104, 1073741824)',
+      'pread64(100, VIEW, 1073741824, 4096)',
+    ],
+  );
+  t.like(made[1], {
+    label:
+      'cannot make memory for the file /pages/cache: no 1 huge page of 1048576 kB (see /sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages)',
+  });
+  t.is(made[0]?.op === 'syscall' ? (made[0].unless ?? 0) & Flag.SCRATCH : null, 0);
 });
 
 test('0, 1 and 2 are placed last, from temporary numbers', (t) => {
