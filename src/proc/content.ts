@@ -1,11 +1,12 @@
 /** Which bytes of the target's memory travel in the image. */
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { addon } from '../native/addon.js';
-import { scanPagemap } from '../native/syscalls.js';
+import { fcntlGetSeals, scanPagemap } from '../native/syscalls.js';
 import { PAGE_SIZE } from '../page.js';
 import type { Extent, MemoryObject, Region } from '../snapshot/schema.js';
 import { hugeExtents, isHuge, pageSizeOf } from './huge-pages.js';
 import type { Mapping } from './maps.js';
+import { unlessRefused } from './read.js';
 
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
@@ -59,6 +60,11 @@ export function openMapped(pid: number, mapping: Mapping): number | null {
   } catch {
     return null;
   }
+}
+
+/** `F_SEAL_*` of an open file. Others than those of tmpfs and memfd know none. */
+export function sealsOf(fd: number): number {
+  return unlessRefused(() => fcntlGetSeals(fd), 0);
 }
 
 /** Pages and content of an open file. The offset is moved, unless the file is one of hugetlbfs. */

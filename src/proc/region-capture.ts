@@ -6,7 +6,7 @@ import { scanGuards } from '../native/syscalls.js';
 import { PAGE_SIZE } from '../page.js';
 import type { MappedFile, MemoryObject, Process, Region } from '../snapshot/schema.js';
 import { merge, type Range } from '../thaw/addresses.js';
-import { coalesce, contentOf, openMapped, regionExtents } from './content.js';
+import { coalesce, contentOf, openMapped, regionExtents, sealsOf } from './content.js';
 import { isHuge, isSeenTwice, linkOfMapped, sizeProblem } from './huge-pages.js';
 import { readMemory } from './infect.js';
 import type { Mapping } from './maps.js';
@@ -165,7 +165,10 @@ function internOpened(
   context.keep(fd);
   const stat = fstatSync(fd, { bigint: true });
   return context.objects.intern(
-    { ...object, mode: Number(stat.mode) & 0o7777, seals: 0, ...contentOf(fd) },
+    {
+      ...{ ...object, mode: Number(stat.mode) & 0o7777, seals: kind === 'memfd' ? sealsOf(fd) : 0 },
+      ...contentOf(fd),
+    },
     {
       ...{ fd, base: 0n },
       ...(kind === 'embedded-file' ? { stamp: { path: name, size: stat.size, modified: stat.mtimeNs } } : {}),

@@ -149,6 +149,17 @@ static void check_files(void) {
 static char *shared, *shared_twice, *memfd_open, *memfd_closed, *memfd_sealed;
 static int memfd;
 static char sealed_flags[160];
+static int closed_seals;
+/* Of what a mapping shows, by the link that /proc has for those who may: -1 for others. */
+static int seals_of(char *memory, size_t size) {
+    char path[80];
+    snprintf(path, sizeof path, "/proc/self/map_files/%lx-%lx", (long)memory,
+             (long)(memory + size));
+    int fd = open(path, O_RDONLY);
+    int seals = fd < 0 ? -1 : fcntl(fd, F_GET_SEALS);
+    close(fd);
+    return seals;
+}
 static void make_shared(void) {
     shared = map(SIZE, READ_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1);
     fill(shared, SIZE, 40);
@@ -158,11 +169,13 @@ static void make_shared(void) {
     NEED(ftruncate(memfd, SIZE));
     memfd_open = map(SIZE, READ_WRITE, MAP_SHARED, memfd);
     fill(memfd_open, SIZE, 41);
-    int fd = memfd_create("mapped only", 0);
+    int fd = memfd_create("mapped only", MFD_ALLOW_SEALING);
     NEED(ftruncate(fd, SIZE));
     memfd_closed = map(SIZE, READ_WRITE, MAP_SHARED, fd);
     fill(memfd_closed, SIZE, 42);
+    NEED(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL));
     close(fd);
+    closed_seals = seals_of(memfd_closed, SIZE);
     /* Before Linux 6.7 nothing but a descriptor for reading can be mapped once this seal is set. */
     fd = memfd_create("sealed", MFD_ALLOW_SEALING);
     NEED(ftruncate(fd, SIZE));
@@ -180,6 +193,9 @@ static void check_shared(void) {
     verify("shared anonymous, its second mapping", shared_twice, SIZE, 43);
     verify("memfd", memfd_open, SIZE, 41);
     verify("memfd without descriptor", memfd_closed, SIZE, 42);
+    int seals = seals_of(memfd_closed, SIZE);
+    CHECK(seals == closed_seals, "memfd without descriptor: seals were %d, are %d", closed_seals,
+          seals);
     char flags[160];
     region_flags(memfd_sealed, flags, sizeof flags);
     CHECK(strcmp(flags, sealed_flags) == 0, "read-only memfd: VmFlags were %s, are %s",

@@ -2,10 +2,10 @@
 
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { O } from '../../fcntl.js';
-import { fcntlGetSeals, flistxattr } from '../../native/syscalls.js';
+import { flistxattr } from '../../native/syscalls.js';
 import { PAGE_SIZE } from '../../page.js';
 import type { MemoryObject } from '../../snapshot/schema.js';
-import { contentOf } from '../content.js';
+import { contentOf, sealsOf } from '../content.js';
 import { pageSizeOf, sizeProblem } from '../huge-pages.js';
 import { inodeKey } from '../inode.js';
 import { deviceName } from '../objects.js';
@@ -132,14 +132,5 @@ function openUnseen(path: string): number {
   } catch (error) {
     if (errnoOf(error) !== 'EPERM') throw error;
     return openSync(path, O.RDONLY | O.CLOEXEC);
-  }
-}
-
-/** Other files than those of tmpfs and memfd know no seals. */
-function sealsOf(fd: number): number {
-  try {
-    return fcntlGetSeals(fd);
-  } catch {
-    return 0;
   }
 }
