@@ -11,6 +11,7 @@ import { clockOffsets } from './clocks.js';
 import { closeAll } from './content.js';
 import { outOfCriticalSection } from './critical-section.js';
 import type { DescriptorChoices } from './descriptors/choices.js';
+import { removedWorkingFolder } from './descriptors/folder.js';
 import { captureDescriptors } from './descriptors/index.js';
 import { removeHold } from './descriptors/tcp-hold.js';
 import { type FileChoices, FileDecisions } from './file-choices.js';
@@ -171,6 +172,8 @@ export function captureProcess(
       calls,
       stray,
     );
+    const workingFolder =
+      options.workingDirectory === undefined ? removedWorkingFolder(pid, descriptors.table.folders) : null;
     const ahead = clockOffsets(pid);
     const snapshot: Snapshot = {
       version: 1,
@@ -192,6 +195,7 @@ export function captureProcess(
         {
           ...process,
           workingDirectory: options.workingDirectory ?? process.workingDirectory,
+          ...(workingFolder === null ? {} : { workingFolder }),
           ...regions,
           regions: shown,
           objects: [...objects.objects],

@@ -3,10 +3,11 @@
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
 import { filePath } from '../byte-text.js';
 import { PermissionError, TargetError } from '../errors.js';
+import { isFolderRemoved } from './descriptors/folder.js';
 import { commOf } from './identity.js';
 import { inodeKey } from './inode.js';
 import { surveyUserNamespace } from './namespaces.js';
-import { errnoOf, processIds, readProcLink, readProcText } from './read.js';
+import { errnoOf, processIds, readProcLink, readProcText, unlessRefused } from './read.js';
 import { field, numbers, parseStat, parseStatus } from './status.js';
 import { surveyThreads } from './threads-apart.js';
 
@@ -182,6 +183,7 @@ function surveyFolder(pid: number, { workingDirectory }: Concessions): string[] 
   if (workingDirectory !== undefined || path === null) return [];
   const own = identityOf(`/proc/${pid}/cwd`);
   if (own === null || own === identityOf(path)) return [];
+  if (unlessRefused(() => isFolderRemoved(pid), false)) return [];
   const why = path.endsWith(' (deleted)') ? 'that is gone' : 'to which its path does not lead from here';
   return [`process ${pid} has a working directory ${why}, ${path}: --cwd DIR gives it another`];
 }

@@ -58,7 +58,9 @@ export function rewriteDescriptors(
     return file.kind === 'unix' && file.peer !== null && gone.has(file.peer) ? alone(file) : file;
   });
   const used = new Set(result.files.flatMap((file) => (file.kind === 'pipe' ? [file.pipe] : [])));
-  result.pipes = table.pipes.map((pipe, i) => (used.has(i) ? pipe : { ...pipe, content: [], path: '' }));
+  result.pipes = table.pipes.map((pipe, i) =>
+    used.has(i) ? pipe : { capacity: pipe.capacity, content: [], path: '' },
+  );
   return result;
 }
 

@@ -42,13 +42,16 @@ export function rewritePaths(
   };
   for (const { kind, name } of process.objects) if (kind === 'embedded-file') unused.delete(name);
   const table = process.descriptors;
+  const { workingFolder, ...rest } = process;
+  const removed = cwd === undefined && workingFolder !== undefined;
   const rewritten: Process = {
-    ...process,
+    ...rest,
+    ...(removed ? { workingFolder } : {}),
     mappedFiles: process.mappedFiles.map((file) => ({
       ...file,
       path: chosen(file.path, true) ?? moved(file.path),
     })),
-    workingDirectory: cwd ?? moved(process.workingDirectory),
+    workingDirectory: cwd ?? (removed ? process.workingDirectory : moved(process.workingDirectory)),
     descriptors: {
       ...table,
       files: table.files.map((file): OpenFile => {

@@ -20,6 +20,8 @@ export function checkConsistency(snapshot: Snapshot): void {
       const end = BigInt(Math.ceil(object.size / PAGE_SIZE) * PAGE_SIZE);
       checkExtents(object.extents, 0n, end, `${where}.objects[${j}]`);
     });
+    if (process.workingFolder !== undefined)
+      requireIndex(process.workingFolder, process.descriptors.folders, `${where}.workingFolder`);
     checkDescriptors(process, where);
     checkRings(process, where);
   });
@@ -81,6 +83,7 @@ function checkDescriptors({ descriptors: table, objects, threads }: Process, whe
       fail(`${place}.signals.owner`, `there is no thread ${owner.tid}`);
     }
     if (file.kind === 'object') requireIndex(file.object, objects, `${place}.object`);
+    if (file.kind === 'folder') requireIndex(file.folder, table.folders, `${place}.folder`);
     if (file.kind === 'pipe') requireIndex(file.pipe, table.pipes, `${place}.pipe`);
     if (file.kind === 'inet' && file.connection !== null) {
       const { local, peer } = file.connection;

@@ -84,6 +84,7 @@ const watched = {
  * - `external`: whatever whoever runs the image passes in under the descriptor's number, which is above 2
  * - `file`: regular file, directory or device opened again by path
  * - `object`: deleted file or memfd: index into the process's memory objects
+ * - `folder`: deleted directory: index into `folders`
  * - `pipe`: an end of a pipe or FIFO that the process has to itself: index into `pipes`
  * - `inet`: an IPv4 or IPv6 socket
  * - `netlink`: a socket to the kernel
@@ -131,6 +132,7 @@ export const openFileSchema = z.discriminatedUnion('kind', [
     late: z.object({ thread: index.nullable() }).optional(),
   }),
   z.object({ kind: z.literal('object'), ...common, object: index, offset: word }),
+  z.object({ kind: z.literal('folder'), ...common, folder: index, offset: word }),
   z.object({ kind: z.literal('pipe'), ...common, pipe: index, end: z.enum(['read', 'write', 'both']) }),
   z.object({ kind: z.literal('eventfd'), ...common, count: word, semaphore: z.boolean() }),
   z.object({
@@ -384,10 +386,27 @@ export const openFileSchema = z.discriminatedUnion('kind', [
   }),
 ]);
 
+const nanoseconds = z
+  .bigint()
+  .min(-(2n ** 63n))
+  .max(2n ** 63n - 1n);
+
+/** What there is of a directory or FIFO without a name. */
+const nameless = {
+  /** The path that it had, for messages. */
+  name: text,
+  mode: int.min(0).max(0o7777),
+  owner: z.object({ uid: index, gid: index }),
+  /** When it was read and written, ns. */
+  times: z.object({ accessed: nanoseconds, modified: nanoseconds }),
+};
+
 /** All descriptors; indices refer to the lists of the table itself, but `object`: to the process's objects. */
 export const descriptorTableSchema = z.object({
   files: z.array(openFileSchema),
   descriptors: z.array(z.object({ fd: index.max(0x7fff_ffff), file: index, closeOnExec: z.boolean() })),
+  /** Deleted directories: open ones, and the working directory. */
+  folders: z.array(z.object({ ...nameless, device: z.string(), inode: word })).default([]),
   pipes: z.array(
     z.object({
       /** Capacity in bytes. */
@@ -396,8 +415,10 @@ export const descriptorTableSchema = z.object({
       content: z.array(bytes),
       /** How many of the entries, from the first on, are packets; left out: all, if there are several. */
       packets: index.optional(),
-      /** Path of a FIFO; empty for a pipe. */
+      /** Path of a FIFO; empty for a pipe, and for a FIFO that was deleted. */
       path: text,
+      /** Of a FIFO that was deleted. */
+      removed: z.object(nameless).optional(),
       /** A FIFO that has no writer, and whose readers have seen none: to them it is no end of file (POLLHUP). */
       unwritten: z.boolean().optional(),
     }),

@@ -193,6 +193,8 @@ export const processSchema = z.object({
   executable: z.string(),
   commandLine: z.array(z.string()),
   workingDirectory: z.string(),
+  /** It was deleted: index into the `folders` of the descriptor table. */
+  workingFolder: z.int().min(0).optional(),
   root: z.string(),
   umask: int,
   personality: int,

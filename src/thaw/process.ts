@@ -28,12 +28,24 @@ function timeBytes(nanoseconds: bigint, unit: bigint): Buffer {
   return bytes;
 }
 
-/** chdir(2) to where the process was. */
+/**
+ * To where the process was, by its path; one that was deleted is at hand.
+ * @param folders descriptors of the deleted directories; under `--check` there are none yet
+ */
 export function enterFolder(
   arena: Arena,
-  { workingDirectory }: Pick<Process, 'workingDirectory'>,
+  { workingDirectory, workingFolder }: Pick<Process, 'workingDirectory' | 'workingFolder'>,
+  folders: readonly number[] | null,
   extra: Extra = {},
-): Op {
+): Op[] {
+  if (workingFolder !== undefined) {
+    const label = `cannot enter the deleted directory ${workingDirectory}`;
+    return folders ? [call('fchdir', [folders[workingFolder]!], { label, ...extra })] : [];
+  }
+  return [enterByPath(arena, workingDirectory, extra)];
+}
+
+function enterByPath(arena: Arena, workingDirectory: string, extra: Extra): Op {
   return call('chdir', [arena.string(workingDirectory)], {
     label: `cannot enter the working directory ${workingDirectory}`,
     text: `chdir(${quoted(workingDirectory)})`,
@@ -41,10 +53,10 @@ export function enterFolder(
   });
 }
 
-/** Working directory, umask, personality and the like. */
-export function planEnvironment(arena: Arena, process: Process): Op[] {
+/** Working directory, umask, personality and the like. `folders`: see {@link enterFolder}. */
+export function planEnvironment(arena: Arena, process: Process, folders: readonly number[]): Op[] {
   const ops: Op[] = [
-    enterFolder(arena, process),
+    ...enterFolder(arena, process, folders),
     call('umask', [process.umask]),
     call('personality', [process.personality >>> 0]),
   ];

@@ -135,7 +135,7 @@ export function planPrograms(
         label: 'cannot put the vDSO back',
       },
       ...planMemoryMap(arena, process),
-      ...planEnvironment(arena, process),
+      ...planEnvironment(arena, process, descriptors.folders),
       ...planSignalActions(arena, process),
       ...others.map(
         (thread, i): Op => ({

@@ -12,7 +12,7 @@ import { Flag, type Op } from './program.js';
 /** A last test of the folder and the memory that will be needed, then the verdict. For when all else is unmapped. */
 export function planVerdict(
   arena: Arena,
-  process: Pick<Process, 'workingDirectory' | 'regions' | 'objects'>,
+  process: Pick<Process, 'workingDirectory' | 'workingFolder' | 'regions' | 'objects'>,
   regions: readonly PlacedRegion[],
 ): Op[] {
   const text = 'this image can be thawed here\n';
@@ -23,7 +23,7 @@ export function planVerdict(
     { op: 'exit', status: 0, ...only },
   ];
   return [
-    enterFolder(arena, process, only),
+    ...enterFolder(arena, process, null, only),
     ...planMemoryTest(regions, true),
     ...planMemoryTest(regions, false),
     ...planHugePageTest(process),

@@ -17,7 +17,6 @@ const refusals: readonly (readonly [what: string, options: readonly string[], li
   ['flusher', [], /thread \d+ writes other programs' data to their disks/],
   ['shared memory', ['--drop-children'], /process \d+ shares its memory with process \d+ \(peculiar\)/],
   ['misnamed', [], /the memory at \S+ rw-s \S*\/a\\x0ab shows a file to which its path does not lead/],
-  ['gone', [], /a working directory that is gone, \/\S+\/gone \(deleted\): --cwd DIR gives it another/],
 ];
 
 for (const [what, options, line] of refusals) {

@@ -33,6 +33,7 @@ function processWith(files: OpenFile[], descriptors: [fd: number, file: number][
     descriptors: {
       files,
       descriptors: descriptors.map(([fd, index]) => ({ fd, file: index, closeOnExec: false })),
+      folders: [],
       pipes: [{ capacity: 4096, content: [], path: '/home/a/fifo' }],
       terminal: null,
       hold: null,

@@ -104,7 +104,7 @@ const connection = {
 
 function tableOf(files: readonly OpenFile[], hold: string | null = null): DescriptorTable {
   const descriptors = files.map((_, file) => ({ fd: file + 10, file, closeOnExec: false }));
-  return { files: [...files], descriptors, pipes: [], terminal: null, hold };
+  return { files: [...files], descriptors, folders: [], pipes: [], terminal: null, hold };
 }
 
 const O_ASYNC = 0o20000;

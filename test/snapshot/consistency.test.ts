@@ -25,6 +25,19 @@ test('guards lie within their region, in whole pages, one behind the other', (t)
   refused(t, guarded(one, one), /guards\[1\]: begins before its place/);
 });
 
+test('deleted directories are those of the table', (t) => {
+  const times = { accessed: 0n, modified: 0n };
+  const folder = { name: '/gone', device: '00:01', inode: 1n, mode: 0o700, owner: { uid: 0, gid: 0 }, times };
+  const open = { kind: 'folder', flags: 0, locks: [], folder: 0, offset: 0n };
+  const process = (folders: object[], rest: object = {}) => ({
+    descriptors: { ...makeProcess().descriptors, files: [open], descriptors: [], folders } as DescriptorTable,
+    ...rest,
+  });
+  t.notThrows(() => checkConsistency(makeSnapshot(process([folder], { workingFolder: 0 }))));
+  refused(t, process([]), /files\[0\]\.folder: there is no number 0/);
+  refused(t, process([folder], { workingFolder: 1 }), /workingFolder: there is no number 1/);
+});
+
 test('a connection goes on only where a table of ours holds it', (t) => {
   const address = Buffer.alloc(16);
   const socket = {

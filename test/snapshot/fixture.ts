@@ -88,6 +88,7 @@ const descriptors: DescriptorTable = {
     { fd: 6, file: 4, closeOnExec: true },
     { fd: 7, file: 5, closeOnExec: false },
   ],
+  folders: [],
   pipes: [{ capacity: 65536, content: [Uint8Array.of(1, 2, 3)], path: '' }],
   terminal: { modes: new Uint8Array(44), size: new Uint8Array(8) },
   hold: null,

@@ -42,7 +42,7 @@ export function* descriptorLines(process: Process, style: Style): Generator<stri
   );
 }
 
-function describeFile(file: OpenFile, { pipes }: DescriptorTable): string {
+function describeFile(file: OpenFile, { pipes, folders }: DescriptorTable): string {
   switch (file.kind) {
     case 'stream':
       return `stream ${file.stream} of the image, was ${escapeText(file.was)}`;
@@ -55,10 +55,13 @@ function describeFile(file: OpenFile, { pipes }: DescriptorTable): string {
     }
     case 'object':
       return `memory object ${file.object}${file.offset ? `, at ${file.offset}` : ''}`;
+    case 'folder':
+      return `${escapeText(folders[file.folder]?.name ?? '')}, a directory that was deleted`;
     case 'pipe': {
       const pipe = pipes[file.pipe];
       const content = pipe?.content.reduce((sum, part) => sum + part.length, 0) ?? 0;
-      const name = pipe?.path ? ` ${escapeText(pipe.path)}` : '';
+      const removed = pipe?.removed ? ` ${escapeText(pipe.removed.name)}, which was deleted` : '';
+      const name = pipe?.path ? ` ${escapeText(pipe.path)}` : removed;
       return `pipe ${file.pipe}${name}, ${file.end} end, ${content} bytes in it`;
     }
     case 'eventfd':

@@ -114,7 +114,10 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
     ];
     const warnings: string[] = [];
     const outlook: Outlook = { losses: 0, unrepeatable: false };
-    const table: DescriptorTable = { files: [], descriptors: [], pipes: [], terminal: null, hold: null };
+    const table: DescriptorTable = {
+      ...{ files: [], descriptors: [], folders: [], pipes: [] },
+      ...{ terminal: null, hold: null },
+    };
     if (problems.length > 0) return { table, warnings, problems, passing: 0, outlook };
     const descriptions = describe(target);
     const files = new Map<number, number>();
@@ -127,6 +130,7 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
       repair: table.hold === null ? null : repairBy(context.guard!),
       objects: context.objects,
       pipes: table.pipes,
+      folders: table.folders,
       fileOf: (fd) => files.get(fd) ?? null,
       keep: (fd) => context.keep(fd),
     };

@@ -45,6 +45,8 @@ export interface KindContext {
   readonly objects: ObjectTable;
   /** Filled as pipes are found. */
   readonly pipes: DescriptorTable['pipes'];
+  /** Filled as deleted directories are found. */
+  readonly folders: DescriptorTable['folders'];
   readonly warnings: string[];
   /** Filled as kinds find that another attempt might do better, or worse. */
   readonly outlook: Outlook;

@@ -7,6 +7,7 @@ import { epoll } from './epoll.js';
 import { eventfd } from './eventfd.js';
 import { external } from './external.js';
 import { fanotify } from './fanotify.js';
+import { folder } from './folder.js';
 import { inet } from './inet.js';
 import { inotify } from './inotify.js';
 import type { DescriptorKind } from './kind.js';
@@ -51,6 +52,7 @@ const KINDS: readonly DescriptorKind[] = [
   embedded,
   device,
   namespace,
+  folder,
   ownProc,
   regular,
   other,

@@ -89,7 +89,8 @@ function openObject(entry: Entry, kind: MemoryObject['kind'], context: KindConte
 /** What a security module writes there is up to the machine. */
 const OF_MACHINE = /^security\.(?!capability$)/;
 
-function warnOfAttributes(entry: Entry, copy: number, { warnings }: KindContext): void {
+/** What is lost of a file without a name. @param copy open otherwise than by O_PATH, which does not tell */
+export function warnOfAttributes(entry: Entry, copy: number, { warnings }: KindContext): void {
   const names = flistxattr(copy).filter((name) => !OF_MACHINE.test(name));
   if (names.length > 0)
     warnings.push(

@@ -15,7 +15,9 @@ import type { DescriptorTable } from '../../snapshot/descriptors.js';
 import { inodeKey } from '../inode.js';
 import { errnoOf } from '../read.js';
 import type { Entry } from './entries.js';
+import { withoutName } from './folder.js';
 import type { DescriptorKind, KindContext } from './kind.js';
+import { warnOfAttributes } from './memory.js';
 import { pathProblem } from './paths.js';
 import { endOf, isFifo } from './pipe-ends.js';
 import { Refusal } from './refusal.js';
@@ -32,7 +34,7 @@ export const pipe: DescriptorKind = {
     if (target.otherEnd(entry) === 'outside') {
       return 'another process has an end of it, and a connection to the outside cannot be frozen';
     }
-    return isNamed(entry.link) ? pathProblem(entry, target) : null;
+    return isNamed(entry.link) && !isRemoved(entry) ? pathProblem(entry, target) : null;
   },
   capture: ({ entries: [entry] }, context) => ({
     kind: 'pipe',
@@ -44,6 +46,11 @@ export const pipe: DescriptorKind = {
 
 function isNamed(link: string): boolean {
   return link.startsWith('/');
+}
+
+/** A FIFO that was deleted. A pipe counts as having a link. */
+function isRemoved({ link, stat }: Entry): boolean {
+  return isNamed(link) && stat.nlink === 0n;
 }
 
 /** Pipes that were captured already, by inode. */
@@ -60,6 +67,7 @@ function internPipe(entry: Entry, context: KindContext): number {
 
 function capturePipe(entry: Entry, context: KindContext): DescriptorTable['pipes'][number] {
   const { target, withCopy } = context;
+  if (isRemoved(entry)) withCopy(entry.fd, (copy) => warnOfAttributes(entry, copy, context));
   const readable = target.pipe(entry.stat).reader;
   // What nobody can read any more is lost to the process, too.
   const content = readable ? withCopy(readable.fd, readWithoutConsuming) : [];
@@ -75,7 +83,8 @@ function capturePipe(entry: Entry, context: KindContext): DescriptorTable['pipes
     capacity: withCopy(entry.fd, fcntlGetPipeSize),
     content,
     ...(packets > 0 ? { packets } : {}),
-    path: isNamed(entry.link) ? entry.link : '',
+    path: isNamed(entry.link) && !isRemoved(entry) ? entry.link : '',
+    ...(isRemoved(entry) ? { removed: withoutName(entry.stat, entry.link) } : {}),
     ...(unwritten ? { unwritten } : {}),
   };
 }

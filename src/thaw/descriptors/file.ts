@@ -11,7 +11,7 @@ import { testLocks } from './locks.js';
 import type { KindPlanner, Tools } from './planner.js';
 
 /** What open(2) is given again. What made or cut the file short is not among it. */
-const REOPENED =
+export const REOPENED =
   O.ACCMODE |
   O.APPEND |
   O.NONBLOCK |

@@ -10,9 +10,10 @@ import { planExternals } from './external.js';
 import { datagramPlaces, fillDatagrams } from './inet-datagrams.js';
 import { plannerOf } from './kinds.js';
 import { planLocks } from './locks.js';
+import { planFolders, testPlaces } from './nameless.js';
 import { openNetlink } from './netlink-calls.js';
 import { planObjects } from './objects.js';
-import { fillPipes, makePipes, pipePlaces } from './pipe.js';
+import { fillPipes, makePipes, pipePlaces, sealFifos } from './pipe.js';
 import type { Tools } from './planner.js';
 import { fillPtys, makePtys } from './pty.js';
 import { testScratch } from './scratch.js';
@@ -50,6 +51,8 @@ export interface DescriptorPlan {
   readonly files: readonly number[];
   /** Descriptor of each memory object, open between `open` and `finish`; `null` for shared anonymous memory. */
   readonly objects: readonly (number | null)[];
+  /** Descriptor of each deleted directory, open as long. */
+  readonly folders: readonly number[];
   /**
    * Makes everything but 0, 1 and 2, which stay the streams of the image; closes what was inherited.
    * Under `--check`: tests instead whether the files are there, and what they were.
@@ -73,8 +76,10 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
   const { arena, process, imageFd, firstTemporary } = context;
   const bench = new Bench(arena, process.descriptors, imageFd, firstTemporary);
   const objects = planObjects(process.objects, bench, context.scratch);
+  const folders = planFolders(bench, context.scratch);
   const tools: Tools = {
     ...{ bench, objects: objects.fds, pipes: pipePlaces(bench), sockets: socketPlaces(bench) },
+    ...{ folders: folders.fds, scratch: context.scratch },
     filled: datagramPlaces(bench),
     tidOf: context.tidOf,
     folderOf: context.folders.folderOf,
@@ -86,6 +91,7 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
     ...closeRange(imageFd + 1, LAST),
     ...makePtys(tools),
     ...objects.ops,
+    ...folders.ops,
     ...makePipes(tools),
     ...makeSockets(tools),
     ...fillDatagrams(tools),
@@ -103,6 +109,8 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
   };
   const finish = [
     ...objects.seal,
+    ...folders.seal,
+    ...sealFifos(bench),
     ...names.ops,
     ...planStep(sent, tools, 'start'),
     ...planSignals(sent, tools),
@@ -134,13 +142,14 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
     count: bench.temporary(),
     files: bench.places.map(({ at }) => at),
     objects: objects.fds,
+    folders: folders.fds,
     open: [
       ...planStreams(bench),
       ...planExternals(bench),
       ...testSocketNames(bench),
       ...testScratch(context.scratch, bench),
       ...(hold === null ? [] : [...testHold(hold, bench), ...endOrphans(hold, bench)]),
-      ...onlyCheck(checkAll(tools)),
+      ...onlyCheck([...testPlaces(context.scratch, bench), ...checkAll(tools)]),
       ...unlessCheck(open),
     ],
     finish: unlessCheck(finish),

@@ -5,6 +5,7 @@ import { eventfd } from './eventfd.js';
 import { external } from './external.js';
 import { fanotify } from './fanotify.js';
 import { file } from './file.js';
+import { folder } from './folder.js';
 import { inet } from './inet.js';
 import { inotify } from './inotify.js';
 import { netlink } from './netlink.js';
@@ -24,6 +25,7 @@ const KINDS: { readonly [K in OpenFileKind]: KindPlanner<OpenFileOf<K>> } = {
   external,
   file,
   object,
+  folder,
   pipe,
   unix,
   eventfd,

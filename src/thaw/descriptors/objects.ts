@@ -2,8 +2,9 @@
 import { bytesOfText, quoted } from '../../byte-text.js';
 import { PAGE_SIZE } from '../../page.js';
 import type { MemoryObject } from '../../snapshot/schema.js';
-import { call, type Extra, flagNames, show, tolerate } from '../calls.js';
+import { call, type Extra, flagNames, show } from '../calls.js';
 import { type Cell, Flag, type Op } from '../program.js';
+import { setMode, setOwner, setTimes } from './attributes.js';
 import type { Bench } from './bench.js';
 import { control, seek } from './calls.js';
 import { fillHuge, hugeFlags, MFD_HUGETLB } from './huge-object.js';
@@ -18,7 +19,6 @@ const NAME_MAX = 249;
 const CHUNK = 1 << 30;
 /** Mode of a fresh memfd. */
 const MODE = 0o777;
-const SECOND = 1_000_000_000n;
 const SEALS = {
   F_SEAL_SEAL: 1,
   F_SEAL_SHRINK: 2,
@@ -160,29 +160,9 @@ function seal(object: MemoryObject, fd: number, bench: Bench): Op[] {
   const label = labelOf(object);
   const { owner, times, mode, seals } = object;
   const ops: Op[] = [];
-  // As far as whoever starts the image may.
-  if (owner) ops.push(call('fchown', [fd, owner.uid, owner.gid], { check: tolerate('EPERM', 'EINVAL') }));
-  if (mode !== MODE || owner || mayLieInFile(object))
-    ops.push(call('fchmod', [fd, mode], { label, text: `fchmod(${fd}, 0${mode.toString(8)})` }));
+  if (owner) ops.push(setOwner(fd, owner));
+  if (mode !== MODE || owner || mayLieInFile(object)) ops.push(setMode(fd, mode, label));
   if (times) ops.push(setTimes(fd, times, label, bench));
   if (seals !== 0) ops.push(control(fd, 'ADD_SEALS', seals, flagNames(seals, SEALS, '0'), { label }));
   return ops;
-}
-
-function setTimes(
-  fd: number,
-  { accessed, modified }: NonNullable<MemoryObject['times']>,
-  label: string,
-  bench: Bench,
-): Op {
-  const bytes = Buffer.alloc(32); // struct timespec[2]
-  [accessed, modified].forEach((time, i) => {
-    const nanoseconds = ((time % SECOND) + SECOND) % SECOND;
-    bytes.writeBigInt64LE((time - nanoseconds) / SECOND, i * 16);
-    bytes.writeBigInt64LE(nanoseconds, i * 16 + 8);
-  });
-  return call('utimensat', [fd, 0, bench.arena.bytes(bytes), 0], {
-    label,
-    text: `utimensat(${fd}, NULL, [${accessed}ns, ${modified}ns], 0)`,
-  });
 }

@@ -1,13 +1,16 @@
 /** Pipes and FIFOs: made first, so that their ends can be placed; filled last, when nothing waits on them yet. */
 
 import { O } from '../../fcntl.js';
-import type { OpenFileOf } from '../../snapshot/descriptors.js';
+import type { DescriptorTable, OpenFileOf } from '../../snapshot/descriptors.js';
 import { call, tolerate } from '../calls.js';
 import type { Op } from '../program.js';
 import type { Bench, Place } from './bench.js';
 import { close, control, duplicate, open, setFlags, settable, write } from './calls.js';
 import { file } from './file.js';
+import { makeNameless, restore } from './nameless.js';
 import type { KindPlanner, PipePlace, PipeUsers, Tools } from './planner.js';
+
+type Pipe = DescriptorTable['pipes'][number];
 
 const REOPENED = O.ACCMODE | O.APPEND | O.NONBLOCK | O.DIRECT | O.LARGEFILE;
 
@@ -15,9 +18,9 @@ const REOPENED = O.ACCMODE | O.APPEND | O.NONBLOCK | O.DIRECT | O.LARGEFILE;
 export const pipe: KindPlanner<OpenFileOf<'pipe'>> = {
   make: (description, place, { bench, pipes }) => {
     const { reader, writer, users } = pipes[description.pipe]!;
-    const { path } = bench.table.pipes[description.pipe]!;
+    const table = bench.table.pipes[description.pipe]!;
     const source = description.end === 'write' ? writer : reader;
-    const label = labelOf(path, place.name);
+    const label = labelOf(table, place.name);
     if (isFirst(description, place.index, users, bench)) {
       bench.opened(place.at);
       return [
@@ -44,8 +47,14 @@ export const pipe: KindPlanner<OpenFileOf<'pipe'>> = {
   },
 };
 
-function labelOf(path: string, name: string): string {
+function labelOf({ path, removed }: Pipe, name: string): string {
+  if (removed) return `cannot make the deleted FIFO ${removed.name} again (${name})`;
   return path === '' ? `cannot make a pipe (${name})` : `cannot reopen ${path} (${name})`;
+}
+
+/** Whether pipe2(2) makes it: a FIFO has, or had, a path. */
+function isPlain({ path, removed }: Pipe): boolean {
+  return path === '' && !removed;
 }
 
 /** A FIFO as what must be found at its path. */
@@ -66,7 +75,7 @@ function isFirst(
   users: PipeUsers,
   { table }: Bench,
 ): boolean {
-  if (description.end === 'both' || table.pipes[description.pipe]!.path !== '') return false;
+  if (description.end === 'both' || !isPlain(table.pipes[description.pipe]!)) return false;
   return index === (description.end === 'read' ? users.firstReader : users.firstWriter);
 }
 
@@ -90,9 +99,9 @@ function usersOf({ table }: Bench): PipeUsers[] {
 /** The numbers at which pipes stand while they are made. */
 export function pipePlaces(bench: Bench): PipePlace[] {
   const users = usersOf(bench);
-  return bench.table.pipes.map(({ path }, index) => {
+  return bench.table.pipes.map((pipe, index) => {
     const reader = bench.temporary();
-    return { reader, writer: path === '' ? bench.temporary() : reader, users: users[index]! };
+    return { reader, writer: isPlain(pipe) ? bench.temporary() : reader, users: users[index]! };
   });
 }
 
@@ -105,12 +114,17 @@ function nameOf(index: number, { users }: PipePlace, { places }: Bench): string 
 /** Makes the pipes at temporary numbers. */
 export function makePipes(tools: Tools): Op[] {
   const { bench, pipes } = tools;
-  return bench.table.pipes.flatMap(({ path, capacity, unwritten = false }, index): Op[] => {
+  return bench.table.pipes.flatMap((pipe, index): Op[] => {
+    const { path, capacity, unwritten = false, removed } = pipe;
     const place = pipes[index]!;
     const name = nameOf(index, place, bench);
-    const label = labelOf(path, name);
+    const label = labelOf(pipe, name);
     return [
-      ...(path === '' ? makePipe(place, label, bench) : openFifo(path, unwritten, place, name, tools)),
+      ...(removed
+        ? makeFifo(unwritten, place, label, tools)
+        : path === ''
+          ? makePipe(place, label, bench)
+          : openFifo(path, unwritten, place, name, tools)),
       // Above fs.pipe-max-size takes a privilege; the content may fit all the same.
       control(place.writer, 'SETPIPE_SZ', capacity, String(capacity), { label, check: tolerate('EPERM') }),
     ];
@@ -132,6 +146,25 @@ function makePipe({ reader, writer }: PipePlace, label: string, bench: Bench): O
   ];
 }
 
+/** One without a name. */
+function makeFifo(unwritten: boolean, { reader }: PipePlace, label: string, { bench, scratch }: Tools): Op[] {
+  const flags = (unwritten ? O.RDONLY : O.RDWR) | O.NONBLOCK | O.NOFOLLOW | O.CLOEXEC;
+  return bench.createByOneOf(
+    (made) => makeNameless({ kind: 'fifo', label, flags }, made, scratch, bench),
+    reader,
+  );
+}
+
+/** Gives FIFOs without a name their owners, modes and times, when all is in them and nothing opens them any more. */
+export function sealFifos(bench: Bench): Op[] {
+  return usersOf(bench).flatMap(({ first }, index) => {
+    const pipe = bench.table.pipes[index]!;
+    if (!pipe.removed || first === undefined) return [];
+    const { at, name } = bench.places[first]!;
+    return restore(pipe.removed, at, labelOf(pipe, name), bench);
+  });
+}
+
 /** For reading alone where there is no writer, and the readers must not take ours for one that has gone. */
 function openFifo(path: string, unwritten: boolean, { reader }: PipePlace, name: string, tools: Tools): Op[] {
   const place: Place = { index: -1, at: reader, closeOnExec: true, descriptors: [], name };
@@ -141,13 +174,14 @@ function openFifo(path: string, unwritten: boolean, { reader }: PipePlace, name:
 
 /** Writes what was in the pipes, and closes the temporary numbers: an end that nobody has is closed with them. */
 export function fillPipes({ bench, pipes }: Tools): Op[] {
-  return bench.table.pipes.flatMap(({ content, packets, path }, index): Op[] => {
+  return bench.table.pipes.flatMap((pipe, index): Op[] => {
+    const { content, packets, path, removed } = pipe;
     const place = pipes[index]!;
     const { reader, writer, users } = place;
     const count = packets ?? (content.length > 1 ? content.length : 0);
-    const label = `cannot fill ${path === '' ? 'a pipe' : path} (${nameOf(index, place, bench)})`;
+    const label = `cannot fill ${(removed?.name ?? path) || 'a pipe'} (${nameOf(index, place, bench)})`;
     const first = users.firstWriter === undefined ? undefined : bench.table.files[users.firstWriter];
-    const before = path === '' && first ? first.flags : 0;
+    const before = isPlain(pipe) && first ? first.flags : 0;
     const ops: Op[] = [];
     if (content.length > 0) {
       content.forEach((bytes, i) => {

@@ -1,6 +1,6 @@
 /** How a kind of open file description is made again. */
 import type { OpenFile } from '../../snapshot/descriptors.js';
-import type { Op, Operand } from '../program.js';
+import type { Cell, Op, Operand } from '../program.js';
 import type { Bench, Place } from './bench.js';
 
 /** What all kinds draw on. */
@@ -8,7 +8,11 @@ export interface Tools {
   readonly bench: Bench;
   /** Descriptor of each memory object; `null` for those that have none. */
   readonly objects: readonly (number | null)[];
+  /** Descriptor of each deleted directory. */
+  readonly folders: readonly number[];
   readonly pipes: readonly PipePlace[];
+  /** Holds, under `Flag.SCRATCH`, the address of the name of the folder for files of the image. */
+  readonly scratch: Cell;
   /** The id that a thread has now, by the one that it had. The threads are there when things are started. */
   tidOf(tid: number): Operand;
   /** The folder of a thread in `/proc`, when things are started. */

@@ -17,6 +17,7 @@ function tableOf(
   return {
     files,
     descriptors: descriptors.map(([fd, file]) => ({ fd, file, closeOnExec: false })),
+    folders: [],
     pipes,
     terminal: null,
     hold: null,
