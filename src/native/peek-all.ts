@@ -1,13 +1,15 @@
 /**
  * All messages that wait in a socket. MSG_PEEK shows the first, unless the socket peeks at an offset (SO_PEEK_OFF),
- * which moves on from message to message. To set it back falls to a process that outlives us.
+ * which moves on from message to message. To set it back to what the program has set falls to a process that outlives us.
  */
 import { SO, SOL_SOCKET } from '../socket.js';
 import { addon } from './addon.js';
-import { CREDENTIALS_SPACE, type Peeked, RIGHTS_SPACE, readPeeked } from './sockets.js';
+import { peekBytes } from './inet.js';
+import { CREDENTIALS_SPACE, getOption, type Peeked, RIGHTS_SPACE, readPeeked } from './sockets.js';
 
-const NR = { recvmsg: 47, setsockopt: 54, recvmmsg: 299 } as const;
-const FLAGS = 2 | 0x40 | 0x20; // MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC
+const NR = { recvfrom: 45, recvmsg: 47, setsockopt: 54, recvmmsg: 299 } as const;
+const PEEK_NOW = 2 | 0x40; // MSG_PEEK | MSG_DONTWAIT
+const FLAGS = PEEK_NOW | 0x20; // MSG_TRUNC, by which TCP gives no bytes at all
 const MSG_CMSG_CLOEXEC = 0x4000_0000;
 /** Words of `struct mmsghdr`: `struct msghdr`, and the length. */
 const MMSGHDR = 8;
@@ -109,6 +111,23 @@ export function peekMessages(
   return { messages, errno: received < 0 ? -received : 0 };
 }
 
+/** SO_PEEK_OFF: where the program itself peeks; -1: at the front. */
+export function peekOffset(fd: number): number {
+  const value = getOption(fd, SOL_SOCKET, SO.PEEK_OFF, 4);
+  return value ? Buffer.from(value).readInt32LE(0) : -1;
+}
+
+/** recv(2) with MSG_PEEK of the first bytes of a stream, which are known to be there, wherever the program peeks. */
+export function peekStream(fd: number, size: number): Uint8Array {
+  if (peekOffset(fd) < 0) return peekBytes(fd, size);
+  const buffer = Buffer.allocUnsafeSlow(size);
+  const call = [NR.recvfrom, addon.address(buffer), BigInt(size), BigInt(PEEK_NOW), 0n, 0n] as const;
+  const [offset, result] = atOffsets(fd, [{ offset: 0, call }], [buffer]);
+  const got = Math.min(offset!, result!);
+  if (got < 0) throw new Error(`a look at ${size} bytes fails with errno ${-got}`);
+  return Uint8Array.from(buffer.subarray(0, result!));
+}
+
 /**
  * Where in a stream the message begins with which a read ends. The kernel copies each message whole or not at all:
  * with nowhere to put the last byte, what comes before that message is all that is read.
@@ -130,7 +149,7 @@ export function lastBeginnings(fd: number, reads: readonly { offset: number; len
 }
 
 /**
- * Calls on a socket, each at an offset: results of setting that and of the call, in turn; at last of setting it back.
+ * Calls on a socket, each at an offset: results of setting that and of the call, in turn.
  * @param memory what the calls refer to by address and nobody looks at afterwards
  */
 function atOffsets(
@@ -138,7 +157,9 @@ function atOffsets(
   calls: readonly { offset: number; call: readonly [number, ...bigint[]] }[],
   memory: readonly (Uint8Array | BigUint64Array)[],
 ): number[] {
-  const offsets = new Uint8Array(Int32Array.from([...calls.map(({ offset }) => offset), -1]).buffer);
+  const offsets = new Uint8Array(
+    Int32Array.from([...calls.map(({ offset }) => offset), peekOffset(fd)]).buffer,
+  );
   const at = addon.address(offsets);
   const setOffset = (index: number): bigint[] => [
     ...[BigInt(NR.setsockopt), BigInt(fd), BigInt(SOL_SOCKET), BigInt(SO.PEEK_OFF)],
@@ -150,5 +171,8 @@ function atOffsets(
   });
   const made = BigInt64Array.from([...words, ...setOffset(calls.length)]);
   addon.outlive(made, offsets, ...memory);
-  return Array.from({ length: made.length / CALL }, (_, i) => Number(made[i * CALL]!));
+  const results = Array.from({ length: made.length / CALL }, (_, i) => Number(made[i * CALL]!));
+  const back = results.pop()!;
+  if (back < 0) throw new Error(`SO_PEEK_OFF cannot be set back: errno ${-back}`);
+  return results;
 }

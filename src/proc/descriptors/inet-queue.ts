@@ -14,6 +14,7 @@ import { type Entry, nameOf } from './entries.js';
 import { factsOf } from './inet-tables.js';
 import type { KindContext } from './kind.js';
 import { once } from './once.js';
+import { refuseOffset } from './peek-offset.js';
 import { leaveBehind, noteEmpty, Refusal } from './refusal.js';
 
 /** Bytes that are set aside for a datagram, beside its content. */
@@ -41,6 +42,7 @@ export function captureDatagrams(
     // What was shut down is always readable.
     return events & Poll.RDHUP && fionread(copy) === 0 ? [] : lose('');
   }
+  refuseOffset(copy);
   if (events & Poll.ERR) return lose(', as a look at them would take the error');
   try {
     refuseShared(entry, context);

@@ -1,8 +1,9 @@
 /** IPv4 and IPv6 sockets: TCP, MPTCP, UDP, UDP-Lite, raw, and those of ICMP's echo. */
 import { addressText, isBound, type Making, type Protocol, SO, scopeOf } from '../../inet.js';
-import { interfaceName, peekBytes, peerName, socketName, tcpInfo, unconfirmed } from '../../native/inet.js';
+import { interfaceName, peerName, socketName, tcpInfo, unconfirmed } from '../../native/inet.js';
 import { ANY_STATE, IDLE_STATES } from '../../native/inet-diag.js';
-import { getOption, integerOption, Poll, pollNow } from '../../native/sockets.js';
+import { peekStream } from '../../native/peek-all.js';
+import { integerOption, Poll, pollNow } from '../../native/sockets.js';
 import { fionread } from '../../native/syscalls.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { KEPT_IN_FLIGHT } from '../../snapshot/in-flight.js';
@@ -17,6 +18,7 @@ import type { DescriptorKind, KindContext } from './kind.js';
 import { captureGroups, readGroups } from './multicast.js';
 import { ELSEWHERE, elsewhereProblem } from './network-namespace.js';
 import { once } from './once.js';
+import { refuseSharedOffset } from './peek-offset.js';
 import { leaveBehind, PassingRefusal, Refusal } from './refusal.js';
 import type { Target } from './target.js';
 import { captureConnection as captureKept } from './tcp-connections.js';
@@ -90,7 +92,6 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
     if (/^udp/.test(protocol) && unconfirmed(copy) > 0) throw new PassingRefusal(UNSENT);
     const groups = captureGroups(copy, once(context, 'groups', readGroups));
     const options = captureOptions(copy, fresh, true);
-    // Behind the options, which refuse a socket that itself peeks at an offset.
     const datagrams = captureDatagrams(entry, copy, making, context);
     warnOfInterface(entry, copy, { ...options, groups, family }, context);
     const rest = { backlog: null, ended: null, input: new Uint8Array(0) };
@@ -170,12 +171,9 @@ function scopeName(copy: number, name: Uint8Array, peer: Uint8Array | null): str
 }
 
 /** What the resumed program will find of a TCP connection. */
-function captureConnection(
-  { fd, link }: Entry,
-  copy: number,
-  state: number,
-  { warnings }: KindContext,
-): Connection {
+function captureConnection(entry: Entry, copy: number, state: number, context: KindContext): Connection {
+  const { fd, link } = entry;
+  const { warnings } = context;
   const none = new Uint8Array(0);
   if (state === TCP.LISTEN) return { ended: null, input: none };
   const events = pollNow(copy);
@@ -183,7 +181,7 @@ function captureConnection(
     if (!(events & Poll.RDHUP)) return { ended: null, input: none };
     const { hadPeer } = tcpInfo(copy);
     if (!hadPeer) return { ended: events & Poll.ERR ? 'refused' : 'failed', input: none };
-    const input = unread(copy);
+    const input = unread(entry, copy, context);
     return { ended: events & Poll.ERR && input.length === 0 ? 'reset' : 'closed', input };
   }
   const peer = endsOf(copy)?.peer;
@@ -197,7 +195,7 @@ function captureConnection(
   // The end of its stream, which is counted, too, is no byte.
   const end = pending > 0 && KEPT_STATES.some(([number, name]) => number === state && isEnded(name));
   warnings.push(closedLine(what, pending - Number(end)));
-  return { ended: 'closed', input: unread(copy), letGo: true };
+  return { ended: 'closed', input: unread(entry, copy, context), letGo: true };
 }
 
 /** Says that an attempt to connect is not carried. @param what `descriptor 5 (TCP): the connection from ...` */
@@ -214,11 +212,9 @@ export function closedLine(what: string, lost: number): string {
 }
 
 /** What can still be read. */
-function unread(copy: number): Uint8Array {
-  const peekOffset = getOption(copy, 1, 42, 4); // SO_PEEK_OFF, which a look would move on
-  if (peekOffset && Buffer.from(peekOffset).readInt32LE(0) >= 0) {
-    throw new Refusal('its option SO_PEEK_OFF is not carried');
-  }
+function unread(entry: Entry, copy: number, context: KindContext): Uint8Array {
   const size = fionread(copy);
-  return size > 0 ? peekBytes(copy, size) : new Uint8Array(0);
+  if (size === 0) return new Uint8Array(0);
+  refuseSharedOffset(entry, copy, context);
+  return peekStream(copy, size);
 }

@@ -1,6 +1,7 @@
 /** TCP connections that go on in the image (`--tcp keep`): all that it takes to make one again. */
 import { SO, SOL } from '../../inet.js';
-import { peekBytes, unconfirmed } from '../../native/inet.js';
+import { unconfirmed } from '../../native/inet.js';
+import { peekStream } from '../../native/peek-all.js';
 import { getOption, Poll, pollNow } from '../../native/sockets.js';
 import { fionread } from '../../native/syscalls.js';
 import { peekSendQueue, queueEnd, unsentBytes } from '../../native/tcp-repair.js';
@@ -59,7 +60,7 @@ export function captureConnection(
 
 function inputOf(copy: number): Uint8Array {
   const size = fionread(copy);
-  return size > 0 ? peekBytes(copy, size) : new Uint8Array(0);
+  return size > 0 ? peekStream(copy, size) : new Uint8Array(0);
 }
 
 /** What only repair mode shows. */

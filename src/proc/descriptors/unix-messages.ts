@@ -1,8 +1,9 @@
 /** All that waits in a Unix domain socket, message by message, with duplicates of the descriptors that it carries. */
 import { lastBeginnings, peekAll } from '../../native/peek-all.js';
 import type { UnixSocket } from '../../native/sock-diag.js';
-import { integerOption, type Peeked, Poll, pollNow } from '../../native/sockets.js';
-import { SO, Sock } from '../../socket.js';
+import { type Peeked, Poll, pollNow } from '../../native/sockets.js';
+import { Sock } from '../../socket.js';
+import { refuseOffset } from './peek-offset.js';
 import { Refusal } from './refusal.js';
 
 /** Bytes that a message takes at least, and how many are looked at. */
@@ -34,7 +35,6 @@ export function messagesOf(copy: number, socket: UnixSocket, sent: number, descr
  */
 export function piecesOf(copy: number, { queued }: UnixSocket, carried: number): Peeked[] {
   refuseUrgent(copy);
-  refuseOffset(copy);
   // Each read but the last ends behind a message that carries some.
   const most = carried + 1;
   if (most > MOST) throw new Refusal('more descriptors are on their way in it than can be looked at');
@@ -66,14 +66,6 @@ function withoutEnd(messages: readonly Peeked[]): Peeked[] {
   let end = messages.length;
   while (end > 0 && messages[end - 1]!.length === 0 && messages[end - 1]!.descriptors.length === 0) end--;
   return messages.slice(0, end);
-}
-
-/** @throws Refusal where the socket itself peeks at an offset */
-export function refuseOffset(copy: number): void {
-  if (integerOption(copy, SO.PEEK_OFF) < 0) return;
-  throw new Refusal(
-    'something waits in it, and it peeks at an offset (SO_PEEK_OFF), which a look would move',
-  );
 }
 
 /** @throws Refusal where something waits in a stream beside the stream */

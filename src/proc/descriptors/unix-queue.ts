@@ -1,12 +1,22 @@
 /** What waits to be read in a Unix domain socket. MSG_PEEK shows it, and nothing is consumed. */
 import { closeSync, fstatSync } from 'node:fs';
+import { peekAll, peekOffset } from '../../native/peek-all.js';
 import type { UnixSocket } from '../../native/sock-diag.js';
 import { unixSockets } from '../../native/sock-diag.js';
-import { integerOption, makeSocketPair, type Peeked, peek, sendNow } from '../../native/sockets.js';
+import {
+  integerOption,
+  makeSocketPair,
+  type Peeked,
+  Poll,
+  peek,
+  pollNow,
+  sendNow,
+} from '../../native/sockets.js';
 import { SO, Sock } from '../../socket.js';
 import { errnoOf } from '../read.js';
+import { refuseOffset } from './peek-offset.js';
 import { PassingRefusal, Refusal } from './refusal.js';
-import { messagesOf, refuseOffset, refuseUrgent } from './unix-messages.js';
+import { messagesOf, refuseUrgent } from './unix-messages.js';
 import type { Peer } from './unix-view.js';
 
 /** Content, whether it bears the process's own credentials, and what is on its way with it. */
@@ -89,7 +99,8 @@ function captureMessages(copy: number, context: QueueContext): Queue {
 function lookAtFront(copy: number, { type, queued, shutdown }: UnixSocket): Peeked[] {
   refuseUrgent(copy);
   // Without a message a read gives 0 here, as it does for an empty one.
-  if (queued === 0 && (type !== Sock.DGRAM || shutdown & 1)) return [];
+  if (queued === 0 && (type !== Sock.DGRAM || shutdown & 1 || !(pollNow(copy) & Poll.IN))) return [];
+  if (type === Sock.STREAM && peekOffset(copy) >= 0) return peekAll(copy, queued, 1);
   refuseOffset(copy);
   try {
     return [peek(copy, queued, integerOption(copy, SO.PASSCRED) !== 0)];

@@ -15,6 +15,7 @@ import threading
 import time
 
 BLOCK = 4096
+SO_PEEK_OFF = 42
 TCP_MD5SIG_EXT, TCP_MD5SIG_FLAG_PREFIX = 32, 1
 SO_BUF_LOCK = 72
 ESTABLISHED, SYN_SENT, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING = 1, 2, 4, 5, 8, 9, 11
@@ -261,6 +262,11 @@ def run_states(host, port, full_port, device="lo"):
     of["unread"].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     of["unread"].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     of["close-wait"].setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    peeks = True
+    try:
+        of["unread"].setsockopt(socket.SOL_SOCKET, SO_PEEK_OFF, 7)
+    except OSError:  # before Linux 6.9
+        peeks = False
     of["close-wait"].setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 900000)
     of["fin-wait-1"].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 100000)
     of["unsent"].setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
@@ -309,6 +315,7 @@ def run_states(host, port, full_port, device="lo"):
     assert read_exactly(of["control"], 3) == b"yes"
     accepted.sendall(b"to the client")
     accepted.close()
+    assert not peeks or of["unread"].recv(5, socket.MSG_PEEK) == b"input"
     assert read_exactly(of["unread"], 12) == b"unread input"
     of["unread"].sendall(b"answer")
     of["unread"].shutdown(socket.SHUT_WR)

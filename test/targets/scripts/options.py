@@ -19,8 +19,8 @@ KINDS = {
 NOT_STATE = {(1, 4), (1, 55), (1, 57), (1, 71), (6, 11), (6, 24), (0, 9), (0, 14), (41, 6), (41, 24)}
 NOT_STATE |= {(0, option) for option in (41, 64, 65, 66, 67, 81, 82, 83)}
 NOT_STATE |= {(41, option) for option in (32, 64, 65, 68, 69)} | {(270, 9)}
-# SO_PEEK_OFF, TCP_REPAIR, UDP_ENCAP, which are refused; SO_BINDTOIFINDEX, which takes interfaces that do not exist.
-REFUSED = {(1, 42), (6, 19), (17, 100), (136, 100), (1, 62)}
+# TCP_REPAIR, UDP_ENCAP, which are refused; SO_BINDTOIFINDEX, which takes interfaces that do not exist.
+REFUSED = {(6, 19), (17, 100), (136, 100), (1, 62)}
 # Whether the program has chosen the sizes of buffers: Unix domain sockets never change them.
 UNSEEN = {"Unix": {(1, 72)}}
 

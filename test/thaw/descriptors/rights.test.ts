@@ -377,7 +377,7 @@ listener = socket.socket(socket.AF_UNIX); listener.bind(b'\\0listens %d' % os.ge
 client = socket.socket(socket.AF_UNIX); client.connect(b'\\0listens %d' % os.getpid())
 at(client.detach(), 18); at(listener.detach(), 19)
 send(18, b'not accepted', at(os.eventfd(0), 30))
-pair(40, 41); s = socket.socket(fileno=os.dup(40)); s.setsockopt(socket.SOL_SOCKET, 42, 0); s.close()
+pair(40, 41, socket.SOCK_SEQPACKET); s = socket.socket(fileno=os.dup(40)); s.setsockopt(socket.SOL_SOCKET, 42, 0); s.close()
 send(41, b'offset', at(os.eventfd(0), 30))
 `,
   );
@@ -399,7 +399,7 @@ send(41, b'offset', at(os.eventfd(0), 30))
     ],
     [
       'descriptor 40',
-      'something waits in it, and it peeks at an offset (SO_PEEK_OFF), which a look would move',
+      'messages wait in it, and it peeks at an offset (SO_PEEK_OFF), so that a look could hide empty ones',
     ],
   ];
   const byName = (list: [string, string][]) => list.toSorted(([a], [b]) => (a < b ? -1 : 1));
