@@ -57,22 +57,31 @@ test.serial('keys that are not told of in full are refused', async (t) => {
     t,
     `${HEAD}
 d = listening(); key(d, "10.0.0.1", b"any"); key(d, "10.0.0.1", b"none", IFINDEX); at(d.detach(), 10)
-open("/proc/sys/net/core/optmem_max", "w").write("1000000")
-m = listening()
-for i in range(400): key(m, "10.0.%d.%d" % (i >> 8, i & 255), b"key")
-at(m.detach(), 11)
 b = socket.socket(); b.bind(("127.0.0.1", 0)); key(b, "127.0.0.1", b"bound"); at(b.detach(), 12)
 u = socket.socket(socket.AF_INET6); key(u, "::1", b"unbound"); at(u.detach(), 13)
 at(socket.socket().detach(), 14)
 `,
   );
   const { problems } = capture(target);
-  t.is(problems.length, 4);
+  t.is(problems.length, 3);
   t.regex(
     problems[0]!,
     /^descriptor 10 \(TCP socket, .*two keys for TCP_MD5SIG for 10\.0\.0\.1\/32.*--drop-fd 10/,
   );
-  t.regex(problems[1]!, /^descriptor 11 \(TCP socket, .*sock_diag\(7\) leaves it out.*--drop-fd 11/);
-  t.regex(problems[2]!, /^descriptor 12 \(TCP socket, .*seems to have keys \(TCP_MD5SIG\).*--drop-fd 12/);
-  t.regex(problems[3]!, /^descriptor 13 \(TCPv6 socket, .*seems to have keys/);
+  t.regex(problems[1]!, /^descriptor 12 \(TCP socket, .*seems to have keys \(TCP_MD5SIG\).*--drop-fd 12/);
+  t.regex(problems[2]!, /^descriptor 13 \(TCPv6 socket, .*seems to have keys/);
+  // In a process of its own: whatever lies behind it in the kernel's table is left out, too.
+  const many = await startTarget(
+    t,
+    `${HEAD}
+open("/proc/sys/net/core/optmem_max", "w").write("1000000")
+m = listening()
+for i in range(400): key(m, "10.0.%d.%d" % (i >> 8, i & 255), b"key")
+at(m.detach(), 11)
+`,
+  );
+  t.regex(
+    capture(many).problems.join(),
+    /^descriptor 11 \(TCP socket, .*sock_diag\(7\) leaves it out.*--drop-fd 11/,
+  );
 });
