@@ -10,7 +10,7 @@ import { call, type Extra, show, tolerate } from '../calls.js';
 import type { Op, Operand } from '../program.js';
 import type { Bench, Place } from './bench.js';
 import { close, setFlags } from './calls.js';
-import { makeSocket, setOption, setOptions, setSize } from './socket-calls.js';
+import { isPeekOffset, makeSocket, setOption, setOptions, setSize } from './socket-calls.js';
 
 type Inet = OpenFileOf<'inet'>;
 
@@ -66,6 +66,8 @@ export function makeEnded(file: Inet, ended: NonNullable<Inet['ended']>, place: 
     close(listener),
     // Some can be set only before a connection is made, and mean nothing after its end.
     ...setOptions(place.at, file, place.name, arena, { check: { kind: 'none' } }),
+    // What can still be read is peeked at, too; TCP knows it since Linux 6.9.
+    ...setOptions(place.at, { options: file.options.filter(isPeekOffset), filter: null }, place.name, arena),
     setFlags(place.at, file.flags, { label }),
   ];
 }

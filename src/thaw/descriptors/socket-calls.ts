@@ -100,6 +100,11 @@ export function isLock({ level, option }: Inet['options'][number]): boolean {
   return level === SOL.SOCKET && option === SO_LOCK_FILTER;
 }
 
+/** SO_PEEK_OFF. */
+export function isPeekOffset({ level, option }: Inet['options'][number]): boolean {
+  return level === SOL.SOCKET && option === SO.PEEK_OFF;
+}
+
 /** SO_ATTACH_FILTER. */
 export function attachFilter(
   fd: Operand,
