@@ -31,7 +31,12 @@ struct siginfo {
 struct child {
     int64_t pid;
     int stopped;
+    int suspended; /* asked to stop as a job is, by us or the terminal */
 };
+
+static int suspends(int signal) {
+    return signal >= SIGTSTP && signal <= SIGTTOU;
+}
 
 static void default_action(int signal) {
     uint64_t action[4] = {0, 0, 0, 0};
@@ -54,6 +59,16 @@ __attribute__((noreturn)) static void die_of(int signal) {
     quit(128 + signal);
 }
 
+/*
+ * A shell wants to see its job stop. Whoever stops the child alone, by SIGSTOP, will continue it
+ * alone, and nothing would then wake us; but a program may answer the terminal's ^Z by sending
+ * itself that, too.
+ */
+static void stop_with(const struct child *child, int signal) {
+    if (signal != SIGSTOP || child->suspended)
+        signal_self(SIGSTOP);
+}
+
 static void mirror(struct child *child) {
     for (;;) {
         int32_t status;
@@ -62,9 +77,9 @@ static void mirror(struct child *child) {
             return;
         child->stopped = (status & 0xff) == STOPPED;
         if (child->stopped)
-            signal_self(SIGSTOP);
+            stop_with(child, status >> 8 & 0xff);
         else if (status == CONTINUED)
-            continue;
+            child->suspended = 0;
         else if (status & 0x7f)
             die_of(status & 0x7f);
         else
@@ -74,14 +89,23 @@ static void mirror(struct child *child) {
 
 /* The terminal sends these to its whole foreground group: the child, if a member, got its own. */
 static int has_got_it(const struct child *child, const struct siginfo *info) {
-    int of_terminal = info->signo <= SIGQUIT || info->signo == SIGWINCH ||
-                      (info->signo >= SIGTSTP && info->signo <= SIGTTOU);
+    int of_terminal = info->signo <= SIGQUIT || info->signo == SIGWINCH || suspends(info->signo);
     return info->code == SI_KERNEL && of_terminal &&
            CALL1(SYS_getpgid, child->pid) == CALL1(SYS_getpgid, 0);
 }
 
+static void note(struct child *child, int signal) {
+    if (signal == SIGCONT)
+        child->suspended = 0;
+    if (!suspends(signal))
+        return;
+    child->suspended = 1;
+    if (child->stopped)
+        stop_with(child, signal);
+}
+
 static void pass_on(const struct child *child, struct siginfo *info) {
-    if (has_got_it(child, info))
+    if (has_got_it(child, info) || (child->stopped && suspends(info->signo)))
         return;
     /* A shell continues the group: whatever runs again needs no second SIGCONT. */
     if (info->signo == SIGCONT && !child->stopped)
@@ -101,7 +125,7 @@ static void close_all(void) {
 }
 
 __attribute__((noreturn)) static void supervise(int64_t pid) {
-    struct child child = {pid, 0};
+    struct child child = {pid, 0, 0};
     uint64_t all = ~0ull;
     close_all();
     for (;;) {
@@ -109,8 +133,10 @@ __attribute__((noreturn)) static void supervise(int64_t pid) {
         int64_t signal = CALL4(SYS_rt_sigtimedwait, &all, &info, 0, 8);
         if (signal == SIGCHLD || signal == SIGCONT)
             mirror(&child);
-        if (signal > 0 && signal != SIGCHLD)
+        if (signal > 0 && signal != SIGCHLD) {
+            note(&child, (int)signal);
             pass_on(&child, &info);
+        }
     }
 }
 

@@ -183,16 +183,34 @@ testAsRoot('the supervisor stops and goes on with its child', async (t) => {
   const wanted = freeId();
   const image = start(becomes(wanted, waits));
   await image.sees('waiting');
-  process.kill(wanted, 'SIGSTOP');
-  await until(() => stateOf(image.pid) === 'T' && stateOf(wanted) === 'T', 'both to stop');
-  image.kill('SIGCONT');
-  await until(() => stateOf(image.pid) === 'S' && stateOf(wanted) === 'S', 'both to go on');
-  process.kill(wanted, 'SIGSTOP');
-  await until(() => stateOf(image.pid) === 'T', 'the supervisor to stop');
-  image.kill('SIGCONT');
-  await until(() => stateOf(image.pid) === 'S' && stateOf(wanted) === 'S', 'both to go on again');
+  for (const stop of ['SIGTSTP', 'SIGTTIN'] as const) {
+    process.kill(wanted, stop);
+    await until(() => stateOf(image.pid) === 'T' && stateOf(wanted) === 'T', 'both to stop');
+    image.kill('SIGCONT');
+    await until(() => stateOf(image.pid) === 'S' && stateOf(wanted) === 'S', 'both to go on');
+  }
   process.kill(wanted, 'SIGKILL');
   t.is((await image.ended).signal, 'SIGKILL');
+});
+
+testAsRoot('what is stopped alone is continued alone', async (t) => {
+  const wanted = freeId();
+  const image = start(becomes(wanted, waits));
+  await image.sees('waiting');
+  process.kill(wanted, 'SIGSTOP');
+  await until(() => stateOf(wanted) === 'T', 'the child to stop');
+  process.kill(wanted, 'SIGCONT');
+  await until(() => stateOf(wanted) === 'S', 'the child to go on');
+  // As a program does that stops itself when its job is asked to.
+  process.kill(wanted, 'SIGSTOP');
+  await until(() => stateOf(wanted) === 'T', 'the child to stop again');
+  t.is(stateOf(image.pid), 'S');
+  image.kill('SIGTSTP');
+  await until(() => stateOf(image.pid) === 'T', 'the supervisor to stop');
+  image.kill('SIGCONT');
+  await until(() => stateOf(image.pid) === 'S', 'the supervisor to go on');
+  image.kill('SIGTERM');
+  t.is((await image.ended).signal, 'SIGTERM');
 });
 
 testAsRoot('the supervisor holds no descriptor', async (t) => {
