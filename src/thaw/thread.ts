@@ -159,38 +159,48 @@ function planCredentials(arena: Arena, credentials: Credentials): Op[] {
     groupList.writeUInt32LE(group, i * 4);
   });
   const permitted = tolerate('EPERM', 'EINVAL');
-  const ops: Op[] = [
+  const { bounding, ambient } = capabilities;
+  const raised = {
+    ...capabilities,
+    effective: capabilities.effective | CAP_SETPCAP,
+    permitted: capabilities.permitted | CAP_SETPCAP,
+  };
+  const keeps = secureBits & SECBIT_KEEP_CAPS ? 1 : 0;
+  return [
     prctl('PR_SET_KEEPCAPS', PR_SET_KEEPCAPS, [1], { check: permitted }),
     call('setgroups', [groups.length, arena.bytes(groupList)], { check: permitted }),
     call('setresgid', [gids[0]!, gids[1]!, gids[2]!], { check: permitted }),
+    // While CAP_SETPCAP is in effect: another user than root has nothing in effect at first, only permitted.
+    ...without(bounding).map((capability) =>
+      prctl('PR_CAPBSET_DROP', PR_CAPBSET_DROP, [capability], { check: permitted }),
+    ),
     call('setresuid', [uids[0]!, uids[1]!, uids[2]!], { check: permitted }),
     call('setfsgid', [gids[3]!], { check: { kind: 'none' } }),
     call('setfsuid', [uids[3]!], { check: { kind: 'none' } }),
+    planCapabilities(arena, secureBits === 0 ? capabilities : raised),
+    ...without(~ambient).map((capability) =>
+      prctl('PR_CAP_AMBIENT', PR_CAP_AMBIENT, [PR_CAP_AMBIENT_RAISE, capability], { check: permitted }),
+    ),
+    // They may forbid to raise what is ambient, and to change what is kept.
+    ...(secureBits === 0
+      ? []
+      : [
+          prctl('PR_SET_SECUREBITS', PR_SET_SECUREBITS, [secureBits], { check: permitted }),
+          planCapabilities(arena, capabilities),
+        ]),
+    prctl('PR_SET_KEEPCAPS', PR_SET_KEEPCAPS, [keeps], { check: permitted }),
+    ...(noNewPrivileges ? [prctl('PR_SET_NO_NEW_PRIVS', PR_SET_NO_NEW_PRIVS, [1])] : []),
   ];
-  // Dropping what the process did not have needs CAP_SETPCAP, which may itself be among the dropped.
-  for (let capability = 0; capability < 64; capability++) {
-    if (!(capabilities.bounding & (1n << BigInt(capability))) && capability <= LAST_CAPABILITY) {
-      ops.push(prctl('PR_CAPBSET_DROP', PR_CAPBSET_DROP, [capability], { check: permitted }));
-    }
-  }
-  if (secureBits !== 0)
-    ops.push(prctl('PR_SET_SECUREBITS', PR_SET_SECUREBITS, [secureBits], { check: permitted }));
-  ops.push(planCapabilities(arena, capabilities));
-  for (let capability = 0; capability <= LAST_CAPABILITY; capability++) {
-    if (capabilities.ambient & (1n << BigInt(capability))) {
-      ops.push(
-        prctl('PR_CAP_AMBIENT', PR_CAP_AMBIENT, [PR_CAP_AMBIENT_RAISE, capability], { check: permitted }),
-      );
-    }
-  }
-  const keeps = secureBits & SECBIT_KEEP_CAPS ? 1 : 0;
-  ops.push(prctl('PR_SET_KEEPCAPS', PR_SET_KEEPCAPS, [keeps], { check: permitted }));
-  if (noNewPrivileges) ops.push(prctl('PR_SET_NO_NEW_PRIVS', PR_SET_NO_NEW_PRIVS, [1]));
-  return ops;
 }
 
 /** CAP_CHECKPOINT_RESTORE. */
 const LAST_CAPABILITY = 40;
+const CAP_SETPCAP = 1n << 8n;
+
+/** Numbers of the capabilities that a set does not have. */
+function without(set: bigint): number[] {
+  return Array.from({ length: LAST_CAPABILITY + 1 }, (_, i) => i).filter((i) => !(set & (1n << BigInt(i))));
+}
 
 function planCapabilities(arena: Arena, capabilities: Credentials['capabilities']): Op {
   const header = Buffer.alloc(8);

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { readImage } from '../../src/image/read.js';
-import { testWith } from './harness/needs.js';
+import { leaveOut, testWith } from './harness/needs.js';
 import { target } from './harness/paths.js';
 import { roundTrip } from './harness/round-trip.js';
 import { start } from './harness/running.js';
@@ -28,6 +28,11 @@ testWith([], 'an undumpable process stays undumpable', (t) => {
     return Promise.resolve();
   }
   return roundTrip(t, { command: target('identity'), args: ['undumpable', '', '\n'], goesOn: false });
+});
+
+testWith([], 'another user keeps capabilities, what bounds them, and securebits', async (t) => {
+  if (process.getuid?.() !== 0) return leaveOut(t, 'only root may become another user');
+  await roundTrip(t, { command: target('identity'), args: ['other user', '', '\n'], goesOn: false });
 });
 
 testWith([], 'settings that few programs make come back', (t) =>

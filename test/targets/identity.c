@@ -63,6 +63,25 @@ static void become_less(void) {
     NEED(syscall(SYS_capset, &header, data));
 }
 
+/* Another user, who keeps one capability; what none of its programs may ever have is dropped. */
+static void become_other(void) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2] = {{.effective = 1u << CAP_KILL,
+                                              .permitted = 1u << CAP_KILL | 1u << CAP_CHOWN,
+                                              .inheritable = 1u << CAP_CHOWN}};
+    enum { OTHER = 65534 };
+    NEED(prctl(PR_SET_SECUREBITS,
+               SECBIT_KEEP_CAPS | SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED, 0,
+               0, 0));
+    NEED(prctl(PR_CAPBSET_DROP, CAP_SYS_RAWIO, 0, 0, 0));
+    NEED(prctl(PR_CAPBSET_DROP, CAP_SETPCAP, 0, 0, 0));
+    NEED(setresgid(OTHER, OTHER, OTHER));
+    NEED(setresuid(OTHER, OTHER, OTHER));
+    NEED(syscall(SYS_capset, &header, data));
+    NEED(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_CHOWN, 0, 0));
+    NEED(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
+}
+
 int main(int argc, char **argv) {
     char oom[16];
     CHECK(argc == 4 && strcmp(argv[2], "") == 0, "run me as: identity 'a b' '' $'\\n'");
@@ -84,7 +103,9 @@ int main(int argc, char **argv) {
     NEED(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
     NEED(prctl(PR_SET_TIMERSLACK, 77777, 0, 0, 0));
     (void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
-    if (geteuid() == 0) {
+    if (strcmp(argv[1], "other user") == 0) {
+        become_other();
+    } else if (geteuid() == 0) {
         NEED(prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0));
         become_less();
     }
