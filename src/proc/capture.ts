@@ -1,11 +1,11 @@
 /** Captures a stopped process: everything that a snapshot holds, and where its contents are to be copied from. */
-import { constants, openSync, readFileSync } from 'node:fs';
+import { constants, existsSync, openSync, readFileSync } from 'node:fs';
 import { arch, hostname, release, version } from 'node:os';
 import { TargetError, UnsupportedError } from '../errors.js';
 import { Clock, clockGettime, schedGetaffinity } from '../native/syscalls.js';
 import type { ThreadState, Tracer } from '../native/tracer.js';
 import { decodeRegisters } from '../snapshot/registers.js';
-import type { Process, Snapshot, Thread } from '../snapshot/schema.js';
+import type { PosixTimer, Process, Snapshot, Thread } from '../snapshot/schema.js';
 import type { Blob } from '../thaw/plan.js';
 import { clockOffsets } from './clocks.js';
 import { closeAll } from './content.js';
@@ -82,6 +82,9 @@ export interface Capture {
 }
 
 const USER_CS = 0x33n;
+/** `sigev_notify` */
+const SIGEV_NONE = 1;
+const SIGEV_THREAD_ID = 4;
 const SYS_MUNMAP = 11;
 /** A vDSO function runs in well under a microsecond; its retry loops need a few rounds. */
 const VDSO_STEPS = 4096;
@@ -295,19 +298,28 @@ function interrogate(
   const stack = mappings.find(({ path, prot }) => path === '[stack]' && (prot & 3) === 3);
   const timers = parseTimers(readTimers(pid));
   const leader = states[0]!;
-  const capacity = 32768 + 160 * timers.length + leader.xstate.length;
+  const capacity = 32768 + 352 * timers.length + leader.xstate.length;
   const caller = callerAmong(states);
   if (restorer && stack) tracer.setNet(caller, restorer, stack, calls.numbers.get(caller));
   for (const { start, end } of stray) tracer.syscall(caller, gadget, SYS_MUNMAP, [start, end - start]);
   const lockedBefore = lockedMemory(pid);
   const infection: Infection = infect(tracer, caller, mem, gadget, blob, capacity, theirs);
-  const { brk, secureBits, hasLocalDescriptors, ...answers } = infection.ask(leader, (arena) =>
+  const { brk, secureBits, hasLocalDescriptors, strangeTimers, ...answers } = infection.ask(leader, (arena) =>
     processQuery(arena, timers),
   );
   if (hasLocalDescriptors) {
     throw new UnsupportedError([
       `process ${pid} has segments of its own (modify_ldt), which are not carried yet`,
     ]);
+  }
+  // The kernel does not tell which thread's time it is: of one it can be no other's.
+  if (states.length > 1 && strangeTimers.length > 0) {
+    throw new UnsupportedError(
+      strangeTimers.map(
+        (id) =>
+          `timer ${id} of process ${pid} runs on the processor time of another thread than the first, or on that of one that cannot be told as it is not armed (CLOCK_THREAD_CPUTIME_ID): it is not carried`,
+      ),
+    );
   }
   const { status, memory, ...identity } = readIdentity(pid);
   const sharedPending = tracer.sharedPending(leader.tid);
@@ -331,6 +343,7 @@ function interrogate(
   const process = {
     ...identity,
     ...answers,
+    posixTimers: answers.posixTimers.map((timer) => aimed(pid, timer)),
     locksFutureMemory: lockedMemory(pid) === lockedBefore ? 0 : futureLocks(pid, infection),
     credentials: parseCredentials(status, secureBits),
     memory: { ...memory, brk },
@@ -338,6 +351,13 @@ function interrogate(
     pendingSignals: sharedPending,
   };
   return { process, memoryPolicies };
+}
+
+/** A timer with the id that its thread has for itself; one whose thread has ended tells nobody, whatever it was to tell. */
+function aimed(pid: number, timer: PosixTimer): PosixTimer {
+  if (!(timer.notify & SIGEV_THREAD_ID)) return timer;
+  const isThere = existsSync(`/proc/${pid}/task/${timer.tid}`);
+  return isThere ? { ...timer, tid: ownTid(pid, timer.tid) } : { ...timer, notify: SIGEV_NONE, tid: 0 };
 }
 
 /** `VmLck`: memory that is locked. */

@@ -126,7 +126,16 @@ export type ProcessAnswers = Pick<
   | 'settings'
   | 'membarriers'
   | 'permittedFeatures'
-> & { brk: bigint; secureBits: number; hasLocalDescriptors: boolean };
+> & {
+  brk: bigint;
+  secureBits: number;
+  hasLocalDescriptors: boolean;
+  /** Ids of timers on the processor time of a thread that do not go on with that of the one which was asked. */
+  strangeTimers: readonly number[];
+};
+
+/** Of whichever thread made the timer. */
+const CLOCK_THREAD_CPUTIME_ID = 3;
 
 /** A timer as `/proc/PID/timers` lists it. */
 export type TimerEntry = Omit<PosixTimer, 'remaining' | 'interval'>;
@@ -136,6 +145,7 @@ export function processQuery(arena: Arena, timers: readonly TimerEntry[]): Query
   const actions = arena.reserve(32 * SIGNALS);
   const interval = arena.reserve(32 * 3);
   const posix = arena.reserve(32 * Math.max(1, timers.length));
+  const later = arena.reserve(32 * Math.max(1, timers.length));
   const brk = arena.cell();
   const dumpable = arena.cell();
   const secureBits = arena.cell();
@@ -144,6 +154,7 @@ export function processQuery(arena: Arena, timers: readonly TimerEntry[]): Query
   const membarriers = arena.cell();
   const permittedFeatures = arena.cell();
   const localDescriptors = arena.cell();
+  const getTime = ({ id }: TimerEntry, into: bigint) => call('timer_gettime', [id, into], ignore);
   const settings = settingsQuery(arena, PROCESS_SETTINGS);
   const ops: Op[] = [];
   for (let signal = 1; signal <= SIGNALS; signal++) {
@@ -151,8 +162,8 @@ export function processQuery(arena: Arena, timers: readonly TimerEntry[]): Query
   }
   for (let which = 0; which < 3; which++)
     ops.push(call('getitimer', [which, interval + BigInt(32 * which)], ignore));
-  timers.forEach(({ id }, i) => {
-    ops.push(call('timer_gettime', [id, posix + BigInt(32 * i)], ignore));
+  timers.forEach((timer, i) => {
+    ops.push(getTime(timer, posix + BigInt(32 * i)));
   });
   ops.push(
     call('brk', [0], { result: brk, ...ignore }),
@@ -168,6 +179,7 @@ export function processQuery(arena: Arena, timers: readonly TimerEntry[]): Query
     }),
     call('arch_prctl', [ARCH_GET_XCOMP_PERM, permittedFeatures.cell], ignore),
     ...settings.ops,
+    ...timers.map((timer, i) => getTime(timer, later + BigInt(32 * i))),
   );
   return {
     ops,
@@ -196,6 +208,12 @@ export function processQuery(arena: Arena, timers: readonly TimerEntry[]): Query
       settings: settings.decode(answers),
       membarriers: Math.max(0, Number(cellValue(answers, membarriers))),
       permittedFeatures: BigInt.asUintN(64, cellValue(answers, permittedFeatures)),
+      strangeTimers: timers.flatMap(({ id, clock }, i) => {
+        const [first, last] = [posix, later].map(
+          (samples) => timesOf(answers(samples + BigInt(32 * i), 32), 1n).remaining,
+        );
+        return clock === CLOCK_THREAD_CPUTIME_ID && last! >= first! ? [id] : [];
+      }),
       hasLocalDescriptors: cellValue(answers, localDescriptors) > 0n,
     }),
   };

@@ -105,6 +105,13 @@ static void *take_aimed(void *unused) {
     return unused;
 }
 
+/* Its timer goes on, and tells nobody. */
+static void *leave_timer(void *id) {
+    *(int *)id =
+        create(CLOCK_MONOTONIC, SIGEV_THREAD_ID, SIGRTMIN + 1, 17, (pid_t)syscall(SYS_gettid));
+    return NULL;
+}
+
 int main(int argc, char **argv) {
     bool ticking = argc > 1 && strcmp(argv[1], "ticking") == 0;
     sigset_t set;
@@ -136,6 +143,13 @@ int main(int argc, char **argv) {
     for (int i = 0; i < 3; i++)
         NEED(syscall(SYS_timer_delete, dropped[i]));
     tick_id = kept[0];
+    int orphan = -1;
+    if (ticking) { /* /proc/self/timers names its thread before, and none after */
+        pthread_t ended;
+        NEED(-pthread_create(&ended, NULL, leave_timer, &orphan));
+        NEED(-pthread_join(ended, NULL));
+        arm(orphan, LONG, 0, 12345);
+    }
     for (int i = 1; i < 6; i++)
         arm(kept[i], LONG + i, 0, 1000 * i);
     struct itimerval value = {.it_value.tv_sec = LONG, .it_interval.tv_usec = 777000};
@@ -159,6 +173,7 @@ int main(int argc, char **argv) {
         int alarms_before = alarms, ticks_before = ticks;
         while (alarms < alarms_before + 3 || ticks < ticks_before + 3)
             sched_yield();
+        check_timer("a thread's that has ended", orphan, LONG, 12345);
         finish();
     }
     self_compare(false);
