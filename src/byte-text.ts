@@ -5,14 +5,24 @@
 import { isUtf8 } from 'node:buffer';
 
 const LONE_SURROGATE = /\p{Cs}/u;
+/**
+ * Bytes as latin1: a run of characters of UTF-8 (table 3-7 of the Unicode standard), as long as a regular expression
+ * may be sure to remember, or a byte that is none.
+ */
+const PIECE =
+  /(?:[^\x80-\xff]|[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}){1,1024}|[\x80-\xff]/g;
 const LONE = /[\ud800-\udbff][\udc00-\udfff]|([\udc80-\udcff])/g;
 
 /** Any bytes as text, from which {@link bytesOfText} gets them back. */
 export function textOfBytes(bytes: Uint8Array): string {
   if (isUtf8(bytes)) return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
-  return piecesOf(bytes)
-    .map((piece) => (isUtf8(piece) ? piece.toString('utf8') : String.fromCharCode(0xdc00 + piece[0]!)))
-    .join('');
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    .toString('latin1')
+    .replace(PIECE, (piece) =>
+      piece.length === 1 && piece >= '\x80'
+        ? String.fromCharCode(0xdc00 + piece.charCodeAt(0))
+        : Buffer.from(piece, 'latin1').toString('utf8'),
+    );
 }
 
 /** The bytes of a text that {@link textOfBytes} made; of any other its UTF-8. */
@@ -44,18 +54,4 @@ export function quoted(text: string): string {
   return isBytes(text)
     ? json.replace(/\\(?:udc([89a-f][0-9a-f])|.)/g, (all, byte) => (byte ? `\\x${byte}` : all))
     : json;
-}
-
-/** Longest character of UTF-8, in bytes. */
-const LONGEST = 4;
-
-/** Characters, and bytes that begin none. */
-function piecesOf(bytes: Uint8Array): Buffer[] {
-  const pieces: Buffer[] = [];
-  for (let at = 0; at < bytes.length; at += pieces.at(-1)!.length) {
-    const sizes = Array.from({ length: LONGEST }, (_, i) => i + 1);
-    const character = sizes.map((size) => Buffer.from(bytes.subarray(at, at + size))).find(isUtf8);
-    pieces.push(character ?? Buffer.from(bytes.subarray(at, at + 1)));
-  }
-  return pieces;
 }

@@ -16,6 +16,7 @@ test('bytes come back, whether they are text or not', (t) => {
     'edb280',
     'c0af',
     'f4908080',
+    `ff${'61'.repeat(5000)}${'c3a9'.repeat(5000)}${'e282ac'.repeat(3)}e282`,
   ];
   for (const hex of cases) {
     const bytes = Buffer.from(hex, 'hex');

@@ -60,6 +60,7 @@ export function rewritePaths(
         if (file.kind !== 'file' || path === null) return mapPaths(file, moved);
         return { ...file, type: 'chosen', path, modified: null, device: null };
       }),
+      folders: mapPaths(table.folders, moved),
       pipes: mapPaths(table.pipes, moved),
     },
   };

@@ -17,6 +17,7 @@ import { rewriteConnections } from './connections.js';
 import { rewriteDescriptors } from './descriptors.js';
 import { type Embedding, embedFiles } from './embed.js';
 import { rewriteEnvironment } from './environment.js';
+import { withoutUnusedFolders } from './folders.js';
 import { rewritePaths } from './paths.js';
 import { reopenFiles } from './reopen.js';
 
@@ -54,7 +55,7 @@ export async function rewriteImage(
   const descriptors = rewriteConnections(chosen, changes.descriptors, warnings);
   const embedding = embedFiles({ ...moved.process, descriptors }, moved.embed);
   try {
-    const processes: [Process, ...Process[]] = [embedding.process, ...others];
+    const processes: [Process, ...Process[]] = [withoutUnusedFolders(embedding.process), ...others];
     const written = { ...image.snapshot, processes };
     const sizes = await writePlanned(image, written, embedding.sources, output, changes);
     return { output, ...sizes, warnings };

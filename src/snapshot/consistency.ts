@@ -71,6 +71,9 @@ function checkDescriptors({ descriptors: table, objects, threads }: Process, whe
   if (table.files.filter((file) => file.kind === 'pty-master' && file.controls).length > 1) {
     fail(`${where}.descriptors.files`, 'has more than one controlling terminal');
   }
+  table.pipes.forEach(({ path, removed }, i) => {
+    if (path !== '' && removed) fail(`${where}.descriptors.pipes[${i}]`, 'was deleted, and has a path');
+  });
   table.files.forEach((file, i) => {
     const place = `${where}.descriptors.files[${i}]`;
     if (file.kind === 'external') {
@@ -106,6 +109,9 @@ function checkDescriptors({ descriptors: table, objects, threads }: Process, whe
     }
     if (file.kind === 'pidfd' && file.thread !== null && !threads.some(({ tid }) => tid === file.thread)) {
       fail(`${place}.thread`, `there is no thread ${file.thread}`);
+    }
+    if (file.kind === 'pidfd' && file.thread !== null && file.stranger !== null) {
+      fail(place, 'refers to two processes');
     }
     if (file.kind === 'unix' && file.peer !== null) {
       requireIndex(file.peer, table.files, `${place}.peer`);

@@ -191,7 +191,8 @@ export const openFileSchema = z.discriminatedUnion('kind', [
         /** `/proc/sys/kernel/random/boot_id` */
         boot: bytes.refine((value) => value.length === BOOT_ID_SIZE, 'no boot id'),
       })
-      .nullable(),
+      .nullable()
+      .default(null),
   }),
   z.object({
     kind: z.literal('epoll'),
@@ -406,7 +407,17 @@ export const descriptorTableSchema = z.object({
   files: z.array(openFileSchema),
   descriptors: z.array(z.object({ fd: index.max(0x7fff_ffff), file: index, closeOnExec: z.boolean() })),
   /** Deleted directories: open ones, and the working directory. */
-  folders: z.array(z.object({ ...nameless, device: z.string(), inode: word })).default([]),
+  folders: z
+    .array(
+      z.object({
+        ...nameless,
+        /** Of the directory above, in which it is made again. */
+        path: text,
+        device: z.string(),
+        inode: word,
+      }),
+    )
+    .default([]),
   pipes: z.array(
     z.object({
       /** Capacity in bytes. */

@@ -61,7 +61,7 @@ export const regionSchema = z.object({
   /** Two-letter codes of `VmFlags` in `/proc/PID/smaps`. */
   flags: z.array(z.string().length(2)),
   /** Page size in bytes; above 4096 for hugetlb. */
-  pageSize: z.int().min(4096),
+  pageSize,
   backing: backingSchema,
   /** Populated runs, ascending. Empty for what has no content in the image. */
   extents: z.array(extentSchema),

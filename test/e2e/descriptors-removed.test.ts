@@ -63,6 +63,33 @@ testWith([], 'a deleted working directory has another in its place by choice', a
   await original.goAndExpectOk();
 });
 
+testWith(['python3'], 'a directory that nothing means any more is not made', async (t) => {
+  const cwd = scratch(t);
+  const code = `import os, signal; os.mkdir("here"); os.chdir("here"); os.rmdir("../here"); print("ready", flush=True); signal.pause()`;
+  const original = start(t, 'python3', ['-c', code], { cwd });
+  await original.ready();
+  await freeze(original.pid, 'frozen.bin', [], { cwd });
+  await proc2elf(['rewrite', 'frozen.bin', '-o', 'other.bin', '--cwd', '/'], { cwd });
+  const programOf = async (image: string) =>
+    (await proc2elf(['inspect', image, '--program'], { cwd })).stdout;
+  t.regex(await programOf('frozen.bin'), /mkdirat/);
+  t.notRegex(await programOf('other.bin'), /mkdirat|faccessat/);
+  await original.end();
+});
+
+testWith(['python3'], 'one whose .. leads nowhere any more is refused', async (t) => {
+  const cwd = scratch(t);
+  const code = `import os, signal; os.makedirs("a/b"); fd = os.open("a/b", os.O_RDONLY); os.chdir("a/b"); os.rmdir("../b"); os.rmdir("../../a"); print("ready", flush=True); signal.pause()`;
+  const original = start(t, 'python3', ['-c', code], { cwd });
+  await original.ready();
+  const { code: status, stderr } = await proc2elf([String(original.pid), '-o', 'x.bin', '-q'], { cwd });
+  t.is(status, 1);
+  t.regex(stderr, /working directory that is gone.*--cwd DIR/);
+  const other = await proc2elf([String(original.pid), '-o', 'x.bin', '-q', '--cwd', '/'], { cwd });
+  t.is(other.code, 1);
+  t.regex(other.stderr, /descriptor 3 \(deleted directory.*the directory above it/);
+});
+
 testWith(['unshare', 'mount'], 'they are made in the first place where they can be', async (t) => {
   if (process.getuid?.() !== 0) return leaveOut(t, 'only root can make places read-only');
   const cwd = scratch(t);
@@ -74,13 +101,14 @@ testWith(['unshare', 'mount'], 'they are made in the first place where they can 
     const close = places.map(
       (place) => `mount --bind ${place} ${place} && mount -o remount,bind,ro ${place}`,
     );
-    return ['unshare', ['-m', 'sh', '-c', [...close, 'exec "$@"'].join(' && '), 'sh', './frozen.bin']];
+    const open = `mount --bind ${cwd} ${cwd} && mount -o remount,bind,rw ${cwd} && cd ${cwd}`;
+    return ['unshare', ['-m', 'sh', '-c', [...close, open, 'exec "$@"'].join(' && '), 'sh', './frozen.bin']];
   };
   await start(t, ...without('/tmp'), { cwd }).goAndExpectOk();
   const [program, all] = without('/tmp', '/dev/shm', '/var/tmp');
   for (const options of [['--check'], ['--pid=new']]) {
     const { code, stderr } = await run(program, [...all, ...options], { cwd });
     t.is(code, 125, stderr);
-    t.regex(stderr, /^frozen\.bin: cannot make [^\n]+\/folder [^\n]*: [^\n]*EROFS[^\n]*\n/);
+    t.regex(stderr, /^frozen\.bin: cannot make [^\n]+\/fifo [^\n]*: [^\n]*EROFS[^\n]*\n/);
   }
 });

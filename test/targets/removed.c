@@ -83,7 +83,7 @@ static short polled(int fd) {
 }
 
 static int folder, again, only_path, other, here, sent[2], flags[4];
-static struct stat folder_before, here_before;
+static struct stat folder_before, here_before, above_before;
 static void make_folders(void) {
     NEED(mkdir("folder", 0700));
     NEED(mkdir("other", 0700));
@@ -94,6 +94,7 @@ static void make_folders(void) {
     other = opened("other", O_RDONLY);
     NEED(socketpair(AF_UNIX, SOCK_STREAM, 0, sent));
     send_away(sent[0], opened("folder", O_RDONLY));
+    NEED(stat(".", &above_before));
     NEED(chdir("here"));
     here = opened(".", O_RDONLY);
     NEED(rmdir("../folder") + rmdir("../other") + rmdir("../here"));
@@ -117,6 +118,11 @@ static void check_folders(void) {
     for (int i = 0; i < 4; i++)
         CHECK(fcntl(all[i], F_GETFL) == flags[i], "folder %d: flags are %o, not %o", i,
               fcntl(all[i], F_GETFL), flags[i]);
+    NEED(stat("..", &now));
+    CHECK(now.st_ino == above_before.st_ino && now.st_dev == above_before.st_dev,
+          "working directory: another above it");
+    NEED(fstatat(folder, "..", &now, 0));
+    CHECK(now.st_ino == above_before.st_ino, "folder: another above it");
     CHECK(fcntl(again, F_GETFD) == FD_CLOEXEC, "close-on-exec");
     CHECK(syscall(SYS_getdents64, folder, buffer, sizeof buffer) == -1 && errno == ENOENT,
           "folder: it can be listed");

@@ -1,12 +1,17 @@
-/** Directories that were deleted. Nothing can be in them, so that all there is of them are owner, mode and times. */
+/** Directories that were deleted: nothing can be in them, but `..` leads to the one above still. */
 import { type BigIntStats, constants, statfsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { filePath } from '../../byte-text.js';
 import { O } from '../../fcntl.js';
 import type { DescriptorTable } from '../../snapshot/descriptors.js';
+import { inodeKey } from '../inode.js';
 import { deviceName } from '../objects.js';
-import { readLink } from '../read.js';
+import { readLink, unlessRefused } from '../read.js';
+import { linkOf } from './entries.js';
 import { isMadeUp, isOfKernel } from './file-systems.js';
 import type { DescriptorKind } from './kind.js';
 import { warnOfAttributes } from './memory.js';
+import { Refusal } from './refusal.js';
 
 const { S_IFMT, S_IFDIR } = constants;
 const DELETED = ' (deleted)';
@@ -17,13 +22,18 @@ type Folders = DescriptorTable['folders'];
 export const folder: DescriptorKind = {
   matches: (entry, { pid }) => isRemoved(entry.stat) && entry.link.startsWith('/') && !isOfKernel(pid, entry),
   describe: ({ link, info }) => `deleted directory${info.flags & O.PATH ? ' by O_PATH' : ''}, ${link}`,
-  problem: () => null,
+  problem: (entry, { pid, root }) =>
+    folderAbove(linkOf(pid, entry), entry.link, root) === null
+      ? 'the directory above it, to which .. leads, has no path any more'
+      : null,
   capture: ({ entries: [entry] }, context) => {
+    const path = folderAbove(linkOf(context.pid, entry!), entry!.link, context.target.root);
+    if (path === null) throw new Refusal('the directory above it was deleted meanwhile');
     context.withCopy(entry!.fd, (copy) => warnOfAttributes(entry!, copy, context));
     return {
       kind: 'folder',
       flags: entry!.info.flags,
-      folder: addFolder(context.folders, entry!.stat, entry!.link),
+      folder: addFolder(context.folders, entry!.stat, entry!.link, path),
       offset: entry!.info.offset,
     };
   },
@@ -34,30 +44,48 @@ function isRemoved({ mode, nlink }: BigIntStats): boolean {
 }
 
 /** Index of a directory, which is added if it is not known. */
-function addFolder(folders: Folders, stat: BigIntStats, link: string): number {
+function addFolder(folders: Folders, stat: BigIntStats, link: string, path: string): number {
   const [device, inode] = [deviceName(stat.dev), stat.ino];
   const known = folders.findIndex((one) => one.device === device && one.inode === inode);
-  return known >= 0 ? known : folders.push({ ...withoutName(stat, link), device, inode }) - 1;
+  return known >= 0 ? known : folders.push({ ...withoutName(stat, link), path, device, inode }) - 1;
 }
 
 /** What there is of something that had a path, and has none any more. */
-export function withoutName(stat: BigIntStats, link: string): Omit<Folders[number], 'device' | 'inode'> {
+export function withoutName(
+  stat: BigIntStats,
+  link: string,
+): Omit<Folders[number], 'path' | 'device' | 'inode'> {
   return {
-    name: link.endsWith(DELETED) ? link.slice(0, -DELETED.length) : link,
+    name: nameOf(link),
     mode: Number(stat.mode) & 0o7777,
     owner: { uid: Number(stat.uid), gid: Number(stat.gid) },
     times: { accessed: stat.atimeNs, modified: stat.mtimeNs },
   };
 }
 
+function nameOf(link: string): string {
+  return link.endsWith(DELETED) ? link.slice(0, -DELETED.length) : link;
+}
+
+/** Path of the directory above a deleted one; `null` where it is not the one to which `..` leads. */
+function folderAbove(place: string, link: string, root: string): string | null {
+  const above = dirname(nameOf(link));
+  const look = (path: string) => unlessRefused(() => statSync(filePath(path), { bigint: true }), null);
+  const [own, found] = [look(`${place}/..`), look(root + above)];
+  return own && found && own.nlink > 0n && inodeKey(own) === inodeKey(found) ? above : null;
+}
+
 /** Whether the working directory is one that was deleted and can be made again. Reads without a stop. */
 export function isFolderRemoved(pid: number): boolean {
   const path = `/proc/${pid}/cwd`;
-  return isRemoved(statSync(path, { bigint: true })) && !isMadeUp(statfsSync(path).type);
+  const isOne = isRemoved(statSync(path, { bigint: true })) && !isMadeUp(statfsSync(path).type);
+  return isOne && folderAbove(path, readLink(path), '') !== null;
 }
 
 /** Index of the working directory, if it was deleted; `null` if it has a path. */
 export function removedWorkingFolder(pid: number, folders: Folders): number | null {
   const path = `/proc/${pid}/cwd`;
-  return isFolderRemoved(pid) ? addFolder(folders, statSync(path, { bigint: true }), readLink(path)) : null;
+  if (!isFolderRemoved(pid)) return null;
+  const link = readLink(path);
+  return addFolder(folders, statSync(path, { bigint: true }), link, dirname(nameOf(link)));
 }

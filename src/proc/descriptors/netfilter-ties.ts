@@ -37,12 +37,15 @@ function numbersIn(name: string, port: number): string[] {
     .map(([number]) => number!);
 }
 
-/** Tables with NFT_TABLE_F_OWNER; none where the kernel has no nf_tables. */
+/** What is said where the kernel has no nf_tables. */
+const NO_TABLES: readonly unknown[] = ['EINVAL', 'EOPNOTSUPP', 'EPROTONOSUPPORT'];
+
+/** Tables with NFT_TABLE_F_OWNER. */
 function tablesOf(port: number): string[] {
   try {
     return ownedTables(askNetfilter(askForTables()), port);
   } catch (error) {
-    if (errnoOf(error) === 'EPERM') throw error;
-    return [];
+    if (NO_TABLES.includes(errnoOf(error))) return [];
+    throw error;
   }
 }

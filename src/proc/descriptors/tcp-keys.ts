@@ -37,7 +37,7 @@ export function captureKeys(entry: Entry, copy: number, about: KeyContext, conte
   const { making, states, told } = about;
   const facts = factsOf(entry, making, states, context);
   // The list has changed meanwhile, or ends before a socket whose keys are too many for a message.
-  if (!facts && told) {
+  if (!facts && told && optionMemory(copy) > about.fresh.optionMemory) {
     throw new PassingRefusal('sock_diag(7) leaves it out, as with hundreds of keys (TCP_MD5SIG)');
   }
   const keys = [...(facts?.keys ?? [])];

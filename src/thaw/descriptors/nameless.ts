@@ -1,7 +1,9 @@
 /**
- * Folders and FIFOs that had lost their names: made under one that nobody can know beforehand, in a folder where
- * such things may be made, and rid of it at once. A thaw that fails leaves nothing there.
+ * Folders and FIFOs that had lost their names: made under one that nobody can know beforehand, and rid of it at once:
+ * folders in the one above, to which `..` leads, FIFOs wherever such things may be made. A thaw that fails leaves
+ * nothing there.
  */
+import { quoted } from '../../byte-text.js';
 import { AT_FDCWD, O } from '../../fcntl.js';
 import type { DescriptorTable } from '../../snapshot/descriptors.js';
 import { call, show, testField } from '../calls.js';
@@ -13,7 +15,7 @@ import { close, openAt } from './calls.js';
 
 type Folder = DescriptorTable['folders'][number];
 
-/** Where they are made without `--scratch DIR`, in the first that permits it: in these nobody takes away what is another's. */
+/** Where FIFOs are made without `--scratch DIR`, in the first that permits it: in these nobody takes away what is another's. */
 const PLACES = ['/tmp', '/dev/shm', '/var/tmp'];
 const RANDOM = '/proc/sys/kernel/random/uuid';
 const PREFIX = '.proc2elf-';
@@ -30,6 +32,8 @@ const X_OK = 1;
 /** What is made. Until it has the mode that it had, its owner may do everything with it. */
 export interface Nameless {
   readonly kind: 'folder' | 'fifo';
+  /** In this folder and no other. */
+  readonly path?: string;
   /** The step, for messages. */
   readonly label: string;
   /** With which it is opened. */
@@ -55,7 +59,13 @@ export function planFolders(bench: Bench, scratch: Cell): PlannedFolders {
     fds,
     ops: fds.flatMap((fd, i) =>
       bench.createByOneOf(
-        (made) => makeNameless({ kind: 'folder', label: labels[i]!, flags }, made, scratch, bench),
+        (made) =>
+          makeNameless(
+            { kind: 'folder', path: folders[i]!.path, label: labels[i]!, flags },
+            made,
+            scratch,
+            bench,
+          ),
         fd,
       ),
     ),
@@ -76,14 +86,24 @@ export function restore(
 /** Under `--check`: whether there is a place where it could be made. */
 export function testPlaces(scratch: Cell, bench: Bench): Op[] {
   const { arena, table } = bench;
-  const first = table.folders[0] ?? table.pipes.find(({ removed }) => removed)?.removed;
-  if (!first) return [];
-  const label = `cannot make ${first.name} again, which was deleted`;
-  const test = (place: Operand, shown: string): Op =>
-    call('faccessat', [AT_FDCWD, place, W_OK | X_OK], {
-      label,
-      text: `faccessat(AT_FDCWD, ${shown}, W_OK|X_OK)`,
-    });
+  const label = (name: string) => `cannot make ${name} again, which was deleted`;
+  const inFolders = table.folders.map(({ name, path }) =>
+    mayMake(arena.string(path), quoted(path), label(name)),
+  );
+  const fifo = table.pipes.find(({ removed }) => removed)?.removed;
+  return fifo ? [...inFolders, ...testAll(scratch, label(fifo.name), bench)] : inFolders;
+}
+
+function mayMake(place: Operand, shown: string, label: string): Op {
+  return call('faccessat', [AT_FDCWD, place, W_OK | X_OK], {
+    label,
+    text: `faccessat(AT_FDCWD, ${shown}, W_OK|X_OK)`,
+  });
+}
+
+function testAll(scratch: Cell, label: string, bench: Bench): Op[] {
+  const { arena } = bench;
+  const test = (place: Operand, shown: string): Op => mayMake(place, shown, label);
   const end = bench.mark();
   return [
     { ...test(scratch, show(scratch)), when: Flag.SCRATCH } as Op,
@@ -117,9 +137,10 @@ export function makeNameless(what: Nameless, made: Cell, scratch: Cell, bench: B
       check: { kind: 'equal', expected: RANDOM_SIZE },
     }),
     close(random),
+    // It could take away what opening it needs; the process has its own in the end.
+    call('umask', [0], { check: { kind: 'none' } }),
     ...makeSomewhere(what, name, folder, scratch, bench),
-    // Whatever fails now, the name goes first. The umask may have taken away what opening it needs.
-    call('fchmodat', [folder, name, kind === 'folder' ? 0o700 : 0o600], { check: { kind: 'none' } }),
+    // Whatever fails now, the name goes first.
     call('openat', [folder, name, flags, 0], {
       result: made,
       check: { kind: 'none' },
@@ -149,7 +170,7 @@ export function makeNameless(what: Nameless, made: Cell, scratch: Cell, bench: B
   ];
 }
 
-/** In the folder of `--scratch`, or the first place where it can be made; that folder is left open in a cell. */
+/** In its own folder, in that of `--scratch`, or the first place where it can be made; the folder is left open in a cell. */
 function makeSomewhere(what: Nameless, name: bigint, folder: Cell, scratch: Cell, bench: Bench): Op[] {
   const { arena } = bench;
   const done = bench.mark();
@@ -159,6 +180,8 @@ function makeSomewhere(what: Nameless, name: bigint, folder: Cell, scratch: Cell
       ...{ label: what.label, result: folder },
       text: `openat(AT_FDCWD, ${shown}, ${openFlagNames(flags)})`,
     });
+  if (what.path !== undefined)
+    return [enter(arena.string(what.path), quoted(what.path)), makeNode(what, name, folder)];
   return [
     { ...enter(scratch, show(scratch)), when: Flag.SCRATCH } as Op,
     { ...makeNode(what, name, folder), when: Flag.SCRATCH } as Op,
