@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The command line: parses, calls, prints. */
+import './current-folder.js';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { Proc2elfError, UnsupportedError, UsageError } from '../errors.js';

@@ -55,7 +55,7 @@ export function findScratch(mem: number, mappings: readonly Mapping[], blob: Uin
 }
 
 /** Bytes of the blob that tell it: before the place where an image has its header's address. */
-const BLOB_HEAD = 64;
+export const BLOB_HEAD = 64;
 
 /** The end of a scratch's data, which may be one mapping with what lies above; `null` if it is none. */
 function scratchEnd(mem: number, data: Mapping): bigint | null {

@@ -3,11 +3,13 @@
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
 import { filePath } from '../byte-text.js';
 import { PermissionError, TargetError } from '../errors.js';
+import { addon } from '../native/addon.js';
 import { isFolderRemoved } from './descriptors/folder.js';
 import { commOf } from './identity.js';
 import { inodeKey } from './inode.js';
 import { surveyUserNamespace } from './namespaces.js';
 import { errnoOf, processIds, readProcLink, readProcText, unlessRefused } from './read.js';
+import { isStarter } from './starter.js';
 import { field, numbers, parseStat, parseStatus } from './status.js';
 import { surveyThreads } from './threads-apart.js';
 
@@ -162,8 +164,14 @@ export function surveyProcess(pid: number, concessions: Concessions): string[] {
       `process ${pid} runs under a seccomp ${seccomp === 1 ? 'strict mode' : 'filter'}, which cannot be carried: start it without its sandbox`,
     );
   }
-  if (!concessions.dropChildren) {
-    for (const child of childrenOf(pid)) {
+  const children = childrenOf(pid);
+  const [thawed] = children;
+  if (thawed !== undefined && isStarter(pid, addon.interpreter())) {
+    problems.push(
+      `process ${pid} has started an image and only waits for the process that it has become: freeze process ${thawed} (${nameOf(thawed) ?? 'ended'})`,
+    );
+  } else if (!concessions.dropChildren) {
+    for (const child of children) {
       problems.push(
         `process ${pid} has a child process, ${child} (${nameOf(child) ?? 'ended'}), which is not carried yet: wait until it has ended, or --drop-children`,
       );

@@ -287,3 +287,27 @@ testWith([], 'descriptors that cannot be carried, and letting go of them', async
   await connected.goAndExpectOk();
   await start(t, image, [], { cwd }).goAndExpectOk();
 });
+
+testWith(['sh', 'node'], 'the current folder is gone', async (t) => {
+  const cwd = scratch(t);
+  const outcome = await run('sh', ['-c', `mkdir d && cd d && rmdir ../d && exec node ${cli} --help`], {
+    cwd,
+  });
+  refused(t, outcome, 1, /^proc2elf: cannot tell the current folder: ENOENT \([^\n]+\)\n$/, 'no folder');
+});
+
+testWith([], 'who waits for a thawed process is not frozen in its stead', async (t) => {
+  if (!isRoot) return leaveOut(t, 'only root can take an old process id');
+  const cwd = scratch(t);
+  const original = await victim(t, cwd);
+  await freeze(original.pid, 'frozen.bin', ['--kill'], { cwd });
+  await original.ending();
+  const starter = start(t, './frozen.bin', [], { cwd });
+  starter.send('\n');
+  await starter.line();
+  for (const options of [[], ['--drop-children']]) {
+    const outcome = await proc2elf([String(starter.pid), '-o', 'other.bin', ...options], { cwd });
+    const says = new RegExp(`waits for the process that it has become: freeze process ${original.pid} `);
+    refused(t, outcome, 1, says, options.join());
+  }
+});
