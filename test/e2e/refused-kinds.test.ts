@@ -31,6 +31,31 @@ testWith(['python3'], 'asynchronous input and output', (t) =>
   ),
 );
 
+testWith(['python3'], "a timer on another thread's processor time", (t) =>
+  refused(
+    t,
+    `import struct, threading
+def run():
+    timer = ctypes.c_int()
+    assert libc.syscall(222, 3, None, ctypes.byref(timer)) == 0
+    assert libc.syscall(223, timer, 0, struct.pack("4q", 0, 0, 1000, 0), None) == 0
+    made.set(); threading.Event().wait()
+made = threading.Event(); threading.Thread(target=run, daemon=True).start(); made.wait()`,
+    /^proc2elf: timer 0 of process \d+ runs on the processor time of another thread than the first.*\n$/,
+  ),
+);
+
+testWith(['python3'], 'a message queue', (t) =>
+  refused(
+    t,
+    `name = b"/proc2elf-%d" % os.getpid()
+libc.mq_open.restype = ctypes.c_int
+assert libc.mq_open(name, os.O_RDWR | os.O_CREAT, 0o600, None) == 3
+libc.mq_unlink(name)`,
+    /^proc2elf: descriptor 3 \(message queue, .*: its messages .*; use --drop-fd 3, --external 3, or --fd 3=PATH\n$/,
+  ),
+);
+
 testWith(['python3'], 'a datagram in the making', (t) =>
   refused(
     t,

@@ -7,6 +7,7 @@ import { epoll } from './epoll.js';
 import { eventfd } from './eventfd.js';
 import { external } from './external.js';
 import { fanotify } from './fanotify.js';
+import { fileLike } from './file-like.js';
 import { folder } from './folder.js';
 import { inet } from './inet.js';
 import { inotify } from './inotify.js';
@@ -48,6 +49,7 @@ const KINDS: readonly DescriptorKind[] = [
   inotify,
   fanotify,
   epoll,
+  fileLike,
   memory,
   embedded,
   device,

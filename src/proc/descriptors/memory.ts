@@ -11,7 +11,6 @@ import { inodeKey } from '../inode.js';
 import { deviceName } from '../objects.js';
 import { errnoOf } from '../read.js';
 import { type Entry, linkOf } from './entries.js';
-import { fileSystemOf, SECRETMEM_MAGIC } from './file-systems.js';
 import type { DescriptorKind, KindContext } from './kind.js';
 import { leaseProblem } from './locks.js';
 import { Refusal } from './refusal.js';
@@ -25,14 +24,12 @@ export const memory: DescriptorKind = {
   // A path that merely ends in " (deleted)" has a link that counts.
   matches: ({ stat }) => isRegular(stat) && stat.nlink === 0n,
   describe: (entry) => `${isMemfd(entry) ? 'memfd' : 'deleted file'}, ${entry.link}`,
-  problem: (entry, { pid }) => {
+  problem: (entry) => {
     const { link } = entry;
     const leased = leaseProblem(entry);
     if (leased !== null) return leased;
     if (!link.startsWith('/')) return 'it is not a file of a file system';
-    return fileSystemOf(pid, entry) === SECRETMEM_MAGIC
-      ? 'secret memory can be read by nobody but the process'
-      : null;
+    return null;
   },
   capture: ({ entries: [entry] }, context) => ({
     kind: 'object',
