@@ -134,8 +134,14 @@ export type ProcessAnswers = Pick<
   strangeTimers: readonly number[];
 };
 
-/** Of whichever thread made the timer. */
-const CLOCK_THREAD_CPUTIME_ID = 3;
+/** Bits of the clock of a thread's processor time, above which its id is negated; 0 stands for whoever made the timer. */
+const PER_THREAD = 4;
+const ID_SHIFT = 3;
+
+/** Whether a clock is that of the thread which made the timer: the kernel's own number for CLOCK_THREAD_CPUTIME_ID. */
+function isOfMaker(clock: number): boolean {
+  return clock < 0 && clock >> ID_SHIFT === ~0 && (clock & PER_THREAD) !== 0;
+}
 
 /** A timer as `/proc/PID/timers` lists it. */
 export type TimerEntry = Omit<PosixTimer, 'remaining' | 'interval'>;
@@ -212,7 +218,7 @@ export function processQuery(arena: Arena, timers: readonly TimerEntry[]): Query
         const [first, last] = [posix, later].map(
           (samples) => timesOf(answers(samples + BigInt(32 * i), 32), 1n).remaining,
         );
-        return clock === CLOCK_THREAD_CPUTIME_ID && last! >= first! ? [id] : [];
+        return isOfMaker(clock) && last! >= first! ? [id] : [];
       }),
       hasLocalDescriptors: cellValue(answers, localDescriptors) > 0n,
     }),
