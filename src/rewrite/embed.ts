@@ -6,6 +6,7 @@ import { errnoOf } from '../errno.js';
 import { ImageError } from '../errors.js';
 import { closeAll, contentOf } from '../proc/content.js';
 import { isMadeUp } from '../proc/descriptors/file-systems.js';
+import { sizeProblem } from '../proc/huge-pages.js';
 import { deviceName, type ObjectSource } from '../proc/objects.js';
 import { followObjects } from '../proc/region-capture.js';
 import type { OpenFile, OpenFileOf } from '../snapshot/descriptors.js';
@@ -92,6 +93,9 @@ function openFile(path: string, wish: Wish): Found | null {
   try {
     const stat = fstatSync(fd, { bigint: true });
     if (!stat.isFile()) throw refuse('it is no longer a regular file');
+    const content = contentOf(fd);
+    const uneven = sizeProblem(content.size, content.pageSize);
+    if (uneven !== null) throw refuse(uneven);
     return {
       object: {
         kind: 'embedded-file',
@@ -102,7 +106,7 @@ function openFile(path: string, wish: Wish): Found | null {
         seals: 0,
         owner: { uid: Number(stat.uid), gid: Number(stat.gid) },
         times: { accessed: stat.atimeNs, modified: stat.mtimeNs },
-        ...contentOf(fd),
+        ...content,
       },
       source: { fd, base: 0n, stamp: { path, size: stat.size, modified: stat.mtimeNs } },
     };
