@@ -1,5 +1,5 @@
-import { constants } from 'node:fs';
-import { type FileHandle, lstat, open, readlink, realpath, rename, stat } from 'node:fs/promises';
+import { constants, renameSync } from 'node:fs';
+import { type FileHandle, lstat, open, readlink, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { errnoOf } from '../errno.js';
 import { PermissionError, UsageError } from '../errors.js';
@@ -67,7 +67,8 @@ class FileOutput implements Output {
       await checkTarget(this.path, this.#directory);
       signal?.throwIfAborted();
       const name = await this.#temporary.name();
-      await rename(within(this.#directory, name), within(this.#directory, basename(this.path)));
+      // At once: who kills us in between leaves the temporary name.
+      renameSync(within(this.#directory, name), within(this.#directory, basename(this.path)));
       this.#done = true;
       await file.close();
       if (durable) await this.#directory.sync();
