@@ -1,20 +1,20 @@
 /** Asks a stopped process what only it can tell, through the interpreter. */
-import { existsSync, readFileSync } from 'node:fs';
 import { UnsupportedError } from '../errors.js';
 import { schedGetaffinity } from '../native/syscalls.js';
 import type { ThreadState, Tracer } from '../native/tracer.js';
 import { decodeRegisters } from '../snapshot/registers.js';
 import type { PosixTimer, Process, Thread } from '../snapshot/schema.js';
 import type { Blob } from '../thaw/plan.js';
+import { ownTid } from './descriptors/threads.js';
 import { parseCredentials, readIdentity } from './identity.js';
 import { type Infection, infect, readMemory } from './infect.js';
 import { type Leftover, type Trampoline, withoutLeftovers } from './leftovers.js';
 import { type Mapping, readMappings } from './maps.js';
 import type { NamedCalls } from './named-calls.js';
 import { parseTimers, processQuery, threadQuery } from './query.js';
-import { readProcText } from './read.js';
+import { readProcText, unlessRefused } from './read.js';
 import { callState } from './resume.js';
-import { numbers, parseStatus } from './status.js';
+import { parseStatus } from './status.js';
 import { findGadgets } from './syscall-gadget.js';
 import { describeThread } from './thread.js';
 
@@ -47,7 +47,8 @@ export function interrogate(
   const theirs = withoutLeftovers(mappings, stray);
   const { syscall: gadget, restorer } = findGadgets(mem, theirs);
   const stack = mappings.find(({ path, prot }) => path === '[stack]' && (prot & 3) === 3);
-  const timers = parseTimers(readTimers(pid));
+  // They are there with CONFIG_CHECKPOINT_RESTORE.
+  const timers = parseTimers(unlessRefused(() => readProcText(pid, 'timers'), ''));
   const leader = states[0]!;
   const capacity = 32768 + 352 * timers.length + leader.xstate.length;
   const caller = callerAmong(states);
@@ -82,7 +83,7 @@ export function interrogate(
     hints: calls.hints,
     allProcessors: schedGetaffinity(1),
     readMemory: (address: bigint, size: number) => readMemory(mem, address, size),
-    ownTid: (tid: number) => ownTid(pid, tid),
+    ownTid: (tid: number) => ownTid(pid, tid)!,
   };
   const memoryPolicies: string[] = [];
   const threads: Thread[] = states.map((state) => {
@@ -107,8 +108,8 @@ export function interrogate(
 /** A timer with the id that its thread has for itself; one whose thread has ended tells nobody, whatever it was to tell. */
 function aimed(pid: number, timer: PosixTimer): PosixTimer {
   if (!(timer.notify & SIGEV_THREAD_ID)) return timer;
-  const isThere = existsSync(`/proc/${pid}/task/${timer.tid}`);
-  return isThere ? { ...timer, tid: ownTid(pid, timer.tid) } : { ...timer, notify: SIGEV_NONE, tid: 0 };
+  const tid = ownTid(pid, timer.tid);
+  return tid === null ? { ...timer, notify: SIGEV_NONE, tid: 0 } : { ...timer, tid };
 }
 
 /** `VmLck`: memory that is locked. */
@@ -133,19 +134,4 @@ function futureLocks(pid: number, { start, end }: Infection): number {
 function callerAmong(states: readonly ThreadState[]): number {
   const awake = states.find(({ registers }) => callState(decodeRegisters(registers)) !== 'restart-block');
   return (awake ?? states[0]!).tid;
-}
-
-/** `/proc/PID/timers` is there with CONFIG_CHECKPOINT_RESTORE. */
-function readTimers(pid: number): string {
-  try {
-    return readProcText(pid, 'timers');
-  } catch {
-    return '';
-  }
-}
-
-/** A thread's id in the innermost pid namespace that it is in. */
-function ownTid(pid: number, tid: number): number {
-  const status = parseStatus(readFileSync(`/proc/${pid}/task/${tid}/status`, 'utf8'));
-  return status.has('NSpid') ? numbers(status, 'NSpid').at(-1)! : tid;
 }

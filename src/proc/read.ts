@@ -1,5 +1,4 @@
 /** Reading `/proc`: text files as a whole, with errors that name the process. */
-import { isUtf8 } from 'node:buffer';
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
 import { bytesOfText, textOfBytes } from '../byte-text.js';
 import { errnoOf } from '../errno.js';
@@ -89,17 +88,9 @@ export function* readProcLines(pid: number, name: string): Generator<string> {
 
 const NEWLINE = 0x0a;
 
-/** Lines of a text that ends with the last of them. What is no UTF-8 costs time, so only its line is looked at. */
+/** Lines of a text that ends with the last of them. */
 function* linesOf(bytes: Buffer): Generator<string> {
-  if (!isUtf8(bytes)) {
-    for (let at = 0; at < bytes.length; ) {
-      const end = bytes.indexOf(NEWLINE, at);
-      yield textOfBytes(bytes.subarray(at, end));
-      at = end + 1;
-    }
-    return;
-  }
-  const text = bytes.toString('utf8');
+  const text = textOfBytes(bytes);
   for (let at = 0; at < text.length; ) {
     const end = text.indexOf('\n', at);
     yield text.slice(at, end);
