@@ -1,0 +1,88 @@
+/** bpf(2), as far as programs are run at once that only look. */
+import { addon } from '../native/addon.js';
+
+const NR_BPF = 321;
+/** `enum bpf_cmd` of linux/bpf.h. */
+const Command = { MAP_CREATE: 0, MAP_LOOKUP_ELEM: 1, PROG_LOAD: 5, PROG_TEST_RUN: 10 } as const;
+const BPF_PROG_TYPE_RAW_TRACEPOINT = 17;
+/** The structure grows with the kernels; what is not given is 0. */
+const ATTR_SIZE = 128;
+/** Of the program, which is our own: what reads memory of the kernel is for such alone. */
+const LICENSE = Buffer.from('Dual MIT/GPL\0');
+
+/** `enum bpf_map_type`. */
+export const MapType = { ARRAY: 2, PERCPU_ARRAY: 6 } as const;
+
+/** One value of a map, by its offset in `union bpf_attr`. */
+type Attribute = readonly [offset: number, width: 4 | 8, value: number | bigint];
+
+function bpf(command: number, attributes: readonly Attribute[]): number {
+  const attr = Buffer.alloc(ATTR_SIZE);
+  for (const [offset, width, value] of attributes) {
+    if (width === 8) attr.writeBigUInt64LE(BigInt(value), offset);
+    else attr.writeUInt32LE(Number(value), offset);
+  }
+  return Number(addon.syscall(NR_BPF, command, attr, attr.length));
+}
+
+/** A map of one value. Returns its descriptor. @throws EPERM without CAP_BPF */
+export function createMap(type: number, valueSize: number): number {
+  return bpf(Command.MAP_CREATE, [
+    [0, 4, type],
+    [4, 4, 4],
+    [8, 4, valueSize],
+    [12, 4, 1],
+  ]);
+}
+
+/** Reads the value of a map. */
+export function lookUp(map: number, value: Uint8Array): void {
+  const key = new Uint8Array(4);
+  bpf(Command.MAP_LOOKUP_ELEM, [
+    [0, 4, map],
+    [8, 8, addon.address(key)],
+    [16, 8, addon.address(value)],
+  ]);
+}
+
+/**
+ * Loads a program that {@link run} runs. Returns its descriptor.
+ * @throws EPERM without CAP_BPF and CAP_PERFMON, or where the kernel keeps its memory secret (lockdown)
+ */
+export function load(instructions: readonly Uint8Array[]): number {
+  const program = Buffer.concat(instructions);
+  return bpf(Command.PROG_LOAD, [
+    [0, 4, BPF_PROG_TYPE_RAW_TRACEPOINT],
+    [4, 4, program.length / 8],
+    [8, 8, addon.address(program)],
+    [16, 8, addon.address(LICENSE)],
+  ]);
+}
+
+/** Runs a program once, with words that it finds where its first register points. */
+export function run(program: number, ...words: bigint[]): void {
+  const context = BigUint64Array.from(words);
+  bpf(Command.PROG_TEST_RUN, [
+    [0, 4, program],
+    [40, 4, context.byteLength],
+    [48, 8, addon.address(context)],
+  ]);
+}
+
+/** One instruction, 8 bytes: linux/bpf.h and https://docs.kernel.org/bpf/standardization/instruction-set.html. */
+export function instruction(
+  code: number,
+  {
+    to = 0,
+    from = 0,
+    offset = 0,
+    value = 0,
+  }: { to?: number; from?: number; offset?: number; value?: number },
+): Uint8Array {
+  const bytes = Buffer.alloc(8);
+  bytes.writeUInt8(code, 0);
+  bytes.writeUInt8((from << 4) | to, 1);
+  bytes.writeInt16LE(offset, 2);
+  bytes.writeInt32LE(value, 4);
+  return bytes;
+}

@@ -1,0 +1,70 @@
+/** From a descriptor or process to what the kernel keeps of it, and from there on. */
+import { closeSync } from 'node:fs';
+import { pidfdOpen } from '../native/syscalls.js';
+import type { KernelMemory } from './memory.js';
+
+/** More than a list of the kernel that is looked at ever has; one that goes in circles ends here. */
+const MOST_ENTRIES = 1_000_000;
+
+/** Address of the `struct file` behind a descriptor of a task. 0 where it is closed. */
+export function fileOf(kernel: KernelMemory, task: bigint, fd: number): bigint {
+  const table = kernel.member('files_struct', kernel.member('task_struct', task, 'files'), 'fdt');
+  if (BigInt(fd) >= kernel.member('fdtable', table, 'max_fds')) return 0n;
+  return kernel.word(kernel.member('fdtable', table, 'fd') + 8n * BigInt(fd));
+}
+
+/** Address of what a descriptor of ours stands for: its `private_data`. */
+export function privateOf(kernel: KernelMemory, fd: number): bigint {
+  return kernel.member('file', fileOf(kernel, kernel.currentTask(), fd), 'private_data');
+}
+
+/** Address of the `struct task_struct` of a process's first thread. @throws Error ESRCH where it is gone */
+export function taskOf(kernel: KernelMemory, pid: number): bigint {
+  const fd = pidfdOpen(pid);
+  try {
+    const file = fileOf(kernel, kernel.currentTask(), fd);
+    // Since Linux 6.9 pidfds are files of a file system of their own.
+    const inode = kernel.member('file', file, 'f_inode');
+    const name = kernel.member('inode', inode, 'i_private') || kernel.member('file', file, 'private_data');
+    const node = kernel.word(kernel.place('pid', name, 'tasks'));
+    return node - BigInt(kernel.types.member('task_struct', 'pid_links').offset);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Addresses of the `struct task_struct` of all threads of a process. */
+export function threadsOf(kernel: KernelMemory, task: bigint): bigint[] {
+  const signal = kernel.member('task_struct', task, 'signal');
+  return listOf(kernel, kernel.place('signal_struct', signal, 'thread_head'), 'task_struct', 'thread_node');
+}
+
+/**
+ * Addresses of the structures in a list (`struct list_head`).
+ * @param head its address
+ * @param path the member by which they are linked
+ * @throws RangeError for a list that has no end
+ */
+export function listOf(kernel: KernelMemory, head: bigint, struct: string, path: string): bigint[] {
+  const offset = BigInt(kernel.types.member(struct, path).offset);
+  const entries: bigint[] = [];
+  for (let node = kernel.word(head); node !== head; node = kernel.word(node)) {
+    if (entries.push(node - offset) > MOST_ENTRIES) throw new RangeError('a list of the kernel has no end');
+  }
+  return entries;
+}
+
+/** What has to be added, for each processor, to an address of memory that each has of its own. */
+export function perCpuOffsets(kernel: KernelMemory): bigint[] {
+  return kernel.perCpuOffsets((fd) => privateOf(kernel, fd));
+}
+
+/** The value of a `struct percpu_counter`. */
+export function counterAt(kernel: KernelMemory, address: bigint, offsets: readonly bigint[]): bigint {
+  const counters = kernel.member('percpu_counter', address, 'counters');
+  const parts = offsets.map((offset) =>
+    BigInt.asIntN(32, kernel.word(BigInt.asUintN(64, counters + offset), 4)),
+  );
+  const count = BigInt.asIntN(64, kernel.member('percpu_counter', address, 'count'));
+  return parts.reduce((sum, part) => sum + part, count);
+}
