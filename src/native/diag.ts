@@ -1,6 +1,6 @@
 /** Questions to sock_diag(7): one goes out, and everything that matches comes back. */
 import { closeSync } from 'node:fs';
-import { AF_NETLINK, align, NLMSG_ERROR, NLMSGHDR } from '../netlink.js';
+import { AF_NETLINK, align, message, NLM, NLMSG_ERROR, NLMSGHDR } from '../netlink.js';
 import { addon } from './addon.js';
 import { makeSocket } from './sockets.js';
 
@@ -9,8 +9,6 @@ const NR = { sendto: 44, recvfrom: 45 } as const;
 const SOCK_RAW = 3;
 const NETLINK_SOCK_DIAG = 4;
 /** `linux/netlink.h`, `linux/sock_diag.h` */
-const NLM_F_REQUEST = 1;
-const NLM_F_DUMP = 0x300;
 const NLMSG_DONE = 3;
 const SOCK_DIAG_BY_FAMILY = 20;
 /** The kernel fills at most 32 KiB at a time. */
@@ -25,26 +23,17 @@ const REPLY_SIZE = 65536;
 export function dumpSockets<T>(request: Uint8Array, parse: (message: Buffer) => T): T[] {
   const fd = makeSocket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG);
   try {
-    const whole = Buffer.concat([headerOf(request.length), request]);
+    const whole = message(SOCK_DIAG_BY_FAMILY, NLM.REQUEST | NLM.DUMP, request);
     addon.syscall(NR.sendto, fd, whole, whole.length, 0, 0, 0);
     const found: T[] = [];
     const buffer = Buffer.alloc(REPLY_SIZE);
     for (;;) {
       const length = Number(addon.syscall(NR.recvfrom, fd, buffer, buffer.length, 0, 0, 0));
-      if (parseReply(buffer.subarray(0, length), (message) => found.push(parse(message)))) return found;
+      if (parseReply(buffer.subarray(0, length), (body) => found.push(parse(body)))) return found;
     }
   } finally {
     closeSync(fd);
   }
-}
-
-/** `struct nlmsghdr` */
-function headerOf(length: number): Buffer {
-  const header = Buffer.alloc(NLMSGHDR);
-  header.writeUInt32LE(NLMSGHDR + length, 0);
-  header.writeUInt16LE(SOCK_DIAG_BY_FAMILY, 4);
-  header.writeUInt16LE(NLM_F_REQUEST | NLM_F_DUMP, 6);
-  return header;
 }
 
 /** Passes the messages of one datagram on. Returns whether it was the last. */

@@ -73,12 +73,9 @@ export function linkOfMapped(pid: number, { device, inode }: Mapping): string | 
 
 /** Whether parts of an object are mapped more than once. */
 export function isSeenTwice(views: readonly Mapping[]): boolean {
-  return views.some((one) =>
-    views.some(
-      (other) =>
-        one !== other &&
-        one.offset < other.offset + (other.end - other.start) &&
-        other.offset < one.offset + (one.end - one.start),
-    ),
-  );
+  const sorted = [...views].sort((one, other) => Number(one.offset - other.offset));
+  return sorted.some(({ offset }, i) => {
+    const before = sorted[i - 1];
+    return before !== undefined && offset < before.offset + (before.end - before.start);
+  });
 }

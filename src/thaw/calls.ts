@@ -1,4 +1,5 @@
 /** System calls as operations, with the text that strace would print for them. */
+import type { Arena } from './arena.js';
 import type { Cell, Check, Op, OpBase, Operand } from './program.js';
 
 /** `PROT_*` of mmap(2). */
@@ -37,6 +38,15 @@ const PROT_NAMES: Names = { PROT_READ: 1, PROT_WRITE: 2, PROT_EXEC: 4 };
 const MAP_NAMES: Names = Object.fromEntries(
   Object.entries(MapFlag).map(([name, bit]) => [`MAP_${name}`, bit]),
 );
+
+/** Prints all of a text, ASCII or not; what cannot be said is a failure. */
+export function print(arena: Arena, fd: number, text: string, extra: Extra = {}): Op {
+  const length = Buffer.byteLength(text);
+  return call('write', [fd, arena.string(text), length], {
+    ...{ label: `cannot write to ${fd === 1 ? 'standard output' : 'standard error'}` },
+    ...{ check: { kind: 'equal', expected: length }, ...extra },
+  });
+}
 
 /** PROT_* names. */
 export function protNames(prot: number): string {

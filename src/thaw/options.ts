@@ -2,8 +2,8 @@
 import { holdLine } from '../nftables.js';
 import type { Snapshot } from '../snapshot/schema.js';
 import type { Arena } from './arena.js';
-import { call } from './calls.js';
-import { type Cell, Flag, type ImageOption, type Op, type Program } from './program.js';
+import { print } from './calls.js';
+import { type Cell, Flag, type ImageOption, type Program } from './program.js';
 
 /** Indices of programs that only print. Program 0 is the thaw itself, threads follow behind these. */
 export const HELP_PROGRAM = 1;
@@ -39,16 +39,10 @@ const USAGE =
 /** The programs of `--help`, `--info` and wrong usage, in the order of their indices. */
 export function printingPrograms(arena: Arena, snapshot: Snapshot): Program[] {
   return [
-    { name: 'help', ops: printAndExit(arena, 1, helpText(snapshot), 0) },
-    { name: 'info', ops: printAndExit(arena, 1, infoText(snapshot), 0) },
-    { name: 'usage', ops: printAndExit(arena, 2, USAGE, 2) },
-  ];
-}
-
-function printAndExit(arena: Arena, fd: number, text: string, status: number): Op[] {
-  return [
-    call('write', [fd, arena.string(text), Buffer.byteLength(text)], { check: { kind: 'none' } }),
-    { op: 'exit', status },
+    { name: 'help', ops: [print(arena, 1, helpText(snapshot)), { op: 'exit', status: 0 }] },
+    { name: 'info', ops: [print(arena, 1, infoText(snapshot)), { op: 'exit', status: 0 }] },
+    // Where standard error cannot be written, nothing else can be said there.
+    { name: 'usage', ops: [print(arena, 2, USAGE, { check: { kind: 'none' } }), { op: 'exit', status: 2 }] },
   ];
 }
 

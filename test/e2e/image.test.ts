@@ -104,6 +104,16 @@ testWith([], 'an image explains itself', async (t) => {
   t.regex(unknown.stderr, /usage/i);
 });
 
+testWith([], 'an image that cannot say what it was asked for fails', async (t) => {
+  const { cwd, image } = await makeImage(t);
+  for (const option of ['--help', '--info', '--check']) {
+    const { code, stderr } = await run('sh', ['-c', `exec ${image} ${option} > /dev/full`], { cwd });
+    t.is(code, 125, option);
+    t.regex(stderr, /cannot write to standard output: ENOSPC/, option);
+  }
+  t.is((await run('sh', ['-c', `exec ${image} --nonsense 2> /dev/full`], { cwd })).code, 2);
+});
+
 testWith(['strace'], 'the disk is waited for with --kill, --stop and --sync', async (t) => {
   const cwd = scratch(t);
   const original = start(t, target('answer'), [], { cwd });

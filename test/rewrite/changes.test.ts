@@ -27,14 +27,14 @@ const file = (path: string): OpenFile => ({
 function processWith(files: OpenFile[], descriptors: [fd: number, file: number][]): Process {
   return {
     ...makeProcess(),
-    workingDirectory: '/home/a/work',
-    mappedFiles: [{ path: '/home/a/map', writable: true, size: 1 }],
+    workingDirectory: '/data/a/work',
+    mappedFiles: [{ path: '/data/a/map', writable: true, size: 1 }],
     objects: [],
     descriptors: {
       files,
       descriptors: descriptors.map(([fd, index]) => ({ fd, file: index, closeOnExec: false })),
       folders: [],
-      pipes: [{ capacity: 4096, content: [], path: '/home/a/fifo' }],
+      pipes: [{ capacity: 4096, content: [], path: '/data/a/fifo' }],
       terminal: null,
       hold: null,
     },
@@ -69,42 +69,42 @@ test('what tells of a descriptor goes with that', (t) => {
 });
 
 test('beginnings of paths, everywhere; the longest counts', (t) => {
-  const process = processWith([file('/home/a'), file('/home/ab'), file('/home/a/work/x')], [[3, 0]]);
-  const paths = parsePaths(['/home/a=/b', '/home/a/work=c'], '/srv');
+  const process = processWith([file('/data/a'), file('/data/ab'), file('/data/a/work/x')], [[3, 0]]);
+  const paths = parsePaths(['/data/a=/b', '/data/a/work=c'], '/srv');
   t.deepEqual(pathsOf(rewritePaths(process, { ...NONE, paths })), [
     '/b',
-    '/home/ab',
+    '/data/ab',
     '/srv/c/x',
     '/b/fifo',
     '/b/map',
     '/srv/c',
   ]);
   const root = parsePaths(['/=/mnt']);
-  t.is(rewritePaths(process, { ...NONE, paths: root }).workingDirectory, '/mnt/home/a/work');
-  const back = parsePaths(['/home=/']);
+  t.is(rewritePaths(process, { ...NONE, paths: root }).workingDirectory, '/mnt/data/a/work');
+  const back = parsePaths(['/data=/']);
   t.is(rewritePaths(process, { ...NONE, paths: back }).workingDirectory, '/a/work');
   t.is(rewritePaths(process, { ...NONE, paths, cwd: '/else' }).workingDirectory, '/else');
 });
 
 test('one file found elsewhere is taken as it is', (t) => {
-  const process = processWith([file('/home/a/x'), file('/home/a/x'), file('/y')], [[3, 0]]);
+  const process = processWith([file('/data/a/x'), file('/data/a/x'), file('/y')], [[3, 0]]);
   const changed = rewritePaths(process, {
     ...NONE,
-    files: parseFileChoices('keep', ['/home/a/x=/z', '/home/a/map=/m']),
+    files: parseFileChoices('keep', ['/data/a/x=/z', '/data/a/map=/m']),
   });
-  t.deepEqual(pathsOf(changed).slice(0, 5), ['/z', '/z', '/y', '/home/a/fifo', '/m']);
+  t.deepEqual(pathsOf(changed).slice(0, 5), ['/z', '/z', '/y', '/data/a/fifo', '/m']);
   t.like(changed.descriptors.files[0], { type: 'chosen', modified: null, offset: 7n });
   t.like(changed.descriptors.files[2], { type: 'regular', modified: 1n });
 });
 
 test('which files are to be embedded: those that are named, or all regular ones', (t) => {
   const folder: OpenFile = { ...file('/d'), type: 'directory' } as OpenFile;
-  const process = processWith([file('/home/a/x'), file('/y'), folder], [[3, 0]]);
+  const process = processWith([file('/data/a/x'), file('/y'), folder], [[3, 0]]);
   const embedded = (all: 'keep' | 'embed', values: string[]) =>
     [...move(process, { ...NONE, files: parseFileChoices(all, values), paths }).embed].sort();
-  const paths = parsePaths(['/home=/srv']);
-  t.deepEqual(embedded('keep', ['/home/a/x=embed']), [['/srv/a/x', 'this']]);
-  t.deepEqual(embedded('embed', ['/y=reopen', '/home/a/map=embed']), [
+  const paths = parsePaths(['/data=/srv']);
+  t.deepEqual(embedded('keep', ['/data/a/x=embed']), [['/srv/a/x', 'this']]);
+  t.deepEqual(embedded('embed', ['/y=reopen', '/data/a/map=embed']), [
     ['/srv/a/map', 'this'],
     ['/srv/a/x', 'any'],
   ]);
@@ -255,26 +255,26 @@ const socket = (name: string | Uint8Array, peer: number | null): OpenFile => ({
 
 test('Unix domain sockets: their names are paths, and their other ends may go', (t) => {
   const process = processWith(
-    [socket('/home/a/s', 1), socket('\0/home/a/s', 0)],
+    [socket('/data/a/s', 1), socket('\0/data/a/s', 0)],
     [
       [3, 0],
       [4, 1],
     ],
   );
-  const paths = parsePaths(['/home/a=/b']);
+  const paths = parsePaths(['/data/a=/b']);
   const { files } = rewritePaths(process, { ...NONE, paths }).descriptors;
   t.deepEqual(
     files.map((one) => one.kind === 'unix' && Buffer.from(one.name).toString()),
-    ['/b/s', '\0/home/a/s'],
+    ['/b/s', '\0/data/a/s'],
   );
   const move = (name: string | Uint8Array) =>
     rewritePaths(processWith([socket(name, null)], [[3, 0]]), {
       ...NONE,
-      paths: parsePaths(['/home/a=/home/other']),
+      paths: parsePaths(['/data/a=/data/other']),
     });
-  const [odd] = move(Buffer.from('/home/a/\xff', 'latin1')).descriptors.files;
-  t.like(odd, { name: Buffer.from('/home/other/\xff', 'latin1') });
-  t.throws(() => move(`/home/a/${'x'.repeat(99)}`), { instanceOf: UsageError });
+  const [odd] = move(Buffer.from('/data/a/\xff', 'latin1')).descriptors.files;
+  t.like(odd, { name: Buffer.from('/data/other/\xff', 'latin1') });
+  t.throws(() => move(`/data/a/${'x'.repeat(99)}`), { instanceOf: UsageError });
   const alone = rewriteDescriptors(process, parseChoices([4], []), []);
   t.like(alone.files[0], { peer: null, gone: { reset: false }, shutdown: 3 });
 });
