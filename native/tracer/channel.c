@@ -1,11 +1,45 @@
 #include "channel.h"
 
 #include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
+
+static int passed = -1; /* the descriptor that came with the last request */
+
+static void take_note(struct msghdr *message) {
+    struct cmsghdr *header = CMSG_FIRSTHDR(message);
+    if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+        return;
+    if (passed >= 0)
+        close(passed); /* nobody wanted it */
+    memcpy(&passed, CMSG_DATA(header), sizeof passed);
+}
+
+static ssize_t receive_some(void *bytes, size_t size) {
+    union {
+        struct cmsghdr align;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec part = {bytes, size};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    message.msg_control = &control;
+    message.msg_controllen = sizeof control;
+    ssize_t count = recvmsg(CHANNEL, &message, MSG_CMSG_CLOEXEC);
+    if (count > 0)
+        take_note(&message);
+    return count;
+}
+
+int take_passed(void) {
+    int fd = passed;
+    passed = -1;
+    return fd;
+}
 
 bool receive(void *bytes, size_t size) {
     while (size > 0) {
-        ssize_t count = read(CHANNEL, bytes, size);
+        ssize_t count = receive_some(bytes, size);
         if (count < 0 && errno == EINTR)
             continue;
         if (count <= 0)

@@ -3,11 +3,13 @@
  * which a socket is of no use to its program: one at a time, for the moment of the look. Only
  * before the target is ended all of them are in it, as a socket in repair mode is closed without a
  * word to its peer. Meanwhile the hold drops their packets. If the target goes on instead, both are
- * undone; if it is left stopped, its connections are as they were, and the hold stays.
+ * undone; if it is left stopped, its connections are as they were, and the hold stays. What is on
+ * its way in a socket has no number in the target, and is known by a duplicate of ours.
  */
 #include "tracer.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -20,10 +22,15 @@
 /* linux/tcp.h: leaves repair mode and sends nothing. */
 #define REPAIR_OFF_SILENT -1
 
+struct connection {
+    int fd; /* of the target, or ours */
+    bool ours;
+};
+
 static struct {
     uint8_t removal[MAX_WORDS * sizeof(uint64_t)];
     size_t removal_size;
-    int *fds; /* the target's numbers of its connections */
+    struct connection *connections;
     size_t count;
     int looked_at; /* our duplicate of the one in repair mode, or -1 */
     int reuse;     /* its SO_REUSEADDR, which repair mode changes */
@@ -44,12 +51,16 @@ static void remove_hold(void) {
     kept.removal_size = 0;
 }
 
-/* A duplicate of the target's descriptor; a negative errno. */
-static int duplicate(int fd) {
+/* A duplicate; a negative errno. */
+static int duplicate(struct connection of) {
+    if (of.ours) {
+        int copy = fcntl(of.fd, F_DUPFD_CLOEXEC, 0);
+        return copy < 0 ? -errno : copy;
+    }
     int process = (int)syscall(SYS_pidfd_open, target.pid, 0);
     if (process < 0)
         return -errno;
-    int copy = (int)syscall(SYS_pidfd_getfd, process, fd, 0);
+    int copy = (int)syscall(SYS_pidfd_getfd, process, of.fd, 0);
     int error = errno;
     close(process);
     return copy < 0 ? -error : copy;
@@ -71,8 +82,15 @@ static void look_away(void) {
     kept.looked_at = -1;
 }
 
-static int enter(int fd, int *socket, int *reuse) {
-    int copy = duplicate(fd);
+static void forget(void) {
+    for (size_t i = 0; i < kept.count; i++)
+        if (kept.connections[i].ours)
+            close(kept.connections[i].fd);
+    kept.count = 0;
+}
+
+static int enter(struct connection of, int *socket, int *reuse) {
+    int copy = duplicate(of);
     if (copy < 0)
         return -copy;
     socklen_t size = sizeof *reuse;
@@ -86,17 +104,30 @@ static int enter(int fd, int *socket, int *reuse) {
     return error;
 }
 
-int keep_look(int fd) {
+static int look(struct connection at) {
     look_away();
-    if (fd < 0)
-        return 0;
-    int *longer = realloc(kept.fds, (kept.count + 1) * sizeof *kept.fds);
+    struct connection *longer =
+        realloc(kept.connections, (kept.count + 1) * sizeof *kept.connections);
     if (!longer)
         return ENOMEM;
-    kept.fds = longer;
-    int error = enter(fd, &kept.looked_at, &kept.reuse);
+    kept.connections = longer;
+    int error = enter(at, &kept.looked_at, &kept.reuse);
     if (!error)
-        kept.fds[kept.count++] = fd;
+        kept.connections[kept.count++] = at;
+    return error;
+}
+
+int keep_look(int fd) {
+    if (fd >= 0)
+        return look((struct connection){.fd = fd});
+    look_away();
+    return 0;
+}
+
+int keep_look_passed(int fd) {
+    int error = fd < 0 ? EBADF : look((struct connection){.fd = fd, .ours = true});
+    if (error && fd >= 0)
+        close(fd);
     return error;
 }
 
@@ -107,14 +138,14 @@ int keep_seal(void) {
     look_away();
     while (!error && sealed < kept.count) {
         int socket;
-        error = enter(kept.fds[sealed], &socket, &reuses[sealed]);
+        error = enter(kept.connections[sealed], &socket, &reuses[sealed]);
         if (!error) {
-            close(socket); /* the target has it open */
+            close(socket); /* not the last one that is open */
             sealed++;
         }
     }
     while (error && sealed-- > 0) {
-        int socket = duplicate(kept.fds[sealed]);
+        int socket = duplicate(kept.connections[sealed]);
         if (socket >= 0)
             leave(socket, reuses[sealed]);
     }
@@ -124,14 +155,14 @@ int keep_seal(void) {
 
 void keep_leave(void) {
     look_away();
+    forget();
     kept.removal_size = 0;
-    kept.count = 0;
 }
 
 bool keep_undo(void) {
     bool any = kept.count > 0;
     look_away();
     remove_hold();
-    kept.count = 0;
+    forget();
     return any;
 }

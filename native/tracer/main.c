@@ -129,6 +129,8 @@ static bool serve(struct header *header, const uint64_t *words) {
         return reply_bytes(header, keep_hold(words, header->length), NULL, 0);
     if (header->verb == VERB_REPAIR)
         return reply_bytes(header, target.pid ? keep_look((int)words[0]) : ESRCH, NULL, 0);
+    if (header->verb == VERB_REPAIR_PASSED)
+        return reply_bytes(header, target.pid ? keep_look_passed(take_passed()) : ESRCH, NULL, 0);
     if (header->verb == VERB_SEIZE)
         return do_seize(header);
     if (header->verb == VERB_RELEASE)

@@ -29,6 +29,7 @@ enum {
     VERB_SET_NET = 11,       /* uint64_t restorer, low, high, call: see net.c */
     VERB_HOLD = 12,          /* messages that remove the hold on the target's connections: keep.c */
     VERB_REPAIR = 13,        /* int64_t the target's descriptor of a connection to look at, or -1 */
+    VERB_REPAIR_PASSED = 14, /* the same of one without a number, which comes with the request */
 };
 
 enum { RELEASE_RUN = 0, RELEASE_STOP = 1, RELEASE_KILL = 2 };

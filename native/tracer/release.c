@@ -82,6 +82,7 @@ int release(int how, bool *attached) {
     if (how == RELEASE_KILL) {
         kill(target.pid, SIGKILL);
         await_end();
+        keep_leave();
     } else if (how == RELEASE_STOP) {
         /*
          * Every thread is inside get_signal(), where it looks for signals once more before it

@@ -169,9 +169,10 @@ void note_fault(struct thread *, const siginfo_t *info, struct fault *fault);
  */
 int keep_hold(const void *removal, size_t size); /* what removes the hold, unless the target ends */
 int keep_look(int fd); /* this one into repair mode, and the one before out of it; -1: none */
-int keep_seal(void);   /* all into repair mode: their end is then silent */
-void keep_leave(void); /* the target is left stopped: no repair mode, and the hold stays */
-bool keep_undo(void);  /* the target goes on: no repair mode, no hold; whether there was any */
+int keep_look_passed(int fd); /* the same of one on its way in a socket; takes our duplicate */
+int keep_seal(void);          /* all into repair mode: their end is then silent */
+void keep_leave(void);        /* the target has ended, or is left stopped: the hold stays */
+bool keep_undo(void); /* the target goes on: no repair mode, no hold; whether there was any */
 
 /* state.c */
 size_t read_xstate(pid_t tid, void *buffer, size_t size); /* 0: failed */

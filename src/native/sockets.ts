@@ -1,10 +1,18 @@
-/** System calls on sockets that Node.js does not offer. None of them changes the socket. */
+/** System calls on sockets that Node.js does not offer. But for those that send, none of them changes the socket. */
 import { closeSync } from 'node:fs';
 import { AF_UNIX, SO, SOL_SOCKET, Sock } from '../socket.js';
 import { addon } from './addon.js';
 
 /** Numbers of `asm/unistd_64.h`. */
-const NR = { poll: 7, socket: 41, sendto: 44, recvmsg: 47, socketpair: 53, getsockopt: 55 } as const;
+const NR = {
+  poll: 7,
+  socket: 41,
+  sendto: 44,
+  sendmsg: 46,
+  recvmsg: 47,
+  socketpair: 53,
+  getsockopt: 55,
+} as const;
 
 const MSG_PEEK = 2;
 const MSG_TRUNC = 0x20;
@@ -40,6 +48,23 @@ export function makeSocketPair(type: number): [number, number] {
 /** send(2) without waiting. */
 export function sendNow(fd: number, bytes: Uint8Array): void {
   addon.syscall(NR.sendto, fd, bytes, bytes.length, MSG_DONTWAIT, 0, 0);
+}
+
+/** sendmsg(2) of bytes with a descriptor (SCM_RIGHTS); how many of them went. */
+export function sendDescriptor(socket: number, bytes: Uint8Array, fd: number): number {
+  const control = Buffer.alloc(CMSGHDR + 8);
+  control.writeBigUInt64LE(BigInt(CMSGHDR + 4), 0);
+  control.writeInt32LE(SOL_SOCKET, 8);
+  control.writeInt32LE(SCM.RIGHTS, 12);
+  control.writeInt32LE(fd, CMSGHDR);
+  const vector = BigUint64Array.of(addon.address(bytes), BigInt(bytes.length));
+  const header = BigUint64Array.of(
+    ...[0n, 0n, addon.address(vector), 1n],
+    ...[addon.address(control), BigInt(control.length), 0n],
+  );
+  // The call does not look at the last arguments, which are there lest they be collected.
+  const referred = [new Uint8Array(vector.buffer), control, bytes];
+  return Number(addon.syscall(NR.sendmsg, socket, new Uint8Array(header.buffer), 0, ...referred));
 }
 
 /** Longest value of an option that is asked for, in bytes. */

@@ -5,6 +5,7 @@
 import { closeSync, readSync, writeSync } from 'node:fs';
 import { getSystemErrorName } from 'node:util';
 import { addon, tracerPath } from './addon.js';
+import { sendDescriptor } from './sockets.js';
 
 /** A thread as it was found: everything ptrace tells from outside. */
 export interface ThreadState {
@@ -91,6 +92,8 @@ export interface Tracer {
    * before out of it; `null`: none. All that were in it are in it again when the target is ended by 'kill'.
    */
   repair(fd: number | null): void;
+  /** The same of a connection that is on its way in a socket, by a duplicate of ours. */
+  repairCopy(copy: number): void;
   /**
    * Lets the target go as it was found: scratch unmapped, registers and masks restored; 'stop' leaves
    * it stopped (SIGSTOP) and returns when it is, 'kill' ends it and returns when it has ended.
@@ -126,6 +129,7 @@ const Verb = {
   setNet: 11,
   setHold: 12,
   repair: 13,
+  repairCopy: 14,
 } as const;
 
 const HEADER_SIZE = 16;
@@ -206,6 +210,10 @@ class TracerClient implements Tracer {
     this.#request('repair', 0, [BigInt(fd ?? -1)]);
   }
 
+  repairCopy(copy: number): void {
+    this.#ask('repairCopy', 0, new Uint8Array(0), copy);
+  }
+
   release(how: 'run' | 'stop' | 'kill'): void {
     this.#request('release', 0, [BigInt(['run', 'stop', 'kill'].indexOf(how))]);
   }
@@ -226,13 +234,13 @@ class TracerClient implements Tracer {
     return this.#ask(verb, tid, content);
   }
 
-  /** Sends a request, waits for its reply, returns the reply's payload. */
-  #ask(verb: keyof typeof Verb, tid: number, content: Uint8Array): Buffer {
+  /** Sends a request, with a descriptor of ours, waits for its reply, returns the reply's payload. */
+  #ask(verb: keyof typeof Verb, tid: number, content: Uint8Array, passed?: number): Buffer {
     const header = Buffer.alloc(HEADER_SIZE);
     header.writeUInt32LE(Verb[verb], 0);
     header.writeInt32LE(tid, 4);
     header.writeUInt32LE(content.length, 8);
-    this.#send(Buffer.concat([header, content]));
+    this.#send(Buffer.concat([header, content]), passed);
     const reply = this.#receive();
     const payload = reply.subarray(HEADER_SIZE);
     const error = reply.readInt32LE(12);
@@ -240,8 +248,11 @@ class TracerClient implements Tracer {
     return payload;
   }
 
-  #send(message: Buffer): void {
-    for (let sent = 0; sent < message.length; ) {
+  /** @param passed goes with the first byte */
+  #send(message: Buffer, passed?: number): void {
+    const first =
+      passed === undefined ? 0 : this.#transfer(() => sendDescriptor(this.#socket, message, passed));
+    for (let sent = first; sent < message.length; ) {
       sent += this.#transfer(() => writeSync(this.#socket, message, sent));
     }
   }

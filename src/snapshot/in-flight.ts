@@ -12,16 +12,12 @@ export function inFlightProblem(file: OpenFile, numbered: boolean): string | nul
   if (file.kind === 'file' && file.late) return 'it tells of what is not there yet when it is sent';
   if (numbered) return null;
   const sends = (file.flags & O.ASYNC) !== 0 || file.lease !== undefined;
-  if (sends && file.signals && file.signals.signal !== 0) return NUMBERED_SIGNALS;
-  return file.kind === 'inet' && file.connection !== null ? KEPT_IN_FLIGHT : null;
+  return sends && file.signals && file.signals.signal !== 0 ? NUMBERED_SIGNALS : null;
 }
 
 /** Signals of F_SETSIG carry the number under which they were asked for. */
 export const NUMBERED_SIGNALS =
   'its signals (F_SETSIG) bear the number of one of its descriptors, and the kernel does not tell which';
-/** Why a connection without a descriptor cannot be kept. */
-export const KEPT_IN_FLIGHT =
-  'it is a connection that is kept (--tcp keep), and that begins only when what is on its way has no number any more';
 
 /** What is on its way in a socket, by index of the file; nothing in other files. */
 export function passedBy(file: OpenFile): number[] {

@@ -6,7 +6,7 @@ import type { ExecutionContext } from 'ava';
 import { askNetfilter } from '../../src/native/nfnetlink.js';
 import { removeTable } from '../../src/nftables.js';
 import { holdOf, isHeld, letGo, testKeeping } from './harness/hold.js';
-import { connections, serve, startPeer } from './harness/kept.js';
+import { connections, orphans, serve, startPeer } from './harness/kept.js';
 import { type Running, start } from './harness/running.js';
 import { scratch } from './harness/scratch.js';
 import { freeze, run } from './harness/tool.js';
@@ -15,15 +15,6 @@ const KEEP = ['--tcp', 'keep', '--stop'] as const;
 
 function stateOf(pid: number): string | undefined {
   return /^State:\s(\S)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-}
-
-/** The lines of connections in /proc/net that no process has any more, between these ports. */
-function orphans(port: number): string[] {
-  const number = port.toString(16).toUpperCase().padStart(4, '0');
-  const own = new RegExp(`^ *\\d+: \\w+:${number} \\w+:(?!0000)\\w+ \\w\\w \\S+ \\S+ \\S+ +\\d+ +\\d+ 0 `);
-  return readFileSync('/proc/net/tcp', 'utf8')
-    .split('\n')
-    .filter((line) => own.test(line));
 }
 
 async function end(running: Running): Promise<void> {
@@ -104,6 +95,10 @@ for (const host of ['127.0.0.1', '::1', '::ffff:127.0.0.1']) {
   );
 }
 
+testKeeping(['python3'], 'so do those that were on their way in a socket', (t) =>
+  states(t, '127.0.0.1', 'lo', [], [], 'sent'),
+);
+
 for (const host of ['10.9.0.2', 'fd00::2']) {
   testKeeping(
     ['python3', 'ip', 'unshare', 'nsenter'],
@@ -144,6 +139,7 @@ async function states(
   device: string,
   here: readonly string[] = [],
   there: readonly string[] = [],
+  mode: 'states' | 'sent' = 'states',
 ): Promise<void> {
   const cwd = scratch(t);
   const image = join(cwd, 'frozen.bin');
@@ -153,7 +149,7 @@ async function states(
     return start(t, command!, args, { cwd });
   };
   const ports = await startPeer(t, there);
-  const original = startHere('python3', connections, 'states', host, ...ports, device);
+  const original = startHere('python3', connections, mode, host, ...ports, device);
   await original.ready();
   await freeze(original.pid, image, KEEP, { cwd }, here);
   await end(original);

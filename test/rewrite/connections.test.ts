@@ -1,7 +1,7 @@
 import { closeSync } from 'node:fs';
 import test, { type ExecutionContext } from 'ava';
 import { UnsupportedError } from '../../src/errors.js';
-import { pidfdGetfd, pidfdOpen } from '../../src/native/syscalls.js';
+import { duplicate, pidfdGetfd, pidfdOpen } from '../../src/native/syscalls.js';
 import { setRepair } from '../../src/native/tcp-repair.js';
 import { NO_CHOICES } from '../../src/proc/descriptors/choices.js';
 import { captureDescriptors } from '../../src/proc/descriptors/index.js';
@@ -17,16 +17,18 @@ import { capture, startTarget } from '../proc/descriptors/support.js';
 function captureKept(t: ExecutionContext<unknown>, pid: number): DescriptorTable {
   const pidfd = pidfdOpen(pid);
   let looked = -1;
+  const look = (copy: number) => {
+    if (looked >= 0) {
+      setRepair(looked, REPAIR.OFF_SILENT);
+      closeSync(looked);
+    }
+    looked = copy;
+    if (looked >= 0) setRepair(looked, REPAIR.ON);
+  };
   const guard = {
     setHold: () => undefined,
-    repair: (fd: number | null) => {
-      if (looked >= 0) {
-        setRepair(looked, REPAIR.OFF_SILENT);
-        closeSync(looked);
-      }
-      looked = fd === null ? -1 : pidfdGetfd(pidfd, fd);
-      if (looked >= 0) setRepair(looked, REPAIR.ON);
-    },
+    repair: (fd: number | null) => look(fd === null ? -1 : pidfdGetfd(pidfd, fd)),
+    repairCopy: (copy: number) => look(duplicate(copy)),
   };
   const context = {
     pid,
@@ -60,18 +62,20 @@ l = socket.socket(); l.bind(("127.0.0.1", 0)); l.listen(0); full = socket.create
 n = socket.socket(); n.setblocking(False); n.connect_ex(l.getsockname())
 at(l.detach(), 14); at(full.detach(), 15); at(n.detach(), 16)
 c, a = pair(); a.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)); a.close(); wait(c); at(c.detach(), 17)
+c, a = pair(); c.sendall(b"sent away"); wait(a); one, other = socket.socketpair(); at(c.detach(), 18); at(one.detach(), 20)
+socket.send_fds(other, [b"x"], [a.detach()]); at(other.detach(), 21)
 `,
     );
     const closed = capture(target);
     const kept = captureKept(t, target.pid);
-    t.is(kept.files.filter((file) => file.kind === 'inet' && file.connection !== null).length, 6);
+    t.is(kept.files.filter((file) => file.kind === 'inet' && file.connection !== null).length, 8);
     const warnings: string[] = [];
     const rewritten = rewriteConnections(kept, { tcp: 'close' }, warnings);
     t.deepEqual(rewritten, closed.table);
     const ofConnections = closed.warnings
       .filter((line) => / is not carried: /.test(line))
       .map((line) => line.replace(/, socket:\[\d+\]/, ''));
-    t.is(ofConnections.length, 6);
+    t.is(ofConnections.length, 8);
     t.deepEqual(warnings.slice(0, -1), ofConnections);
     t.regex(warnings.at(-1)!, new RegExp(`nft delete table inet ${kept.hold}$`));
     t.deepEqual(rewriteConnections(kept, { tcp: 'keep' }, []), kept);

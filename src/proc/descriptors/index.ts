@@ -192,8 +192,9 @@ function hold(
 }
 
 function repairBy(guard: TcpGuard): Repair {
-  return (fd, look) => {
-    guard.repair(fd);
+  return ({ fd, flight }, copy, look) => {
+    if (flight) guard.repairCopy(copy);
+    else guard.repair(fd);
     try {
       return look();
     } finally {

@@ -6,7 +6,6 @@ import { peekStream } from '../../native/peek-all.js';
 import { integerOption, Poll, pollNow } from '../../native/sockets.js';
 import { fionread } from '../../native/syscalls.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
-import { KEPT_IN_FLIGHT } from '../../snapshot/in-flight.js';
 import { isEnded, KEPT_STATES, TCP } from '../../tcp.js';
 import { errnoOf } from '../read.js';
 import type { Entry } from './entries.js';
@@ -109,7 +108,6 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
     );
   }
   if (context.repair && state !== TCP.LISTEN && state !== TCP.CLOSE) {
-    if (entry.flight) throw new Refusal(KEPT_IN_FLIGHT);
     const options = captureOptions(copy, fresh, false, false);
     const keys = captureKeys(
       entry,
@@ -119,7 +117,7 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
     );
     const warn = (what: string) =>
       context.warnings.push(`descriptor ${entry.fd} (TCP, ${entry.link}): its connection ${what}`);
-    const connection = captureKept(entry.fd, copy, context.repair, warn);
+    const connection = captureKept(entry, copy, context.repair, warn);
     const none = { local: null, peer: null, backlog: null, ended: null, input: new Uint8Array(0) };
     const idle = { groups: [], shutdown: 0, datagrams: [] };
     return { ...common, ...none, ...idle, connection, keys, ...options };

@@ -7,6 +7,7 @@ import { fionread } from '../../native/syscalls.js';
 import { peekSendQueue, queueEnd, unsentBytes } from '../../native/tcp-repair.js';
 import type { TcpConnection } from '../../snapshot/tcp-connection.js';
 import { advance, isEnded, isEndedByPeer, KEPT_STATES, SO_BUF_LOCK, TCP_OPTION } from '../../tcp.js';
+import type { Entry } from './entries.js';
 import { PassingRefusal } from './refusal.js';
 import { endsOf } from './tcp-hold.js';
 
@@ -17,16 +18,16 @@ const USES = { TIMESTAMPS: 1, SACK: 2, SCALE: 4, ECN: 8 } as const;
 const WINDOW_SIZE = 20;
 
 /** Runs `look` while a connection of the target is in repair mode. */
-export type Repair = <T>(fd: number, look: () => T) => T;
+export type Repair = <T>(entry: Entry, copy: number, look: () => T) => T;
 
 /**
  * Captures a connection whose packets are held.
- * @param fd the target's descriptor
+ * @param entry the target's descriptor
  * @param copy a duplicate of it
  * @throws Refusal for what cannot be made again
  */
 export function captureConnection(
-  fd: number,
+  entry: Entry,
   copy: number,
   repair: Repair,
   warn: (what: string) => void,
@@ -54,7 +55,7 @@ export function captureConnection(
     receiveBuffer: word(copy, SOL.SOCKET, SO.RCVBUF),
     locks: getOption(copy, SOL.SOCKET, SO_BUF_LOCK)?.[0] ?? 0,
   };
-  const queues = repair(fd, () => queuesOf(copy, state, input.length));
+  const queues = repair(entry, copy, () => queuesOf(copy, state, input.length));
   return { ...common, ...queues };
 }
 

@@ -17,8 +17,10 @@ const SO_PEERNAME = 28;
 export interface TcpGuard {
   /** The messages that remove the hold, if the target goes on. */
   setHold(removal: Uint8Array): void;
-  /** Puts this connection into repair mode, and the one before out of it. */
+  /** Puts the connection of a descriptor of the target into repair mode, and the one before out of it. */
   repair(fd: number | null): void;
+  /** The same of one that has none, being on its way in a socket, by a duplicate of ours. */
+  repairCopy(copy: number): void;
 }
 
 /** Why connections cannot be kept here, whatever they are; `null` if they can. */

@@ -85,7 +85,7 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
     folderOf: context.folders.folderOf,
   };
   const locks = planLocks(bench);
-  const { numbered, sent, watching } = lastNumbers(bench);
+  const { numbered, sent, watching, going } = lastNumbers(bench);
   const open = [
     ...closeBetween(STANDARD, bench.passedIn, imageFd - 1),
     ...closeRange(imageFd + 1, LAST),
@@ -115,7 +115,7 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
     ...planStep(sent, tools, 'start'),
     ...planSignals(sent, tools),
     ...locks.sent,
-    ...closeOthers(bench, firstTemporary, watching),
+    ...closeOthers(bench, firstTemporary, [...watching, ...going]),
     ...locks.early,
     ...placeStandard(bench),
     ...locks.late,
@@ -127,12 +127,18 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
     ...context.folders.close,
     ...planStep([...numbered.filter((place) => !isLate(place)), ...watching], tools, 'start'),
     ...planSignals([...numbered, ...watching], tools),
-    ...(watching.length > 0 ? closeRange(firstTemporary + STANDARD, LAST) : []),
+    ...(watching.length > 0 ? closeTemporary(firstTemporary, going) : []),
   ];
   const { hold } = bench.table;
   const netlink = arena.cell();
   const release =
-    hold === null ? [] : [...removeHold(hold, netlink, arena), ...planStep(numbered, tools, 'release')];
+    hold === null
+      ? []
+      : [
+          ...removeHold(hold, netlink, arena),
+          ...planStep([...numbered, ...going], tools, 'release'),
+          ...(going.length > 0 ? closeTemporary(firstTemporary, []) : []),
+        ];
   // Open until then, as there may be no number left at the end.
   if (hold !== null)
     finish.push(openNetlink(netlink, 'NETFILTER', { label: 'cannot open a netlink socket' }));
@@ -185,17 +191,22 @@ function connectAll(tools: Tools): Op[] {
 
 /**
  * Where files stand at the end: at their first number, once 0, 1 and 2 are in their places; what is only on its way in
- * sockets at a temporary one. Of that, what watches files keeps it to the last, so as to see nothing of the thaw. The
- * rest is closed before: some of it is files, and POSIX locks on them would go with it.
+ * sockets at a temporary one. Of that, what watches files keeps it to the last, so as to see nothing of the thaw, and
+ * connections until they go on. The rest is closed before: some of it is files, and POSIX locks on them would go with it.
  */
-function lastNumbers({ places, table }: Bench): Record<'numbered' | 'sent' | 'watching', Place[]> {
+function lastNumbers({ places, table }: Bench): Record<'numbered' | 'sent' | 'watching' | 'going', Place[]> {
   const isSent = ({ descriptors }: Place): boolean => descriptors.length === 0;
   const watches = ({ index }: Place): boolean => /^(inotify|fanotify)$/.test(table.files[index]!.kind);
+  const goesOn = ({ index }: Place): boolean => {
+    const file = table.files[index]!;
+    return file.kind === 'inet' && file.connection !== null;
+  };
   return {
     numbered: places.flatMap((place) =>
       place.descriptors.slice(0, 1).map(({ fd }) => ({ ...place, at: fd })),
     ),
     sent: places.filter((place) => isSent(place) && !watches(place)),
+    going: places.filter((place) => isSent(place) && goesOn(place)),
     watching: places.filter((place) => isSent(place) && watches(place)),
   };
 }
@@ -223,13 +234,17 @@ function checkAll(tools: Tools): Op[] {
 
 /** Closes whatever is not of the table, also what was opened for mappings; but what keeps its temporary number. */
 function closeOthers({ table, imageFd }: Bench, firstTemporary: number, keep: readonly Place[]): Op[] {
-  const ascending = (numbers: number[]): number[] => numbers.sort((a, b) => a - b);
   const kept = ascending(table.descriptors.map(({ fd }) => fd));
-  const temporary = ascending(keep.map(({ at }) => at));
-  return [
-    ...closeBetween(STANDARD, kept, imageFd - 1),
-    ...closeBetween(firstTemporary + STANDARD, temporary, LAST),
-  ];
+  return [...closeBetween(STANDARD, kept, imageFd - 1), ...closeTemporary(firstTemporary, keep)];
+}
+
+/** Closes all temporary numbers but those that are kept. */
+function closeTemporary(firstTemporary: number, keep: readonly Place[]): Op[] {
+  return closeBetween(firstTemporary + STANDARD, ascending(keep.map(({ at }) => at)), LAST);
+}
+
+function ascending(numbers: number[]): number[] {
+  return numbers.sort((a, b) => a - b);
 }
 
 /** Closes everything from `first` up to `last` but `kept`, which ascends. */

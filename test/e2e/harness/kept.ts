@@ -1,4 +1,5 @@
 /** Programs with connections that are kept. */
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { connectTo, freePort } from './client.js';
@@ -28,4 +29,13 @@ export async function serve(t: ExecutionContext<unknown>) {
   const client = await connectTo(t, port);
   await client.ask('next\n', /^answer 1\n/);
   return { cwd, image, port, server, client };
+}
+
+/** The lines of connections in /proc/net from a port that no process has any more. */
+export function orphans(port: number): string[] {
+  const number = port.toString(16).toUpperCase().padStart(4, '0');
+  const own = new RegExp(`^ *\\d+: \\w+:${number} \\w+:(?!0000)\\w+ \\w\\w \\S+ \\S+ \\S+ +\\d+ +\\d+ 0 `);
+  return readFileSync('/proc/net/tcp', 'utf8')
+    .split('\n')
+    .filter((line) => own.test(line));
 }

@@ -2,11 +2,13 @@
 
 connections.py peer: the other side, which is not frozen; says at which two ports it listens.
 connections.py states HOST PORT FULL_PORT [DEVICE]: makes the connections; goes on with each after a line `go`.
+connections.py sent ...: the same, but meanwhile all of them but one are on their way in a socket, with no number.
 connections.py stream HOST PORT: numbers in both directions at once, for a while after `go`.
 
 With TCP_KEY in the environment all of them are signed with that key (TCP_MD5SIG).
 """
 
+import fcntl
 import os
 import socket
 import struct
@@ -252,7 +254,34 @@ def rest_of(size):
     return numbers(block)[within:] + numbers(block + 1)
 
 
-def run_states(host, port, full_port, device="lo"):
+def send_away(everything):
+    """Sends connections, and closes their numbers; gives what brings them back."""
+    numbers = [c.fileno() for c in everything]
+    one, other = socket.socketpair()
+    inner = socket.socketpair(type=socket.SOCK_DGRAM)
+    half = len(numbers) // 2
+    socket.send_fds(inner[0], [b"nested"], numbers[:half])
+    socket.send_fds(one, [b"connections"], [*numbers[half:], inner[1].fileno()])
+    for fd in numbers:
+        os.close(fd)
+    inner[1].close()
+
+    def bring_back(senders=(one, inner[0])):  # stay open
+        _, found, _, _ = socket.recv_fds(other, 11, 100)
+        with socket.socket(fileno=found.pop()) as carrier:
+            found = socket.recv_fds(carrier, 6, 100)[1] + found
+        # Their numbers are free again, and some may have been given to others of them.
+        high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 500) for fd in found]
+        for fd in found:
+            os.close(fd)
+        for fd, number in zip(high, numbers, strict=True):
+            os.dup2(fd, number, inheritable=False)
+            os.close(fd)
+
+    return bring_back
+
+
+def run_states(host, port, full_port, device="lo", sent=False):
     def connect(kind):
         c = connect_to(host, port)
         c.sendall(f"{kind}\n".encode())
@@ -301,8 +330,13 @@ def run_states(host, port, full_port, device="lo"):
         until(c, wanted)
     everything = [*of.values(), accepted, waiting, syn]
     before = [facts(c) for c in everything]
+    # One keeps its number, and is on its way as well.
+    twin = accepted.dup()
+    bring_back = send_away(everything) if sent else lambda: None
     print("ready", flush=True)
     assert sys.stdin.readline() == "go\n"
+    bring_back()
+    twin.close()
     after = [facts(c) for c in everything]
     # The peer may have answered by now what was asked before.
     for i, (was, now) in enumerate(zip(before, after)):
@@ -388,7 +422,7 @@ if __name__ == "__main__":
     mode, *arguments = sys.argv[1:]
     if mode == "peer":
         run_peer()
-    elif mode == "states":
-        run_states(arguments[0], int(arguments[1]), int(arguments[2]), *arguments[3:])
+    elif mode in ("states", "sent"):
+        run_states(arguments[0], int(arguments[1]), int(arguments[2]), *arguments[3:], sent=mode == "sent")
     else:
         run_stream(arguments[0], int(arguments[1]))
