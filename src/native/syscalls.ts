@@ -3,6 +3,7 @@
  * `addon.syscall` does: an Error with `code`, `errno` and `syscall`.
  */
 import { endianness } from 'node:os';
+import { O } from '../fcntl.js';
 import { addon } from './addon.js';
 
 export { type PageRange, scanByWords, scanGuards, scanPagemap } from './pagemap.js';
@@ -22,6 +23,7 @@ const NR = {
   ioprio_get: 252,
   get_robust_list: 274,
   tee: 276,
+  pipe2: 293,
   prlimit64: 302,
   kcmp: 312,
   membarrier: 324,
@@ -156,6 +158,13 @@ export function prlimit(pid: number, resource: number): { soft: bigint; hard: bi
   const limits = new BigUint64Array(2);
   addon.syscall(NR.prlimit64, pid, resource, 0, new Uint8Array(limits.buffer));
   return { soft: limits[0]!, hard: limits[1]! };
+}
+
+/** pipe2(2): reader and writer, with close-on-exec and without waiting. */
+export function makePipe(): [number, number] {
+  const fds = new Int32Array(2);
+  addon.syscall(NR.pipe2, new Uint8Array(fds.buffer), O.CLOEXEC | O.NONBLOCK);
+  return [fds[0]!, fds[1]!];
 }
 
 /** `SPLICE_F_NONBLOCK` of splice(2). */

@@ -103,6 +103,10 @@ function checkDescriptors({ descriptors: table, objects, threads }: Process, whe
     if (file.kind === 'inet' && file.datagrams.length > 0 && !/^udp/.test(file.protocol)) {
       fail(`${place}.datagrams`, 'wait in a socket that is none of UDP');
     }
+    if (file.kind === 'inet' && file.corked !== null) {
+      if (!/^udp/.test(file.protocol)) fail(`${place}.corked`, 'is in a socket that is none of UDP');
+      if (file.corked.to === null && file.peer === null) fail(`${place}.corked`, 'goes to nobody');
+    }
     if (file.kind === 'file' && file.late) {
       checkLate(file, file.late.thread, threads, place);
       checkDescribed(file, table, place);

@@ -4,7 +4,7 @@ import { MOST_ADDRESS, MOST_MEMBERSHIPS } from '../packet.js';
 import { BOOT_ID_SIZE } from '../pidfd.js';
 import { inputLength, MOST_INPUT, MOST_OUTPUT } from '../pty.js';
 import { isSocketPath } from '../unix-name.js';
-import { datagramSchema, MOST_DATAGRAMS } from './datagram.js';
+import { datagramSchema, LONGEST_DATAGRAM, MOST_DATAGRAMS } from './datagram.js';
 import { bytes, hostAddress, index, int, socketAddress, text, word } from './fields.js';
 import { packetRingSchema } from './packet-ring.js';
 import { tcpConnectionSchema } from './tcp-connection.js';
@@ -250,6 +250,14 @@ export const openFileSchema = z.discriminatedUnion('kind', [
     shutdown: int.min(0).max(3).default(0),
     /** Of a UDP socket: what can be received, the first of it first. */
     datagrams: z.array(datagramSchema).max(MOST_DATAGRAMS).default([]),
+    /** Of a UDP socket: what is being put together (UDP_CORK, MSG_MORE), and to whom it goes; `null`: the peer. */
+    corked: z
+      .object({
+        to: socketAddress.nullable(),
+        content: bytes.refine((value) => value.length <= LONGEST_DATAGRAM, 'is longer than any datagram'),
+      })
+      .nullable()
+      .default(null),
     /** Multicast groups. */
     groups: z
       .array(

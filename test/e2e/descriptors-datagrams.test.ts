@@ -1,4 +1,4 @@
-import { testWith } from './harness/needs.js';
+import { testAsRoot, testWith } from './harness/needs.js';
 import { target } from './harness/paths.js';
 import { roundTrip } from './harness/round-trip.js';
 
@@ -12,4 +12,8 @@ testWith([], 'they need no privilege where their senders are of this host', (t) 
     stderr: /^([^\n]+\n)?$/, // new ids are announced in one line
     ...(process.getuid?.() === 0 ? { uid: 65534 } : {}),
   }),
+);
+
+testAsRoot('datagrams that are being put together are sent when they are whole, and not before', (t) =>
+  roundTrip(t, { command: target('corked'), generations: 3 }),
 );

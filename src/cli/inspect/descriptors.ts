@@ -121,6 +121,7 @@ function describeInet(file: OpenFileOf<'inet'>): string {
     file.ended ? `a connection that is ${file.ended}, ${file.input.length} bytes unread` : '',
     file.keys.length === 0 ? '' : `keys of TCP MD5 for ${file.keys.map(keyName).join(' ')}`,
     file.datagrams.length === 0 ? '' : `${file.datagrams.length} datagrams unread`,
+    file.corked ? `a datagram of ${file.corked.content.length} bytes that is not sent yet` : '',
   ];
   return parts.filter((part) => part !== '').join(', ');
 }

@@ -44,8 +44,18 @@ export interface Fresh {
 
 /** Makes an IPv4 or IPv6 socket, and looks at it. */
 export function readFreshInet(making: Making): Fresh {
+  return readFresh(...argumentsOf(making));
+}
+
+/** Makes an IPv4 or IPv6 socket. */
+export function makeInet(making: Making): number {
+  return makeSocket(...argumentsOf(making));
+}
+
+/** What socket(2) is called with. */
+function argumentsOf(making: Making): [family: number, type: number, protocol: number] {
   const family = making.family === 'ipv4' ? AF.INET : AF.INET6;
-  return readFresh(family, SOCK[typeOf(making.protocol)], protocolNumber(making));
+  return [family, SOCK[typeOf(making.protocol)], protocolNumber(making)];
 }
 
 /** Makes a socket, and looks at it. The arguments are those of socket(2). */

@@ -65,8 +65,8 @@ export function captureDatagrams(
   }
 }
 
-/** Another process may read meanwhile, and would do so at our offset. */
-function refuseShared({ link }: Entry, context: KindContext): void {
+/** Another process may read meanwhile, and would do so at our offset; or write. @throws Refusal */
+export function refuseShared({ link }: Entry, context: KindContext): void {
   const own = context.target.entries.filter(({ protocol }) => /^UDP/.test(protocol ?? ''));
   const asked = once(context, 'holders of UDP sockets', () => holdersOf(own, context));
   // One that is on its way in a socket is not among them.

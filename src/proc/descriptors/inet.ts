@@ -9,6 +9,7 @@ import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { isEnded, KEPT_STATES, TCP } from '../../tcp.js';
 import { errnoOf } from '../read.js';
 import type { Entry } from './entries.js';
+import { captureCorked } from './inet-cork.js';
 import { captureOptions, type Fresh, isHere, readFreshInet } from './inet-options.js';
 import { captureDatagrams } from './inet-queue.js';
 import { connectedTo, factsOf, findLine, stateOf } from './inet-tables.js';
@@ -18,14 +19,11 @@ import { captureGroups, readGroups } from './multicast.js';
 import { ELSEWHERE, elsewhereProblem } from './network-namespace.js';
 import { once } from './once.js';
 import { refuseSharedOffset } from './peek-offset.js';
-import { leaveBehind, PassingRefusal, Refusal } from './refusal.js';
+import { leaveBehind, Refusal } from './refusal.js';
 import type { Target } from './target.js';
 import { captureConnection as captureKept } from './tcp-connections.js';
 import { endsOf } from './tcp-hold.js';
 import { captureKeys } from './tcp-keys.js';
-
-const UNSENT =
-  'it holds data that is not sent yet (UDP_CORK, MSG_MORE, or a busy interface), which is not carried';
 
 type Inet = OpenFileOf<'inet'>;
 type Connection = Pick<Inet, 'ended' | 'input' | 'letGo'>;
@@ -88,14 +86,14 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
   };
   if (common.local) warnOfDistribution(entry, copy, common.local, context);
   if (protocol !== 'tcp' && protocol !== 'mptcp') {
-    if (/^udp/.test(protocol) && unconfirmed(copy) > 0) throw new PassingRefusal(UNSENT);
+    const corked = captureCorked(entry, copy, { ...making, local: common.local, peer }, fresh, context);
     const groups = captureGroups(copy, once(context, 'groups', readGroups));
     const options = captureOptions(copy, fresh, true);
     const datagrams = captureDatagrams(entry, copy, making, context);
     warnOfInterface(entry, copy, { ...options, groups, family }, context);
     const rest = { backlog: null, ended: null, input: new Uint8Array(0) };
     const shutdown = shutdownOf(entry, making, context);
-    return { ...common, ...rest, peer, keys: [], ...options, groups, shutdown, datagrams };
+    return { ...common, ...rest, peer, keys: [], ...options, groups, shutdown, datagrams, corked };
   }
   const { state, waiting, backlog, hadPeer } = tcpInfo(copy);
   if (protocol === 'mptcp' && state !== TCP.LISTEN && (state !== TCP.CLOSE || hadPeer)) {
@@ -119,7 +117,7 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
       context.warnings.push(`descriptor ${entry.fd} (TCP, ${entry.link}): its connection ${what}`);
     const connection = captureKept(entry, copy, context.repair, warn);
     const none = { local: null, peer: null, backlog: null, ended: null, input: new Uint8Array(0) };
-    const idle = { groups: [], shutdown: 0, datagrams: [] };
+    const idle = { groups: [], shutdown: 0, datagrams: [], corked: null };
     return { ...common, ...none, ...idle, connection, keys, ...options };
   }
   const connection = captureConnection(entry, copy, state, context);
@@ -134,7 +132,7 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
     backlog: state === TCP.LISTEN ? backlog : null,
     keys,
     ...options,
-    ...{ groups: [], shutdown: 0, datagrams: [] },
+    ...{ groups: [], shutdown: 0, datagrams: [], corked: null },
   };
 }
 

@@ -2,12 +2,12 @@
 
 import { closeSync, readSync } from 'node:fs';
 import { O } from '../../fcntl.js';
-import { addon } from '../../native/addon.js';
 import { Poll, pollNow } from '../../native/sockets.js';
 import {
   fcntlGetPipeSize,
   fcntlSetPipeSize,
   fionread,
+  makePipe,
   SPLICE_F_NONBLOCK,
   tee,
 } from '../../native/syscalls.js';
@@ -23,7 +23,6 @@ import { endOf, isFifo } from './pipe-ends.js';
 import { Refusal } from './refusal.js';
 import type { Target } from './target.js';
 
-const SYS_PIPE2 = 293;
 const MOST = 0x7fff_0000;
 
 /** Pipes and FIFOs of which no other process has an end. */
@@ -183,12 +182,6 @@ function enlarge(pipe: number, capacity: number): void {
     // Smaller, it may still hold what is there.
     if (errnoOf(error) !== 'EPERM') throw error;
   }
-}
-
-function makePipe(): [number, number] {
-  const fds = new Int32Array(2);
-  addon.syscall(SYS_PIPE2, new Uint8Array(fds.buffer), O.CLOEXEC | O.NONBLOCK);
-  return [fds[0]!, fds[1]!];
 }
 
 /**

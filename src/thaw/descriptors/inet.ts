@@ -24,6 +24,8 @@ import { setKeys } from './tcp-keys.js';
 
 type Inet = OpenFileOf<'inet'>;
 
+const MSG_MORE = 0x8000;
+
 /** Plans a socket. */
 export const inet: KindPlanner<Inet> = {
   make: (file, place, { bench, filled }) => {
@@ -41,7 +43,7 @@ export const inet: KindPlanner<Inet> = {
         }),
       );
     }
-    ops.push(...shut(file, place));
+    ops.push(...cork(file, place.at, place.name, bench), ...shut(file, place));
     if (settable(file.flags) & ~O.NONBLOCK) ops.push(setFlags(place.at, file.flags, { label }));
     return ops;
   },
@@ -63,6 +65,7 @@ export const inet: KindPlanner<Inet> = {
       ...datagrams,
       makeSocket(file, O.CLOEXEC, { label, result: cell }),
       ...setUp(cell, file, place.name, bench),
+      ...(file.corked?.to ? cork(file, cell, place.name, bench) : []),
       close(cell),
     ];
   },
@@ -131,6 +134,22 @@ function setInterfaces(fd: Operand, { interfaces }: Inet, owner: string, bench: 
       }),
     ];
   });
+}
+
+/** Begins the datagram that was being put together: with MSG_MORE nothing is sent, and it is gone with the socket. */
+function cork({ corked, peer }: Inet, fd: Operand, name: string, { arena }: Bench): Op[] {
+  if (!corked) return [];
+  const { to, content } = corked;
+  const size = content.length;
+  const where = to ? [arena.bytes(to), to.length] : [0, 0];
+  const shown = addressText((to ?? peer)!);
+  return [
+    call('sendto', [fd, arena.bytes(content), size, MSG_MORE, ...where], {
+      label: `cannot begin a datagram to ${shown} (${name})`,
+      check: { kind: 'equal', expected: size },
+      text: `sendto(${show(fd)}, [${size} bytes to ${shown}], MSG_MORE)`,
+    }),
+  ];
 }
 
 /** What shutdown(2) did; a socket without a peer is shut down, and told that it has none. */
