@@ -13,25 +13,30 @@ const LICENSE = Buffer.from('Dual MIT/GPL\0');
 /** `enum bpf_map_type`. */
 export const MapType = { ARRAY: 2, PERCPU_ARRAY: 6 } as const;
 
-/** One value of a map, by its offset in `union bpf_attr`. */
-type Attribute = readonly [offset: number, width: 4 | 8, value: number | bigint];
+/** A number of 32 bits, or the address of memory, by its offset in `union bpf_attr`. */
+type Attribute = readonly [offset: number, value: number | Uint8Array];
 
 function bpf(command: number, attributes: readonly Attribute[]): number {
   const attr = Buffer.alloc(ATTR_SIZE);
-  for (const [offset, width, value] of attributes) {
-    if (width === 8) attr.writeBigUInt64LE(BigInt(value), offset);
-    else attr.writeUInt32LE(Number(value), offset);
+  const memory: Uint8Array[] = [];
+  for (const [offset, value] of attributes) {
+    if (typeof value === 'number') attr.writeUInt32LE(value, offset);
+    else {
+      attr.writeBigUInt64LE(addon.address(value), offset);
+      memory.push(value);
+    }
   }
-  return Number(addon.syscall(NR_BPF, command, attr, attr.length));
+  // The kernel takes three arguments. The memory is among them so that nothing collects it before.
+  return Number(addon.syscall(NR_BPF, command, attr, attr.length, ...memory));
 }
 
 /** A map of one value. Returns its descriptor. @throws EPERM without CAP_BPF */
 export function createMap(type: number, valueSize: number): number {
   return bpf(Command.MAP_CREATE, [
-    [0, 4, type],
-    [4, 4, 4],
-    [8, 4, valueSize],
-    [12, 4, 1],
+    [0, type],
+    [4, 4],
+    [8, valueSize],
+    [12, 1],
   ]);
 }
 
@@ -39,9 +44,9 @@ export function createMap(type: number, valueSize: number): number {
 export function lookUp(map: number, value: Uint8Array): void {
   const key = new Uint8Array(4);
   bpf(Command.MAP_LOOKUP_ELEM, [
-    [0, 4, map],
-    [8, 8, addon.address(key)],
-    [16, 8, addon.address(value)],
+    [0, map],
+    [8, key],
+    [16, value],
   ]);
 }
 
@@ -52,20 +57,20 @@ export function lookUp(map: number, value: Uint8Array): void {
 export function load(instructions: readonly Uint8Array[]): number {
   const program = Buffer.concat(instructions);
   return bpf(Command.PROG_LOAD, [
-    [0, 4, BPF_PROG_TYPE_RAW_TRACEPOINT],
-    [4, 4, program.length / 8],
-    [8, 8, addon.address(program)],
-    [16, 8, addon.address(LICENSE)],
+    [0, BPF_PROG_TYPE_RAW_TRACEPOINT],
+    [4, program.length / 8],
+    [8, program],
+    [16, LICENSE],
   ]);
 }
 
 /** Runs a program once, with words that it finds where its first register points. */
 export function run(program: number, ...words: bigint[]): void {
-  const context = BigUint64Array.from(words);
+  const context = new Uint8Array(BigUint64Array.from(words).buffer);
   bpf(Command.PROG_TEST_RUN, [
-    [0, 4, program],
-    [40, 4, context.byteLength],
-    [48, 8, addon.address(context)],
+    [0, program],
+    [40, context.length],
+    [48, context],
   ]);
 }
 

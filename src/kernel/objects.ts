@@ -8,9 +8,18 @@ const MOST_ENTRIES = 1_000_000;
 
 /** Address of the `struct file` behind a descriptor of a task. 0 where it is closed. */
 export function fileOf(kernel: KernelMemory, task: bigint, fd: number): bigint {
-  const table = kernel.member('files_struct', kernel.member('task_struct', task, 'files'), 'fdt');
-  if (BigInt(fd) >= kernel.member('fdtable', table, 'max_fds')) return 0n;
-  return kernel.word(kernel.member('fdtable', table, 'fd') + 8n * BigInt(fd));
+  const files = kernel.member('task_struct', task, 'files');
+  const tableOf = (): bigint => kernel.member('files_struct', files, 'fdt');
+  for (let table = tableOf(); ; ) {
+    const file =
+      BigInt(fd) >= kernel.member('fdtable', table, 'max_fds')
+        ? 0n
+        : kernel.word(kernel.member('fdtable', table, 'fd') + 8n * BigInt(fd));
+    // Another thread may have opened so many files that it was replaced meanwhile.
+    const now = tableOf();
+    if (now === table) return file;
+    table = now;
+  }
 }
 
 /** Address of what a descriptor of ours stands for: its `private_data`. */
