@@ -1,5 +1,7 @@
 /** The descriptor table of a frozen process: open file descriptions, and the descriptors that share them. */
 import * as z from 'zod';
+import { bytesOfText } from '../byte-text.js';
+import { isRepeatable, MOST_EVENTS, MOST_NAME } from '../inotify.js';
 import { MOST_ADDRESS, MOST_MEMBERSHIPS } from '../packet.js';
 import { BOOT_ID_SIZE } from '../pidfd.js';
 import { inputLength, MOST_INPUT, MOST_OUTPUT } from '../pty.js';
@@ -23,6 +25,20 @@ const termios = bytes.refine((value) => value.length === 44, 'a termios2 has 44 
 const winsize = bytes.refine((value) => value.length === 8, 'a winsize has 8 bytes');
 /** `NR_UNIX98_PTY_MAX` of linux/pty.h. */
 const ptyNumber = index.max((1 << 20) - 1);
+
+/** An event of inotify. */
+const inotifyEvent = z
+  .object({
+    /** A watch that may be gone. */
+    wd: int.min(1).max(0x7fff_ffff),
+    /** One of `IN_*`, and perhaps IN_ISDIR. */
+    mask: int.min(0).max(0xffff_ffff),
+    /** By which the two events of one rename know each other; 0 for others. */
+    cookie: int.min(0).max(0xffff_ffff),
+    /** Bytes as text; empty for none. */
+    name: text.refine(isEntryName, 'no name of a file'),
+  })
+  .refine(({ mask, name }) => isRepeatable(mask, name !== ''), 'no event that can be made again');
 
 /**
  * A lock on a file.
@@ -52,6 +68,10 @@ export const fileSignalSchema = z.object({
   /** 0: SIGIO, without more said of it. */
   signal: int.min(0).max(64),
 });
+
+function isEntryName(name: string): boolean {
+  return !/[\0/]|^\.\.?$/.test(name) && bytesOfText(name).length <= MOST_NAME;
+}
 
 /** What every open file description has, whatever its kind. */
 const common = {
@@ -159,6 +179,10 @@ export const openFileSchema = z.discriminatedUnion('kind', [
         ...watched,
       }),
     ),
+    /** What was not read. */
+    events: z.array(inotifyEvent).max(MOST_EVENTS).default([]),
+    /** From here on up the next watch gets its number; `null` where that is not known. */
+    next: int.min(1).max(0x7fff_ffff).nullable().default(null),
   }),
   z.object({
     kind: z.literal('fanotify'),

@@ -30,11 +30,13 @@ export const imageOptions = (scratch: Cell): readonly ImageOption[] => [
   { name: '--pts=new', set: Flag.PTS_NEW },
   { name: '--datagrams=keep', clear: Flag.DATAGRAMS_DROP },
   { name: '--datagrams=drop', set: Flag.DATAGRAMS_DROP },
+  { name: '--events=keep', clear: Flag.EVENTS_DROP },
+  { name: '--events=drop', set: Flag.EVENTS_DROP },
   { name: '--scratch', set: Flag.SCRATCH, value: scratch },
 ];
 
 const USAGE =
-  'usage: IMAGE [--help | --info | --check] [--verbose] [--lazy | --eager] [--pid=auto|same|new] [--pts=same|new] [--datagrams=keep|drop] [--scratch DIR]\n';
+  'usage: IMAGE [--help | --info | --check] [--verbose] [--lazy | --eager] [--pid=auto|same|new] [--pts=same|new] [--datagrams=keep|drop] [--events=keep|drop] [--scratch DIR]\n';
 
 /** The programs of `--help`, `--info` and wrong usage, in the order of their indices. */
 export function printingPrograms(arena: Arena, snapshot: Snapshot): Program[] {
@@ -72,6 +74,10 @@ ${USAGE}
               put back what UDP sockets had received and the process had not read, or refuse (default)
   --datagrams=drop
               leave it out
+  --events=keep
+              put back events of inotify that the process had not read, or refuse (default)
+  --events=drop
+              leave them out
   --scratch DIR
               make files of the image in DIR, without a name, rather than in memory
 

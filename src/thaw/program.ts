@@ -25,6 +25,7 @@ export const Flag = {
   SCRATCH: 1 << 9,
   PTS_NEW: 1 << 10,
   DATAGRAMS_DROP: 1 << 11,
+  EVENTS_DROP: 1 << 12,
 } as const;
 
 /** Names of the built-ins, in the order of their numbers from 1; see `BUILTIN_*` in `program.h`. */

@@ -285,7 +285,7 @@ test('what is on its way in a socket goes with it, and only with it', (t) => {
     ...{ content: [Buffer.from('x')], passed: [{ message: 0, files }] },
   });
   const watch: OpenFile = {
-    ...{ kind: 'inotify', flags: O.ASYNC, locks: [], watches: [] },
+    ...{ kind: 'inotify', flags: O.ASYNC, locks: [], watches: [], events: [], next: null },
     signals: { owner: { kind: 'process' }, signal: 50 },
   };
   const set: OpenFile = {

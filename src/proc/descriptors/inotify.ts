@@ -1,8 +1,12 @@
 /** inotify(7): watches of files, by paths that lead to them. */
+import { privateOf } from '../../kernel/objects.js';
+import { openKernel } from '../../kernel/open.js';
 import { showsWatchFlags } from '../../native/inotify.js';
 import { fionread } from '../../native/syscalls.js';
+import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { deviceNumbers } from '../objects.js';
 import type { Entry } from './entries.js';
+import { nextNumber, unreadEvents } from './inotify-events.js';
 import type { DescriptorKind } from './kind.js';
 import { PassingRefusal } from './refusal.js';
 import { fileType } from './regular.js';
@@ -17,12 +21,6 @@ export const inotify: DescriptorKind = {
   problem: lostProblem,
   capture: ({ entries: [entry] }, { withCopy, warnings, target }) => {
     const { fd, info } = entry!;
-    const unread = withCopy(fd, fionread);
-    if (unread > 0) {
-      throw new PassingRefusal(
-        `${unread} bytes of events in it were not read yet, and cannot be without being consumed`,
-      );
-    }
     const { watches, found } = search(entry!, target);
     if (watches.length > 0 && !showsWatchFlags()) {
       warnings.push(
@@ -32,6 +30,7 @@ export const inotify: DescriptorKind = {
     return {
       kind: 'inotify',
       flags: info.flags,
+      ...withCopy(fd, (copy) => lookInto(copy, watches)),
       watches: watches.map((watch) => {
         const { path, stat } = found.get(watch)!;
         const type = fileType(stat)!;
@@ -41,6 +40,25 @@ export const inotify: DescriptorKind = {
     };
   },
 };
+
+/** What only the kernel itself knows, and only root is told. */
+function lookInto(copy: number, watches: readonly Watch[]): Pick<OpenFileOf<'inotify'>, 'events' | 'next'> {
+  const unread = fionread(copy);
+  const kernel = openKernel();
+  if (typeof kernel !== 'string') {
+    const group = privateOf(kernel, copy);
+    return {
+      events: unread > 0 ? unreadEvents(kernel, group, watches) : [],
+      next: nextNumber(kernel, group),
+    };
+  }
+  if (unread > 0) {
+    throw new PassingRefusal(
+      `${unread} bytes of events in it were not read yet, and cannot be without being consumed: ${kernel}`,
+    );
+  }
+  return { events: [], next: null };
+}
 
 interface Found {
   readonly watches: readonly Watch[];
@@ -59,8 +77,9 @@ function search(entry: Entry, target: Target): Found {
   return found;
 }
 
-/** Names the first watch of a file to which no path was found. */
+/** Names the first watch of a file to which no path was found. What is needed while the process is held is opened on the way. */
 function lostProblem(entry: Entry, target: Target): string | null {
+  openKernel();
   const { watches, found } = search(entry, target);
   const lost = watches.filter((watch) => !found.has(watch));
   if (lost.length === 0) return null;

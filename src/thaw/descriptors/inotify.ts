@@ -4,21 +4,25 @@ import { O } from '../../fcntl.js';
 import { IN } from '../../inotify.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { call, flagNames } from '../calls.js';
-import type { Op, OpBase } from '../program.js';
+import { Flag, type Op, type OpBase } from '../program.js';
 import type { Bench, Place } from './bench.js';
 import { setFlags } from './calls.js';
 import { file } from './file.js';
+import { dropFilling, planEvents, testEvents } from './inotify-events.js';
 import type { KindPlanner, Tools } from './planner.js';
 
 type Watch = OpenFileOf<'inotify'>['watches'][number];
+type Event = OpenFileOf<'inotify'>['events'][number];
 
 const NAMES = { IN_NONBLOCK: O.NONBLOCK, IN_CLOEXEC: O.CLOEXEC };
+/** `_IOW('I', 0, __s32)` of linux/inotify.h; since Linux 4.16. */
+const INOTIFY_IOC_SETNEXTWD = 0x4004_4900;
 /** A mask that the kernel takes, and that no event matches. */
 const NOTHING = IN.EXCL_UNLINK;
 
 /** Plans a descriptor with its watches. They begin at the very end, so as not to tell of the thaw itself. */
 export const inotify: KindPlanner<OpenFileOf<'inotify'>> = {
-  make: ({ watches }, place, tools) => [
+  make: ({ watches, events }, place, tools) => [
     ...tools.bench.create(
       (closeOnExec) => {
         // To empty it, until the watches are there.
@@ -32,17 +36,26 @@ export const inotify: KindPlanner<OpenFileOf<'inotify'>> = {
       place.closeOnExec,
     ),
     ...testWatched(watches, place, tools),
+    // Before anything is watched: what happens for them is nobody's concern.
+    ...planEvents(events, place, tools.bench, (wd, path, mask) =>
+      takeNumber({ wd, path, type: 'regular', mask }, place, tools.bench),
+    ),
   ],
-  start: ({ flags, watches }, place, { bench }) => {
+  start: ({ flags, watches, events, next }, place, { bench }) => {
     const ascending = [...watches].sort((a, b) => a.wd - b.wd);
     return [
-      ...ascending.flatMap((watch) => takeNumber(watch, place, bench)),
-      ...(watches.length > 0 ? empty(place, bench) : []),
+      ...ascending.flatMap((watch) => takeNumber({ ...watch, mask: NOTHING }, place, bench)),
+      ...dropFilling(events, place, bench),
+      ...(watches.length > 0 ? empty(events, place, bench) : []),
       ...ascending.map((watch) => begin(watch, place, bench)),
+      ...(next === null ? [] : [setNext(next, place)]),
       setFlags(place.at, flags),
     ];
   },
-  check: ({ watches }, place, tools) => testWatched(watches, place, tools),
+  check: ({ watches, events }, place, tools) => [
+    ...testWatched(watches, place, tools),
+    ...testEvents(events, place, tools.bench),
+  ],
 };
 
 /** What is watched must be there, and be of the type that it was. */
@@ -61,8 +74,14 @@ export function testWatched(
   });
 }
 
-/** The kernel counts the numbers up: watches are made and removed until it is the turn of the right one. */
-function takeNumber(watch: Watch, place: Place, bench: Bench): Op[] {
+/** A watch to be made. */
+type Wanted = Pick<Watch, 'wd' | 'path' | 'type' | 'mask'>;
+
+/**
+ * The kernel counts the numbers up, from one that it can be told (`CONFIG_CHECKPOINT_RESTORE`): watches are made and
+ * removed until it is the turn of the right one.
+ */
+function takeNumber(watch: Wanted, place: Place, bench: Bench): Op[] {
   const [again, low, reached] = [bench.mark(), bench.mark(), bench.mark()];
   const cell = bench.arena.cell();
   const label = labelOf(watch, place);
@@ -77,8 +96,9 @@ function takeNumber(watch: Watch, place: Place, bench: Bench): Op[] {
     text: `test wd ${kind === 'equal' ? '==' : '>='} ${watch.wd}`,
   });
   return [
+    setNext(watch.wd, place),
     { op: 'mark', name: again },
-    add(watch, NOTHING, place, bench, { result: cell }),
+    add(watch, watch.mask, place, bench, { result: cell }),
     isNumber('atleast', low),
     { op: 'jump', to: reached },
     { op: 'mark', name: low },
@@ -89,15 +109,24 @@ function takeNumber(watch: Watch, place: Place, bench: Bench): Op[] {
   ];
 }
 
-/** Reads what the removals have left: IN_IGNORED, for each. */
-function empty({ at }: Place, bench: Bench): Op[] {
+/** The next watch gets this number, or the next above it that is free. */
+function setNext(next: number, { at }: Place): Op {
+  return call('ioctl', [at, INOTIFY_IOC_SETNEXTWD, next], {
+    ...{ check: { kind: 'none' }, text: `ioctl(${at}, INOTIFY_IOC_SETNEXTWD, ${next})` },
+  });
+}
+
+/** Reads what the removals have left: IN_IGNORED, for each. Behind events that are kept nothing has found room. */
+function empty(events: readonly Event[], { at }: Place, bench: Bench): Op[] {
   const [more, done] = [bench.mark(), bench.mark()];
-  return [
+  const ops: Op[] = [
     { op: 'mark', name: more },
     call('read', [at, bench.scratch, 256], { check: { kind: 'ok', tolerated: ['EAGAIN'], jump: done } }),
     { op: 'jump', to: more },
     { op: 'mark', name: done },
   ];
+  if (events.length === 0) return ops;
+  return ops.map((op) => (op.op === 'mark' ? op : { ...op, when: Flag.EVENTS_DROP }));
 }
 
 /** Gives a watch its events; it keeps its number as long as the path leads to the same file. */
@@ -109,7 +138,7 @@ function begin(watch: Watch, place: Place, bench: Bench): Op {
 }
 
 function add(
-  watch: Watch,
+  watch: Wanted,
   mask: number,
   place: Place,
   bench: Bench,
@@ -123,6 +152,6 @@ function add(
   });
 }
 
-function labelOf({ path }: Watch, { name }: Place): string {
+function labelOf({ path }: Wanted, { name }: Place): string {
   return `cannot watch ${path} (${name})`;
 }
