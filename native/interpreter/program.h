@@ -32,7 +32,7 @@ enum {
     FLAG_SCRATCH = 1 << 9,  /* --scratch: files of the image are made in a folder */
     FLAG_PTS_NEW = 1 << 10, /* --pts=new: pseudoterminals take any number */
     FLAG_DATAGRAMS_DROP = 1 << 11, /* --datagrams=drop: what sockets had received is left out */
-    FLAG_EVENTS_DROP = 1 << 12, /* --events=drop: what inotify had told is left out */
+    FLAG_EVENTS_DROP = 1 << 12,    /* --events=drop: what inotify had told is left out */
 };
 
 enum {
