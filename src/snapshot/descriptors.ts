@@ -169,6 +169,17 @@ export const openFileSchema = z.discriminatedUnion('kind', [
   }),
   z.object({ kind: z.literal('signalfd'), ...common, mask: word }),
   z.object({
+    kind: z.literal('mqueue'),
+    ...common,
+    /** Without the slash. */
+    name: text.refine((value) => value !== '' && !value.includes('/'), 'is no name of a queue'),
+    /** Where reading it as a file goes on. */
+    offset: word,
+    /** What it can hold: `mq_maxmsg`, and `mq_msgsize` in bytes. */
+    maxMessages: int.min(1).max(0x7fff_ffff),
+    messageSize: int.min(1).max(0x7fff_ffff),
+  }),
+  z.object({
     kind: z.literal('inotify'),
     ...common,
     watches: z.array(

@@ -45,14 +45,14 @@ made = threading.Event(); threading.Thread(target=run, daemon=True).start(); mad
   ),
 );
 
-testWith(['python3'], 'a message queue', (t) =>
+testWith(['python3'], 'a message queue that was removed', (t) =>
   refused(
     t,
     `name = b"/proc2elf-%d" % os.getpid()
 libc.mq_open.restype = ctypes.c_int
 assert libc.mq_open(name, os.O_RDWR | os.O_CREAT, 0o600, None) == 3
 libc.mq_unlink(name)`,
-    /^proc2elf: descriptor 3 \(message queue, .*: its messages .*; use --drop-fd 3, --external 3, or --fd 3=PATH\n$/,
+    /^proc2elf: descriptor 3 \(message queue, .*: it was removed .*; use --drop-fd 3, --external 3, or --fd 3=PATH\n$/,
   ),
 );
 

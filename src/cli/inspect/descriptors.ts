@@ -72,6 +72,8 @@ function describeFile(file: OpenFile, { pipes, folders }: DescriptorTable): stri
       const interval = file.interval ? `, every ${file.interval} ns` : '';
       return `${clockName(file.clock)}${next}${interval}${file.ticks ? `, ${file.ticks} ticks` : ''}`;
     }
+    case 'mqueue':
+      return `/${escapeText(file.name)}, ${file.maxMessages} messages of ${file.messageSize} bytes`;
     case 'signalfd':
       return signalSet(file.mask);
     case 'fanotify':

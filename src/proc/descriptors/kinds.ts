@@ -7,12 +7,12 @@ import { epoll } from './epoll.js';
 import { eventfd } from './eventfd.js';
 import { external } from './external.js';
 import { fanotify } from './fanotify.js';
-import { fileLike } from './file-like.js';
 import { folder } from './folder.js';
 import { inet } from './inet.js';
 import { inotify } from './inotify.js';
 import type { DescriptorKind } from './kind.js';
 import { memory } from './memory.js';
+import { mqueue } from './mqueue.js';
 import { namespace } from './namespace.js';
 import { netlink } from './netlink.js';
 import { other } from './other.js';
@@ -24,6 +24,7 @@ import { ptyMaster } from './pty-master.js';
 import { ptySlave } from './pty-slave.js';
 import { reference } from './reference.js';
 import { regular } from './regular.js';
+import { secret } from './secret.js';
 import { signalfd } from './signalfd.js';
 import { stream } from './stream.js';
 import type { Target } from './target.js';
@@ -49,7 +50,8 @@ const KINDS: readonly DescriptorKind[] = [
   inotify,
   fanotify,
   epoll,
-  fileLike,
+  mqueue,
+  secret,
   memory,
   embedded,
   device,

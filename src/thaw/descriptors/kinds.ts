@@ -8,6 +8,7 @@ import { file } from './file.js';
 import { folder } from './folder.js';
 import { inet } from './inet.js';
 import { inotify } from './inotify.js';
+import { mqueue } from './mqueue.js';
 import { netlink } from './netlink.js';
 import { object } from './object.js';
 import { packet } from './packet.js';
@@ -31,6 +32,7 @@ const KINDS: { readonly [K in OpenFileKind]: KindPlanner<OpenFileOf<K>> } = {
   eventfd,
   timerfd,
   signalfd,
+  mqueue,
   pidfd,
   inotify,
   fanotify,
