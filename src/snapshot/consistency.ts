@@ -74,6 +74,7 @@ function checkDescriptors({ descriptors: table, objects, threads }: Process, whe
   table.pipes.forEach(({ path, removed }, i) => {
     if (path !== '' && removed) fail(`${where}.descriptors.pipes[${i}]`, 'was deleted, and has a path');
   });
+  checkEnds(table, `${where}.descriptors.files`);
   table.files.forEach((file, i) => {
     const place = `${where}.descriptors.files[${i}]`;
     if (file.kind === 'external') {
@@ -114,7 +115,10 @@ function checkDescriptors({ descriptors: table, objects, threads }: Process, whe
     if (file.kind === 'pidfd' && file.thread !== null && !threads.some(({ tid }) => tid === file.thread)) {
       fail(`${place}.thread`, `there is no thread ${file.thread}`);
     }
-    if (file.kind === 'pidfd' && file.thread !== null && file.stranger !== null) {
+    if (
+      file.kind === 'pidfd' &&
+      [file.thread, file.stranger, file.ended].filter((of) => of !== null).length > 1
+    ) {
       fail(place, 'refers to two processes');
     }
     if (file.kind === 'unix' && file.peer !== null) {
@@ -170,6 +174,17 @@ function checkRings({ regions, descriptors: { files } }: Process, where: string)
       shown = region.end;
     }
     if (shown !== end) fail(place, 'is not mapped as a whole');
+  });
+}
+
+/** All descriptors of a process that has ended tell the same end. */
+function checkEnds({ files }: DescriptorTable, where: string): void {
+  const ends = new Map<bigint, number | null>();
+  files.forEach((file, i) => {
+    if (file.kind !== 'pidfd' || !file.ended || file.ended.inode === null) return;
+    const { inode, exit } = file.ended;
+    if (ends.has(inode) && ends.get(inode) !== exit) fail(`${where}[${i}].ended`, 'differs for one process');
+    ends.set(inode, exit);
   });
 }
 

@@ -3,7 +3,7 @@ import * as z from 'zod';
 import { bytesOfText } from '../byte-text.js';
 import { isRepeatable, MOST_EVENTS, MOST_NAME } from '../inotify.js';
 import { MOST_ADDRESS, MOST_MEMBERSHIPS } from '../packet.js';
-import { BOOT_ID_SIZE } from '../pidfd.js';
+import { BOOT_ID_SIZE, isEnd } from '../pidfd.js';
 import { inputLength, MOST_INPUT, MOST_OUTPUT } from '../pty.js';
 import { isSocketPath } from '../unix-name.js';
 import { datagramSchema, LONGEST_DATAGRAM, MOST_DATAGRAMS } from './datagram.js';
@@ -225,6 +225,16 @@ export const openFileSchema = z.discriminatedUnion('kind', [
         inode: word,
         /** `/proc/sys/kernel/random/boot_id` */
         boot: bytes.refine((value) => value.length === BOOT_ID_SIZE, 'no boot id'),
+      })
+      .nullable()
+      .default(null),
+    /** A process or thread that had ended, and been waited for; `null`: one that was there. */
+    ended: z
+      .object({
+        /** How it ended, as wait(2) has it; `null` where the kernel does not tell (before Linux 6.15). */
+        exit: int.refine(isEnd, 'no end of a process').nullable(),
+        /** The number by which it is known that two descriptors mean the same; `null` where there are none. */
+        inode: word.nullable(),
       })
       .nullable()
       .default(null),

@@ -112,6 +112,8 @@ const SIGNATURES: Readonly<Record<string, readonly Show[]>> = {
   setitimer: [timer, address, address],
   getpid: [],
   gettid: [],
+  clone: [hex, address],
+  exit_group: [int],
   fcntl: [int, fcntl, hex],
   flock: [int, int],
   ftruncate: [int, size],
@@ -154,6 +156,8 @@ const SIGNATURES: Readonly<Record<string, readonly Show[]>> = {
   ioprio_set: [int, int, int],
   statx: [directory, path, hex, hex, address],
   rseq: [address, size, int, hex],
+  waitid: [int, int, address, hex],
+  pidfd_open: [int, hex],
   close_range: [int, last, hex],
 };
 

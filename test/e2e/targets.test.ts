@@ -25,6 +25,7 @@ const undisturbed: readonly (readonly string[])[] = [
   ['filesignals'],
   ['marks'],
   ['pidfds'],
+  ['ended'],
   ['ptys'],
   ['watches'],
   ['identity', 'a', '', 'b'],

@@ -131,8 +131,35 @@ test('what is on its way in a socket is there, and goes with something that was 
   );
   const numbered = [{ fd: 3, file: 1, closeOnExec: false }];
   t.notThrows(() => checkConsistency(makeSnapshot(table([one], {}, numbering, numbered))));
-  const thread = { kind: 'pidfd', ...common, stranger: null, thread: makeProcess().threads[0]!.tid };
+  const thread = {
+    kind: 'pidfd',
+    ...common,
+    stranger: null,
+    ended: null,
+    thread: makeProcess().threads[0]!.tid,
+  };
   refused(t, table([one], {}, thread, numbered), /files\[1\]: it refers to a thread/);
+});
+
+test('a process that has ended ended in one way', (t) => {
+  const pidfd = { kind: 'pidfd', flags: 2, locks: [], thread: null, stranger: null };
+  const table = (...ends: object[]) => ({
+    descriptors: {
+      ...makeProcess().descriptors,
+      ...{ files: ends.map((end) => ({ ...pidfd, ...end })), descriptors: [] },
+    } as unknown as DescriptorTable,
+  });
+  const of = (exit: number | null, inode: bigint | null) => ({ ended: { exit, inode } });
+  t.notThrows(() => checkConsistency(makeSnapshot(table(of(9, 1n), of(9, 1n), of(15, 2n), of(null, null)))));
+  t.notThrows(() => checkConsistency(makeSnapshot(table(of(9, null), of(15, null)))));
+  refused(t, table(of(9, 1n), of(15, 1n)), /files\[1\]\.ended: differs for one process/);
+  refused(t, table(of(9, 1n), of(null, 1n)), /files\[1\]\.ended: differs for one process/);
+  const thread = makeProcess().threads[0]!.tid;
+  refused(t, table({ ...of(9, 1n), thread }), /files\[0\]: refers to two processes/);
+  const reads = (exit: number | null) =>
+    descriptorTableSchema.shape.files.element.safeParse({ ...pidfd, ...of(exit, 1n) }).success;
+  for (const exit of [null, 0, 0xff00, 1, 9, 64]) t.true(reads(exit), String(exit));
+  for (const exit of [-1, 17, 19, 65, 0x10000, 0x8b, 0x109]) t.false(reads(exit), String(exit));
 });
 
 test('one terminal controls a session', (t) => {

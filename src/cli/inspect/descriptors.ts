@@ -10,7 +10,7 @@ import { keyName } from '../../tcp-key.js';
 import { TFD } from '../../timerfd.js';
 import { socketName } from '../../unix-name.js';
 import { escapeText } from './escape.js';
-import { clockName, openFlags, signalSet } from './names.js';
+import { clockName, openFlags, signalName, signalSet } from './names.js';
 import type { Style } from './style.js';
 import { table } from './table.js';
 
@@ -82,6 +82,7 @@ function describeFile(file: OpenFile, { pipes, folders }: DescriptorTable): stri
       return `watches ${file.watches.map(({ path }) => escapeText(path)).join(' ') || 'nothing'}`;
     case 'pidfd':
       if (file.stranger) return `process ${file.stranger.pid}, which stays behind`;
+      if (file.ended) return `a process that has ended${describeEnd(file.ended.exit)}`;
       return file.thread === null ? 'the process itself' : `thread ${file.thread}`;
     case 'inet':
       return describeInet(file);
@@ -155,4 +156,10 @@ function describeSocket(file: OpenFileOf<'unix'>): string {
     ),
   ];
   return parts.filter((part) => part !== '').join(', ');
+}
+
+/** @param exit as wait(2) has it; `null`: not told */
+function describeEnd(exit: number | null): string {
+  if (exit === null) return '';
+  return exit & 0xff ? ` by ${signalName(exit)}` : ` with ${exit >> 8}`;
 }

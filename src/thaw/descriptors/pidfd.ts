@@ -1,4 +1,7 @@
-/** pidfd_open(2) of the process itself and its threads, whatever their ids are now; of others, if they are still the same. */
+/**
+ * pidfd_open(2) of the process itself and its threads, whatever their ids are now; of others, if they are still the
+ * same; in place of one that had ended, of another that ends alike.
+ */
 import { O } from '../../fcntl.js';
 import { BOOT_ID, BOOT_ID_SIZE, PIDFD_THREAD } from '../../pidfd.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
@@ -6,6 +9,7 @@ import { call, flagNames, show } from '../calls.js';
 import type { Op, Operand } from '../program.js';
 import type { Bench, Place } from './bench.js';
 import { close, control, duplicate, open as openPath } from './calls.js';
+import { makeEnded } from './pidfd-ended.js';
 import type { KindPlanner } from './planner.js';
 
 type Pidfd = OpenFileOf<'pidfd'>;
@@ -19,7 +23,8 @@ const NAMES = { PIDFD_NONBLOCK: O.NONBLOCK, PIDFD_THREAD };
 
 /** Plans a descriptor that names a process or thread. */
 export const pidfd: KindPlanner<Pidfd> = {
-  make: ({ flags, thread, stranger }, place, { bench }) => {
+  make: ({ flags, thread, stranger, ended }, place, { bench }) => {
+    if (ended) return makeAllOfEnded(ended, place, bench);
     if (stranger) return makeStranger(stranger, flags, place, bench);
     const self = bench.arena.cell();
     // Its thread is made later: until then, the process keeps the number.
@@ -61,6 +66,33 @@ function makeStranger(stranger: Stranger, flags: number, place: Place, bench: Be
     ...create(stranger.pid, flags, place, bench),
     ...checkInode(stranger, place.at, place, bench),
   ];
+}
+
+/** All descriptors of one process that has ended are made of one other: they show that they mean the same. */
+function makeAllOfEnded({ exit, inode }: NonNullable<Pidfd['ended']>, place: Place, bench: Bench): Op[] {
+  const all = (inode === null ? null : meaningEnded(bench).get(inode)) ?? [place];
+  if (all[0] !== place) return [];
+  const flagsOf = ({ index }: Place): number => bench.table.files[index]!.flags;
+  const make = (id: Operand) => all.flatMap((each) => create(id, flagsOf(each), each, bench));
+  return makeEnded(exit, make, place.at, place.name, bench);
+}
+
+const found = new WeakMap<Bench, ReadonlyMap<bigint, readonly Place[]>>();
+
+/** Descriptors of processes that have ended, by inode; looked for once. */
+function meaningEnded(bench: Bench): ReadonlyMap<bigint, readonly Place[]> {
+  const known = found.get(bench);
+  if (known) return known;
+  const places = new Map<bigint, Place[]>();
+  for (const place of bench.places) {
+    const file = bench.table.files[place.index]!;
+    if (file.kind !== 'pidfd' || !file.ended || file.ended.inode === null) continue;
+    const list = places.get(file.ended.inode);
+    if (list) list.push(place);
+    else places.set(file.ended.inode, [place]);
+  }
+  found.set(bench, places);
+  return places;
 }
 
 /** The numbers of processes mean something on this machine, and until it is started again. */

@@ -67,21 +67,96 @@ keep = select.epoll.fromfd(20); keep.register(10, select.EPOLLIN)
   t.regex(await says(table), /^cannot make a pidfd of process \d+ \(descriptor 10\): No such process\n$/);
 });
 
-test('a process that has ended is refused by name', async (t) => {
+const ENDED = `
+def ended(end, *numbers):
+    child = os.fork()
+    if child == 0: end()
+    for number in numbers: at(os.pidfd_open(child), number)
+    return os.waitpid(child, 0)[1]
+def by(signal):
+    return lambda: os.kill(os.getpid(), signal)
+`;
+
+/** Of descriptors of processes that have ended. */
+const endsOf = ({ files }: DescriptorTable) =>
+  files.flatMap((file) => (file.kind === 'pidfd' && file.ended ? [file.ended] : []));
+
+/** The same with other ends. */
+const withEnds = (table: DescriptorTable, exit: number | null): DescriptorTable => ({
+  ...table,
+  files: table.files.map((file) =>
+    file.kind === 'pidfd' ? { ...file, ended: { ...file.ended!, exit } } : file,
+  ),
+});
+
+test('processes that have ended, by descriptors that mean the same or others', async (t) => {
+  const code = `${ENDED}
+ended(lambda: os._exit(9), 10, 11); os.dup2(10, 12); fcntl.fcntl(11, fcntl.F_SETFL, os.O_NONBLOCK)
+ended(by(signal.SIGTERM), 13); ended(by(signal.SIGKILL), 14); ended(lambda: os._exit(0), 15)
+`;
+  const { before, after } = await roundTrip(t, code);
+  const comparable = ({ table }: typeof before) => {
+    const inodes = [...new Set(endsOf(table).map(({ inode }) => inode))];
+    const numbered = (file: OpenFileOf<'pidfd'>) => ({
+      ...file.ended,
+      inode: inodes.indexOf(file.ended!.inode),
+    });
+    return {
+      ...table,
+      files: table.files.map((file) => (file.kind === 'pidfd' ? { ...file, ended: numbered(file) } : file)),
+    };
+  };
+  t.deepEqual(comparable(after), comparable(before));
+  const [first, second, ...others] = endsOf(before.table);
+  t.is(others.length, 3);
+  t.deepEqual(first, second);
+  if (first!.inode !== null) t.is(new Set(others.map(({ inode }) => inode)).add(first!.inode).size, 4);
+  if (first!.exit !== null) {
+    t.deepEqual(
+      endsOf(before.table).map(({ exit }) => exit),
+      [0x900, 0x900, 15, 9, 0],
+    );
+  }
+});
+
+test('an end that the kernel tells, and did not tell or tells otherwise, is refused', async (t) => {
+  const target = await startTarget(t, `${ENDED}ended(lambda: os._exit(9), 10, 11)`);
+  const { table, objects, problems } = capture(target);
+  t.deepEqual(problems, []);
+  const says = (exit: number | null) => refusal(t, withContent(withEnds(table, exit), objects));
+  if (endsOf(table)[0]!.exit === null) return leaveOut(t, 'this kernel does not tell how a process ended');
+  t.regex(
+    await says(null),
+    /^cannot make a process that ends \(descriptor 10\): this kernel tells how .*--drop-fd\)\n$/,
+  );
+  // Of a signal that is ignored, a process does not end.
+  t.regex(
+    await says(17),
+    /^cannot make a process that ends \(descriptor 10\): this kernel tells another end/,
+  );
+});
+
+test('a process that has ended with a core dump is refused', async (t) => {
   const target = await startTarget(
     t,
-    `
-child = os.fork()
-if child == 0: os._exit(0)
-at(os.pidfd_open(child), 11)
-os.waitpid(child, 0)
+    `${ENDED}
+import resource
+most = resource.getrlimit(resource.RLIMIT_CORE)[1]
+resource.setrlimit(resource.RLIMIT_CORE, (most, most))
+if os.WCOREDUMP(ended(os.abort, 10)): os.dup2(10, 11)
 `,
   );
-  const { problems } = capture(target);
+  const { problems, table } = capture(target);
+  if (
+    problems.length === 0 &&
+    (!table.descriptors.some(({ fd }) => fd === 11) || endsOf(table)[0]!.exit === null)
+  ) {
+    return leaveOut(t, 'nothing dumps its memory here, or the kernel does not tell');
+  }
   t.is(problems.length, 1);
   t.regex(
     problems[0]!,
-    /^descriptor 11 \(pidfd, .*\) cannot be carried: it refers to a process that has ended, and/,
+    /^descriptor 10 \(pidfd, .*\) cannot be carried: it refers to a process that ended in a way .* core dump \(0x86/,
   );
 });
 
