@@ -2,12 +2,13 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { addon } from './native/addon.js';
+import { surveyAio } from './proc/aio.js';
 import { type DescriptorChoices, NO_CHOICES } from './proc/descriptors/choices.js';
 import { surveyDescriptors } from './proc/descriptors/index.js';
 import { type FileChoices, FileDecisions } from './proc/file-choices.js';
 import { readMappings } from './proc/maps.js';
 import { assertFreezable, surveyProcess, yamaScope } from './proc/preflight.js';
-import { classify, describeMapping } from './proc/regions.js';
+import { classify, describeMapping, isAioRing } from './proc/regions.js';
 import { surveySharedOutside } from './proc/shared-outside.js';
 import { surveySharers } from './proc/sharers.js';
 
@@ -146,10 +147,17 @@ export function checkProcess(
     ...surveySharedOutside(pid, { dropChildren, embedShared, descriptors }),
   ];
   const files = new FileDecisions(options.files);
-  for (const mapping of readMappings(pid, 'smaps')) {
+  const mappings = readMappings(pid, 'smaps');
+  for (const mapping of mappings) {
     const found = classify(mapping, '', { embedShared, files });
     if (found.kind === 'unsupported') problems.push(`the memory at ${describeMapping(mapping)} ${found.why}`);
   }
+  problems.push(
+    ...surveyAio(
+      pid,
+      mappings.filter(({ path }) => isAioRing(path)),
+    ),
+  );
   problems.push(...surveyDescriptors(pid, descriptors, files));
   files.assertUsed(pid);
   return { pid, problems };

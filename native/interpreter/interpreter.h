@@ -32,6 +32,9 @@ enum {
     SYS_arch_prctl = 158,
     SYS_gettid = 186,
     SYS_futex = 202,
+    SYS_sched_setaffinity = 203,
+    SYS_sched_getaffinity = 204,
+    SYS_io_submit = 209,
     SYS_timer_create = 222,
     SYS_timer_delete = 226,
     SYS_tgkill = 234,
@@ -146,7 +149,7 @@ void futex_wake(uint32_t *word);
 int64_t fix_tid(uint64_t address, uint32_t old, uint64_t fs_base);
 int64_t create_timer(uint64_t clock, uint64_t event, int32_t id);
 
-/* become.c, clock.c, vdso.c, xstate.c, limits.c, finish.c: the built-ins. */
+/* become.c, clock.c, vdso.c, xstate.c, limits.c, aio.c, finish.c: the built-ins. */
 int64_t become(int64_t pid, int64_t *refusal);
 int64_t say_ids(int64_t wanted, int64_t refusal);
 int64_t time_namespace(int64_t monotonic, int64_t boottime);
@@ -156,6 +159,7 @@ int64_t convert_xstate(const struct xstate_plan *plan);
 uint64_t xcr0(void);
 int64_t raise_limit(uint64_t resource, uint64_t hard);
 int64_t set_limit(uint64_t resource, uint64_t soft, uint64_t hard);
+int64_t advance_ring(uint64_t address, uint64_t ready, uint64_t count, uint64_t unread);
 void touch_tiles(uint64_t frame);
 __attribute__((noreturn)) void resume(uint64_t frame, uint32_t *gate);
 int64_t finish(const struct finish_plan *plan);

@@ -72,6 +72,8 @@ enum {
         13,                 /* resource, hard limit wanted; value: the soft limit, at most 2^63-1 */
     BUILTIN_SET_LIMIT = 14, /* resource, soft limit, hard limit: as far as permitted */
     BUILTIN_SAY_IDS = 15,   /* wanted pid, why it was not to be had: one line on stderr */
+    BUILTIN_ADVANCE_RING = 16, /* context of io_setup(2), descriptor that can be written to, events,
+                                  how many of them stay unread; value: the ring's tail */
 };
 
 /* One operation. */

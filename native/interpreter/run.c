@@ -146,6 +146,8 @@ static int64_t builtin(uint16_t number, const uint64_t *a) {
         return raise_limit(a[0], a[1]);
     case BUILTIN_SET_LIMIT:
         return set_limit(a[0], a[1], a[2]);
+    case BUILTIN_ADVANCE_RING:
+        return advance_ring(a[0], a[1], a[2], a[3]);
     case BUILTIN_NOTE:
         line_start(&line, header()->name);
         line_text(&line, (const char *)a[0]);

@@ -73,6 +73,7 @@ function runsOf(process: Process, region: Region, source: Source): Run[] {
     case 'image':
     case 'image-shared':
     case 'ring':
+    case 'aio':
       return region.extents.map((extent) => ({ ...extent, source }));
   }
 }

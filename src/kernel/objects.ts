@@ -71,9 +71,18 @@ export function perCpuOffsets(kernel: KernelMemory): bigint[] {
 /** The value of a `struct percpu_counter`. */
 export function counterAt(kernel: KernelMemory, address: bigint, offsets: readonly bigint[]): bigint {
   const counters = kernel.member('percpu_counter', address, 'counters');
-  const parts = offsets.map((offset) =>
-    BigInt.asIntN(32, kernel.word(BigInt.asUintN(64, counters + offset), 4)),
-  );
   const count = BigInt.asIntN(64, kernel.member('percpu_counter', address, 'count'));
-  return parts.reduce((sum, part) => sum + part, count);
+  return count + perCpuSum(kernel, counters, 4, offsets);
+}
+
+/** The sum of signed numbers of `size` bytes, of which each processor has its own. */
+export function perCpuSum(
+  kernel: KernelMemory,
+  address: bigint,
+  size: number,
+  offsets: readonly bigint[],
+): bigint {
+  return offsets
+    .map((offset) => BigInt.asIntN(8 * size, kernel.word(BigInt.asUintN(64, address + offset), size)))
+    .reduce((sum, part) => sum + part, 0n);
 }

@@ -7,6 +7,7 @@ import type { ThreadState, Tracer } from '../native/tracer.js';
 import { decodeRegisters } from '../snapshot/registers.js';
 import type { Snapshot } from '../snapshot/schema.js';
 import type { Blob } from '../thaw/plan.js';
+import { captureAio } from './aio.js';
 import { clockOffsets } from './clocks.js';
 import { closeAll } from './content.js';
 import { outOfCriticalSection } from './critical-section.js';
@@ -125,6 +126,11 @@ export function captureProcess(
       },
       theirs,
     );
+    // Before descriptors: what is in flight may yet change what they stand for.
+    const aio = captureAio(
+      pid,
+      regions.regions.filter(({ backing }) => backing.kind === 'aio'),
+    );
     // One that is stopped would not make use of the time.
     const patient = options.patient && !states.some(({ groupStopped }) => groupStopped);
     const descriptors = captureDescriptors({
@@ -142,8 +148,9 @@ export function captureProcess(
     files.assertUsed(pid);
     const shown = followRings(followObjects(regions.regions, objects), descriptors.table, lost);
     if (descriptors.problems.length === 0) problems.push(...lost);
-    problems.push(...descriptors.problems, ...calls.problems);
-    const { passing, outlook } = descriptors;
+    problems.push(...descriptors.problems, ...aio.problems, ...aio.passing, ...calls.problems);
+    const { outlook } = descriptors;
+    const passing = descriptors.passing + aio.passing.length;
     const hopeful = passing > 0 || (outlook.losses > 0 && !outlook.unrepeatable);
     if (patient && hopeful && problems.length === passing)
       tryLater(TURN_MS, passing > 0 ? undefined : outlook.losses);
@@ -186,6 +193,7 @@ export function captureProcess(
           ...regions,
           regions: shown,
           objects: [...objects.objects],
+          aioContexts: [...aio.contexts],
           descriptors: descriptors.table,
         },
       ],

@@ -39,6 +39,7 @@ export function regionExtents(pagemap: number, mapping: Mapping, backing: Region
       return isHuge(mapping) && !mapping.shared ? ownCopies(pagemap, mapping) : [];
     case 'image':
     case 'image-shared':
+    case 'aio':
     case 'vdso':
       return [extent(mapping.start, mapping.end)];
     default:

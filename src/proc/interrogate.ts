@@ -25,7 +25,7 @@ const SYS_MUNMAP = 11;
 
 /** What it has told. */
 export interface Interrogated {
-  readonly process: Omit<Process, 'regions' | 'objects' | 'mappedFiles' | 'descriptors'>;
+  readonly process: Omit<Process, 'regions' | 'objects' | 'mappedFiles' | 'aioContexts' | 'descriptors'>;
   readonly memoryPolicies: readonly string[];
 }
 

@@ -19,7 +19,7 @@ export interface RegionOptions {
 
 /** What a mapping turned out to be. `object` names memory that several mappings or descriptors may share. */
 export type Classified =
-  | { kind: 'anonymous' | 'image' | 'image-shared' | 'ring' | 'vdso' | 'vvar' }
+  | { kind: 'anonymous' | 'image' | 'image-shared' | 'ring' | 'aio' | 'vdso' | 'vvar' }
   | { kind: 'file'; file: MappedFile }
   | { kind: 'object'; object: 'shared-anonymous' | 'memfd' | 'deleted-file'; name: string }
   /** `device`: as in {@link Mapping}, but of the file as stat(2) sees it. */
@@ -40,13 +40,17 @@ const USERFAULTFD = ['um', 'ui', 'uw'];
 const SPECIAL_MEMORY: readonly (readonly [name: string, why: string])[] = [
   ['/SYSV', 'is System V shared memory, which is not carried yet'],
   ['/secretmem', 'is secret memory (memfd_secret), which only the process itself can read'],
-  ['/[aio]', 'belongs to asynchronous input and output (io_setup), which is not carried'],
   ['/dmabuf:', 'is memory of a device'],
 ];
 
 /** Why shared memory of such a name is never carried; `null` for any other. */
 export function whySpecial(path: string): string | null {
   return SPECIAL_MEMORY.find(([name]) => path.startsWith(name))?.[1] ?? null;
+}
+
+/** Whether shared memory of such a name is a ring of io_setup(2). */
+export function isAioRing(path: string): boolean {
+  return path.startsWith('/[aio]');
 }
 
 /** Decides what a mapping is. `root` is prefixed to paths of the target, for files seen through `/proc/PID/root`. */
@@ -111,6 +115,7 @@ function classifyShared(mapping: Mapping, root: string, options: RegionOptions):
   const special = whySpecial(path);
   if (special !== null) return { kind: 'unsupported', why: special };
   if (path.startsWith('socket:')) return { kind: 'ring' };
+  if (isAioRing(path)) return { kind: 'aio' };
   if (!path.startsWith('/'))
     return { kind: 'unsupported', why: 'is memory of a kernel object, not of a file' };
   const file = fileAt(root + path, mapping.inode);
@@ -161,7 +166,9 @@ export function regionOf(mapping: Mapping): Omit<Region, 'backing' | 'extents' |
 }
 
 /** `7f0000000000-7f0000001000 rw-s /srv/data`, for messages. */
-export function describeMapping(mapping: Mapping): string {
+export function describeMapping(
+  mapping: Pick<Mapping, 'start' | 'end' | 'prot' | 'shared' | 'path'>,
+): string {
   const bits = `${mapping.prot & 1 ? 'r' : '-'}${mapping.prot & 2 ? 'w' : '-'}${mapping.prot & 4 ? 'x' : '-'}`;
   const range = `${mapping.start.toString(16)}-${mapping.end.toString(16)}`;
   return `${range} ${bits}${mapping.shared ? 's' : 'p'}${mapping.path ? ` ${mapping.path}` : ''}`;

@@ -12,7 +12,7 @@ import { type Mapping, parseMaps } from './maps.js';
 import { deviceName } from './objects.js';
 import { descriptorsOf, mapsOf, type OutsideDescriptor, outsiders } from './outsiders.js';
 import { readProcText, unlessRefused } from './read.js';
-import { describeMapping, whySpecial } from './regions.js';
+import { describeMapping, isAioRing, whySpecial } from './regions.js';
 import { finderOf } from './same-description.js';
 
 /** What the user lets go of. */
@@ -91,7 +91,7 @@ function memoryProblem(pid: number, mapping: Mapping, holder: number | undefined
   const why =
     holder !== undefined
       ? `is ${sharedWith(holder)}`
-      : hasOtherName(pid, mapping)
+      : !isAioRing(mapping.path) && hasOtherName(pid, mapping)
         ? 'shows a file that was deleted under this name and has another'
         : null;
   if (why === null) return [];

@@ -1,5 +1,6 @@
 import { ImageError } from '../errors.js';
 import { PAGE_SIZE } from '../page.js';
+import { aioRange } from './aio-context.js';
 import type { DescriptorTable, OpenFileOf } from './descriptors.js';
 import { describedBy } from './fdinfo-path.js';
 import { inFlightProblem } from './in-flight.js';
@@ -24,6 +25,7 @@ export function checkConsistency(snapshot: Snapshot): void {
       requireIndex(process.workingFolder, process.descriptors.folders, `${where}.workingFolder`);
     checkDescriptors(process, where);
     checkRings(process, where);
+    checkAioContexts(process, where);
   });
 }
 
@@ -186,6 +188,28 @@ function checkEnds({ files }: DescriptorTable, where: string): void {
     if (ends.has(inode) && ends.get(inode) !== exit) fail(`${where}[${i}].ended`, 'differs for one process');
     ends.set(inode, exit);
   });
+}
+
+/** Their rings are put in place by address as well, and each has all that it shows. */
+function checkAioContexts({ regions, aioContexts }: Process, where: string): void {
+  const left = new Set(regions.filter(({ backing }) => backing.kind === 'aio'));
+  let next = 0;
+  aioContexts.forEach((context, i) => {
+    const place = `${where}.aioContexts[${i}]`;
+    const { start, end } = aioRange(context);
+    if (context.id < next) fail(`${place}.id`, 'is not behind the one before it');
+    next = context.id + 1;
+    let shown = start;
+    for (const region of left) {
+      if (region.start !== shown || region.end > end) continue;
+      if (region.offset !== shown - start || !region.shared)
+        fail(place, 'is mapped otherwise than as a ring');
+      left.delete(region);
+      shown = region.end;
+    }
+    if (shown !== end) fail(place, 'is not mapped as a whole');
+  });
+  if (left.size > 0) fail(`${where}.regions`, 'show a ring of no context');
 }
 
 /** What is sent without a byte of a stream would not arrive, and what is sent has to be there by then. */

@@ -5,6 +5,7 @@
  * are `number`, in bytes.
  */
 import * as z from 'zod';
+import { aioContextSchema } from './aio-context.js';
 import { descriptorTableSchema } from './descriptors.js';
 import { word as address, bytes, int } from './fields.js';
 
@@ -31,6 +32,7 @@ export const extentSchema = z.object({
  * - `file`: shared mapping of a file that is opened again by path (index into `mappedFiles`)
  * - `object`: mapping of a memory object (index into `objects`), at `offset`
  * - `ring`: the ring of a packet socket, which knows where it is mapped
+ * - `aio`: the ring of a context of io_setup(2), or a part of it
  * - `vdso`, `vvar`: the kernel's own
  */
 export const backingSchema = z.discriminatedUnion('kind', [
@@ -40,6 +42,7 @@ export const backingSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('file'), file: int.min(0) }),
   z.object({ kind: z.literal('object'), object: int.min(0) }),
   z.object({ kind: z.literal('ring') }),
+  z.object({ kind: z.literal('aio') }),
   /** `image`: the bytes of the mapping. */
   z.object({ kind: z.literal('vdso'), image: bytes }),
   z.object({ kind: z.literal('vvar') }),
@@ -229,6 +232,7 @@ export const processSchema = z.object({
   }),
   regions: z.array(regionSchema),
   objects: z.array(objectSchema),
+  aioContexts: z.array(aioContextSchema).default([]),
   mappedFiles: z.array(mappedFileSchema),
   /** The leader first. */
   threads: z.array(threadSchema).min(1),

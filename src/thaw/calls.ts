@@ -17,6 +17,8 @@ export const MapFlag = {
   HUGETLB: 0x40000,
 } as const;
 const MAP_HUGE_SHIFT = 26;
+/** `MREMAP_*` of mremap(2). */
+export const Mremap = { MAYMOVE: 1, FIXED: 2 } as const;
 
 type Names = Readonly<Record<string, number>>;
 

@@ -128,6 +128,7 @@ const BUILTIN_OPERANDS: Readonly<Record<(typeof BUILTINS)[number], string>> = {
   raise_limit: 'nn',
   set_limit: 'nnn',
   say_ids: 'nn',
+  advance_ring: 'xnnn',
 };
 
 function showBuiltin(op: RawOp, shown: readonly string[], memory: ThawMemory): string {

@@ -70,6 +70,7 @@ export function planRegion(placed: PlacedRegion, context: MemoryContext): Op[] {
       return [...planShown(placed, context, fd), ...planAdvice(region)];
     }
     case 'ring': // see planRings
+    case 'aio': // see planAio
     case 'vdso':
     case 'vvar':
       return [];

@@ -8,12 +8,9 @@ import { BLOCK, RING_PACKET, ringSize, TP_STATUS_BLK_TMO, TP_STATUS_USER } from 
 import type { OpenFile } from '../snapshot/descriptors.js';
 import { type PacketRing, ringRange } from '../snapshot/packet-ring.js';
 import type { Process } from '../snapshot/schema.js';
-import { call, MapFlag, mapFixed, Prot, protect } from './calls.js';
+import { call, MapFlag, Mremap, mapFixed, Prot, protect } from './calls.js';
 import { type MemoryContext, type PlacedRegion, planAdvice, readExtent } from './memory.js';
 import type { Op } from './program.js';
-
-const MREMAP_MAYMOVE = 1;
-const MREMAP_FIXED = 2;
 
 /** How much room the largest ring needs, in bytes. */
 export function ringRoom({ descriptors: { files } }: Process): bigint {
@@ -89,7 +86,7 @@ function map(ring: PacketRing, socket: number, room: bigint, label: string): Op[
   const mapAt = (at: bigint): Op =>
     mapFixed({ start: at, end: at + size }, Prot.READ | Prot.WRITE, MapFlag.SHARED, socket, 0, { label });
   const move = (from: bigint, length: bigint, to: bigint): Op =>
-    call('mremap', [from, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, to], {
+    call('mremap', [from, length, length, Mremap.MAYMOVE | Mremap.FIXED, to], {
       ...{ label, check: { kind: 'equal', expected: to } },
     });
   if (turn === 0n) return [mapAt(start)];

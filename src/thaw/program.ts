@@ -45,6 +45,7 @@ export const BUILTINS = [
   'raise_limit',
   'set_limit',
   'say_ids',
+  'advance_ring',
 ] as const;
 /** Name of a function of the interpreter. */
 export type Builtin = (typeof BUILTINS)[number];

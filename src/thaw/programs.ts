@@ -5,6 +5,7 @@ import { AT_FDCWD, O } from '../fcntl.js';
 import { PR_SET_MDWE, PROCESS_SETTINGS } from '../snapshot/prctl-settings.js';
 import type { MappedFile, Process, Region, Snapshot, Thread } from '../snapshot/schema.js';
 import { findPlace, gaps, merge, type Range, USER_SPACE_END } from './addresses.js';
+import { planAio } from './aio.js';
 import type { Arena } from './arena.js';
 import { assemble } from './assembler.js';
 import { call, MapFlag, mapFixed, Prot, prctl } from './calls.js';
@@ -127,6 +128,7 @@ export function planPrograms(
     yield* [
       ...planSharedMemory(process, context, room),
       ...planRings(process, regions, descriptors.files, context, room),
+      ...planAio(arena, process, regions, context),
       ...regions.flatMap(({ region }) => planName(region, (name) => arena.string(name))),
       {
         op: 'builtin',

@@ -7,13 +7,10 @@
 import { PAGE_SIZE } from '../page.js';
 import type { MemoryObject, Process, Region } from '../snapshot/schema.js';
 import { roundUp } from './addresses.js';
-import { call, hugePages, MapFlag, mapFixed, Prot, protect, show } from './calls.js';
+import { call, hugePages, MapFlag, Mremap, mapFixed, Prot, protect, show } from './calls.js';
 import { pagesText } from './huge-pages.js';
 import { type MemoryContext, planAdvice } from './memory.js';
 import { Flag, type Op } from './program.js';
-
-const MREMAP_MAYMOVE = 1;
-const MREMAP_FIXED = 2;
 
 /** Whether any region shows shared anonymous memory, and how much room its first view needs. */
 export function sharedMemoryRoom(process: Process): number {
@@ -84,7 +81,7 @@ function planObject(
     ops.push(
       call(
         'mremap',
-        [room + region.offset, huge ? length : 0, length, MREMAP_MAYMOVE | MREMAP_FIXED, region.start],
+        [room + region.offset, huge ? length : 0, length, Mremap.MAYMOVE | Mremap.FIXED, region.start],
         { label, check: { kind: 'equal', expected: region.start } },
       ),
     );

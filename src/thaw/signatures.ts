@@ -147,6 +147,8 @@ const SIGNATURES: Readonly<Record<string, readonly Show[]>> = {
   newfstatat: [directory, path, address, hex],
   set_robust_list: [address, size],
   eventfd2: [int, create],
+  io_setup: [int, address],
+  io_destroy: [address],
   pipe2: [address, create],
   prlimit64: [int, resource, address, address],
   memfd_create: [path, hex],

@@ -2,6 +2,7 @@
 
 import { PAGE_SIZE } from '../page.js';
 import type { Process, Region } from '../snapshot/schema.js';
+import { planAioTest } from './aio.js';
 import type { Arena } from './arena.js';
 import { call, MapFlag, Prot, print } from './calls.js';
 import { planHugePageTest } from './huge-pages.js';
@@ -12,7 +13,7 @@ import { Flag, type Op } from './program.js';
 /** A last test of the folder and the memory that will be needed, then the verdict. For when all else is unmapped. */
 export function planVerdict(
   arena: Arena,
-  process: Pick<Process, 'workingDirectory' | 'workingFolder' | 'regions' | 'objects'>,
+  process: Pick<Process, 'workingDirectory' | 'workingFolder' | 'regions' | 'objects' | 'aioContexts'>,
   regions: readonly PlacedRegion[],
 ): Op[] {
   const text = 'this image can be thawed here\n';
@@ -24,6 +25,7 @@ export function planVerdict(
     ...planMemoryTest(regions, true),
     ...planMemoryTest(regions, false),
     ...planHugePageTest(process),
+    ...planAioTest(arena, process),
     ...verdict,
   ];
 }

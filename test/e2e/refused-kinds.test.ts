@@ -23,14 +23,6 @@ print("ok")`;
   await running.goAndExpectOk();
 }
 
-testWith(['python3'], 'asynchronous input and output', (t) =>
-  refused(
-    t,
-    'assert libc.syscall(206, 64, ctypes.byref(ctypes.c_ulong(0))) == 0',
-    /^proc2elf: the memory at [0-9a-f]+-[0-9a-f]+ rw-s \/\[aio\] \(deleted\) belongs to asynchronous .*\n$/,
-  ),
-);
-
 testWith(['python3'], "a timer on another thread's processor time", (t) =>
   refused(
     t,

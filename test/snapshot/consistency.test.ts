@@ -1,10 +1,12 @@
 import test from 'ava';
 import { ImageError } from '../../src/errors.js';
 import { O } from '../../src/fcntl.js';
+import { aioContextSchema } from '../../src/snapshot/aio-context.js';
 import { checkConsistency } from '../../src/snapshot/consistency.js';
 import type { DescriptorTable } from '../../src/snapshot/descriptors.js';
 import { descriptorTableSchema } from '../../src/snapshot/descriptors.js';
 import { packetRingSchema } from '../../src/snapshot/packet-ring.js';
+import type { Process, Region } from '../../src/snapshot/schema.js';
 import { tcpKeySchema } from '../../src/snapshot/tcp-key.js';
 import { makeProcess, makeRegion, makeSnapshot } from './fixture.js';
 
@@ -96,6 +98,53 @@ test('a ring of packets is mapped as a whole, and has the blocks that it speaks 
   t.false(isRing({ address: start + 1n }));
   t.false(isRing({ blockSize: 4097 }));
   t.false(isRing({ given: { ...given, last: 4090 } }));
+});
+
+test('each context of io_setup has a ring, mapped as a whole, and each ring a context', (t) => {
+  const start = 0x40_0000n;
+  const context = { address: start, id: 1, requests: 64, events: 255, tail: 3, unread: 2 };
+  const view = (at: bigint, offset = at - start, more = {}) =>
+    makeRegion(at, { shared: true, offset, backing: { kind: 'aio' }, ...more });
+  const process = (aioContexts: object[], ...regions: Region[]) =>
+    ({ aioContexts, regions }) as Partial<Process>;
+  const whole = [view(start), view(start + 0x1000n)];
+  t.notThrows(() => checkConsistency(makeSnapshot(process([context], ...whole))));
+  refused(t, process([context], view(start)), /aioContexts\[0\]: is not mapped as a whole/);
+  refused(t, process([context], view(start + 0x1000n)), /aioContexts\[0\]: is not mapped as a whole/);
+  refused(
+    t,
+    process([context], view(start), view(start + 0x1000n, 0n)),
+    /is mapped otherwise than as a ring/,
+  );
+  refused(
+    t,
+    process([context], view(start), view(start + 0x1000n, 0x1000n, { shared: false })),
+    /is mapped otherwise than as a ring/,
+  );
+  const long = view(start, 0n, { end: start + 0x3000n });
+  refused(t, process([context], long), /aioContexts\[0\]: is not mapped as a whole/);
+  refused(t, process([context], makeRegion(start), makeRegion(start + 0x1000n)), /is not mapped as a whole/);
+  refused(t, process([], ...whole), /regions: show a ring of no context/);
+  refused(
+    t,
+    process([context, { ...context, id: 2 }], ...whole),
+    /aioContexts\[1\]: is not mapped as a whole/,
+  );
+  const other = { ...context, address: start + 0x2000n, events: 127, id: 1 };
+  refused(t, process([context, other], ...whole, view(other.address, 0n)), /\[1\]\.id: is not behind/);
+
+  const isContext = (changes: object) => aioContextSchema.safeParse({ ...context, ...changes }).success;
+  t.true(isContext({}));
+  t.true(isContext({ tail: 254, unread: 254 }));
+  for (const changes of [
+    ...[{ address: start + 1n }, { events: 256 }, { events: -1 }, { tail: 255 }, { unread: 255 }],
+    ...[{ id: -1 }, { id: 65537 }, { requests: 0 }, { events: (1 << 24) - 1 }],
+  ]) {
+    t.false(
+      isContext(changes),
+      JSON.stringify(changes, (_, value) => String(value)),
+    );
+  }
 });
 
 test('what is on its way in a socket is there, and goes with something that was sent', (t) => {

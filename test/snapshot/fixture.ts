@@ -160,6 +160,7 @@ export function makeProcess(changes: Partial<Process> = {}): Process {
         extents: [],
       },
     ],
+    aioContexts: [],
     mappedFiles: [],
     threads: [makeThread(4242, { comm: 'counter' })],
     signalActions: Array.from({ length: 64 }, (_, i) => ({
