@@ -7,6 +7,7 @@ import { dumpSockets } from './diag.js';
 /** `linux/inet_diag.h` */
 const INET_DIAG_REQ = 56;
 const INET_DIAG_MSG = 72;
+const STATE = 1;
 const QUEUED = 56;
 const INODE = 68;
 const INFO = 2;
@@ -18,9 +19,13 @@ const ATTRIBUTE = { SHUTDOWN: 8, MD5SIG: 18 } as const;
 export const ANY_STATE = 0xffff_ffff;
 /** Listening sockets, and those that are bound. */
 export const IDLE_STATES = (1 << 10) | (1 << 13);
+/** Those with a connection that was made; without what only waits for its time to pass (TIME_WAIT). */
+export const CONNECTED_STATES = (1 << 1) | (1 << 4) | (1 << 5) | (1 << 8) | (1 << 9) | (1 << 11);
 
 /** What is told of a socket. */
 export interface InetFacts {
+  /** `TCP_*` of `net/tcp_states.h`. */
+  readonly state: number;
   /** Memory, in bytes, of the datagrams that wait in it; of a TCP socket what waits to be read. */
   readonly queued: number;
   /** 1: receives nothing more; 2: sends nothing more. */
@@ -45,9 +50,10 @@ export function inetSockets(family: number, protocol: number, states: number): M
     dumpSockets(request, (message): [bigint, InetFacts] => {
       const found = attributesOf(message.subarray(INET_DIAG_MSG));
       const shutdown = found.get(ATTRIBUTE.SHUTDOWN)?.readUInt8(0) ?? 0;
+      const state = message.readUInt8(STATE);
       const queued = message.readUInt32LE(QUEUED);
       const keys = keysOf(found.get(ATTRIBUTE.MD5SIG) ?? Buffer.alloc(0));
-      return [BigInt(message.readUInt32LE(INODE)), { queued, shutdown, keys }];
+      return [BigInt(message.readUInt32LE(INODE)), { state, queued, shutdown, keys }];
     }),
   );
 }

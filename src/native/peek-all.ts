@@ -9,6 +9,8 @@ import { CREDENTIALS_SPACE, getOption, type Peeked, RIGHTS_SPACE, readPeeked } f
 
 const NR = { recvfrom: 45, recvmsg: 47, setsockopt: 54, recvmmsg: 299 } as const;
 const PEEK_NOW = 2 | 0x40; // MSG_PEEK | MSG_DONTWAIT
+const MSG_OOB = 1;
+const EAGAIN = 11;
 const FLAGS = PEEK_NOW | 0x20; // MSG_TRUNC, by which TCP gives no bytes at all
 const MSG_CMSG_CLOEXEC = 0x4000_0000;
 /** Words of `struct mmsghdr`: `struct msghdr`, and the length. */
@@ -126,6 +128,41 @@ export function peekStream(fd: number, size: number): Uint8Array {
   const got = Math.min(offset!, result!);
   if (got < 0) throw new Error(`a look at ${size} bytes fails with errno ${-got}`);
   return Uint8Array.from(buffer.subarray(0, result!));
+}
+
+/**
+ * The same from an offset on: what one read gives, which may be nothing.
+ * @returns `null` where the socket knows no offset: TCP does since Linux 6.9
+ */
+export function peekStreamAt(fd: number, offset: number, size: number): Uint8Array | null {
+  const buffer = Buffer.allocUnsafeSlow(Math.max(size, 1));
+  const call = [NR.recvfrom, addon.address(buffer), BigInt(size), BigInt(PEEK_NOW), 0n, 0n] as const;
+  if (peekOffset(fd) < 0 && !takesOffset(fd)) return null;
+  const [set, result] = atOffsets(fd, [{ offset, call }], [buffer]);
+  if (set! < 0) return null;
+  if (result! < 0 && result !== -EAGAIN) throw new Error(`a look at a stream fails with errno ${-result!}`);
+  return Uint8Array.from(buffer.subarray(0, Math.max(0, result!)));
+}
+
+/** Whether a socket knows SO_PEEK_OFF: setting it to what it is changes nothing. */
+function takesOffset(fd: number): boolean {
+  try {
+    const same = new Uint8Array(Int32Array.of(-1).buffer);
+    addon.syscall(NR.setsockopt, fd, SOL_SOCKET, SO.PEEK_OFF, same, same.length);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** recv(2) with MSG_OOB and MSG_PEEK: the urgent byte; nothing where none can be taken so. */
+export function peekUrgent(fd: number): Uint8Array {
+  const buffer = new Uint8Array(1);
+  try {
+    return buffer.subarray(0, Number(addon.syscall(NR.recvfrom, fd, buffer, 1, PEEK_NOW | MSG_OOB, 0, 0)));
+  } catch {
+    return buffer.subarray(0, 0);
+  }
 }
 
 /**

@@ -227,6 +227,13 @@ export function fionread(fd: number): number {
   return count[0]!;
 }
 
+/** SIOCATMARK: whether the next byte of a socket is urgent data (sockatmark(3)). */
+export function isAtMark(fd: number): boolean {
+  const flag = new Int32Array(1);
+  ioctl(fd, 0x8905, new Uint8Array(flag.buffer));
+  return flag[0] !== 0;
+}
+
 /** ioctl_tty(2), TCGETS2: `struct termios2`, 44 bytes. @throws ENOTTY where it is no terminal. */
 export function tcgets2(fd: number): Uint8Array {
   const modes = new Uint8Array(44);

@@ -96,6 +96,6 @@ function closed(file: Inet): Inet {
     return locks & bit ? [{ level: SOL.SOCKET, option, value }] : [];
   });
   const ended = state === 'syn-sent' ? 'refused' : 'closed';
-  const rest = { ended, input, letGo: true, connection: null, scope: '' } as const;
+  const rest = { ended, input, urgent: null, letGo: true, connection: null, scope: '' } as const;
   return { ...file, ...rest, keys: [], options: [...file.options, ...options] };
 }

@@ -97,6 +97,10 @@ function checkDescriptors({ descriptors: table, objects, threads }: Process, whe
       if (file.protocol !== 'tcp') fail(`${place}.connection`, 'is none of TCP');
       if (local.length !== peer.length) fail(`${place}.connection`, 'has addresses of two families');
     }
+    if (file.kind === 'inet' && file.urgent !== null) {
+      if (file.ended !== 'closed') fail(`${place}.urgent`, 'is of no connection that was closed');
+      if (file.urgent.at >= file.input.length) fail(`${place}.urgent`, 'is behind what can be read');
+    }
     if (file.kind === 'inet' && file.protocol === 'mptcp' && (file.ended !== null || file.peer !== null)) {
       fail(`${place}.protocol`, 'is MPTCP, of which connections are not carried');
     }

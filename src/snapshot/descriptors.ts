@@ -279,6 +279,11 @@ export const openFileSchema = z.discriminatedUnion('kind', [
     ended: z.enum(['closed', 'reset', 'refused', 'failed']).nullable(),
     /** What the process has not read of a connection that was closed. */
     input: bytes,
+    /**
+     * The byte of `input` that is urgent (MSG_OOB), which is read apart; `taken`: it was, only its mark is left, and
+     * what it was is not known.
+     */
+    urgent: z.object({ at: index, taken: z.boolean() }).nullable().default(null),
     letGo,
     /** A TCP connection that is kept: `local` and `peer` are its own. */
     connection: tcpConnectionSchema.nullable().default(null),

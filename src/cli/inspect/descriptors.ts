@@ -122,6 +122,7 @@ function describeInet(file: OpenFileOf<'inet'>): string {
     file.backlog === null ? '' : `listens, backlog ${file.backlog}`,
     file.connection ? describeConnection(file.connection) : '',
     file.ended ? `a connection that is ${file.ended}, ${file.input.length} bytes unread` : '',
+    file.urgent ? 'urgent data in it' : '',
     file.keys.length === 0 ? '' : `keys of TCP MD5 for ${file.keys.map(keyName).join(' ')}`,
     file.datagrams.length === 0 ? '' : `${file.datagrams.length} datagrams unread`,
     file.corked ? `a datagram of ${file.corked.content.length} bytes that is not sent yet` : '',

@@ -2,9 +2,7 @@
 import { addressText, isBound, type Making, type Protocol, SO, scopeOf } from '../../inet.js';
 import { interfaceName, peerName, socketName, tcpInfo, unconfirmed } from '../../native/inet.js';
 import { ANY_STATE, IDLE_STATES } from '../../native/inet-diag.js';
-import { peekStream } from '../../native/peek-all.js';
 import { integerOption, Poll, pollNow } from '../../native/sockets.js';
-import { fionread } from '../../native/syscalls.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { isEnded, KEPT_STATES, TCP } from '../../tcp.js';
 import { errnoOf } from '../read.js';
@@ -18,15 +16,18 @@ import type { DescriptorKind, KindContext } from './kind.js';
 import { captureGroups, readGroups } from './multicast.js';
 import { ELSEWHERE, elsewhereProblem } from './network-namespace.js';
 import { once } from './once.js';
-import { refuseSharedOffset } from './peek-offset.js';
-import { leaveBehind, Refusal } from './refusal.js';
+import { leaveBehind, PassingRefusal, Refusal } from './refusal.js';
 import type { Target } from './target.js';
-import { captureConnection as captureKept } from './tcp-connections.js';
+import { captureConnection as captureKept, URGENT } from './tcp-connections.js';
 import { endsOf } from './tcp-hold.js';
 import { captureKeys } from './tcp-keys.js';
+import { captureUnread } from './tcp-unread.js';
 
 type Inet = OpenFileOf<'inet'>;
-type Connection = Pick<Inet, 'ended' | 'input' | 'letGo'>;
+type Connection = Pick<Inet, 'ended' | 'input' | 'urgent' | 'letGo'>;
+
+/** Of a connection of which nothing can be read. */
+const UNREAD = { input: new Uint8Array(0), urgent: null } as const;
 
 /** IPv4 and IPv6 sockets. */
 export const inet: DescriptorKind = {
@@ -59,8 +60,8 @@ function keepProblem(entry: Entry, target: Target): string | null {
   const elsewhere = target.heldElsewhere(entry);
   if (elsewhere === false) return null;
   return elsewhere
-    ? 'another process has its connection open, too, so that --tcp keep cannot carry it'
-    : 'another process may have its connection open, too (not all can be looked at): --tcp keep cannot carry it';
+    ? 'another process has its connection open, too, so that --tcp keep cannot carry it (--tcp close can)'
+    : 'another process may have its connection open, too (not all can be looked at): --tcp keep cannot carry it (--tcp close can)';
 }
 
 /** The state of a TCP socket; `undefined` where it is in no table, having neither a connection nor a queue of them. */
@@ -91,7 +92,7 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
     const options = captureOptions(copy, fresh, true);
     const datagrams = captureDatagrams(entry, copy, making, context);
     warnOfInterface(entry, copy, { ...options, groups, family }, context);
-    const rest = { backlog: null, ended: null, input: new Uint8Array(0) };
+    const rest = { backlog: null, ended: null, ...UNREAD };
     const shutdown = shutdownOf(entry, making, context);
     return { ...common, ...rest, peer, keys: [], ...options, groups, shutdown, datagrams, corked };
   }
@@ -115,12 +116,14 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
     );
     const warn = (what: string) =>
       context.warnings.push(`descriptor ${entry.fd} (TCP, ${entry.link}): its connection ${what}`);
-    const connection = captureKept(entry, copy, context.repair, warn);
-    const none = { local: null, peer: null, backlog: null, ended: null, input: new Uint8Array(0) };
+    const { input, urgent } = captureUnread(entry, copy, making, state, context);
+    if (urgent) throw new PassingRefusal(URGENT);
+    const connection = captureKept(entry, copy, input, context.repair, warn);
+    const none = { local: null, peer: null, backlog: null, ended: null, ...UNREAD };
     const idle = { groups: [], shutdown: 0, datagrams: [], corked: null };
     return { ...common, ...none, ...idle, connection, keys, ...options };
   }
-  const connection = captureConnection(entry, copy, state, context);
+  const connection = captureConnection(entry, copy, making, state, context);
   const options = captureOptions(copy, fresh, connection.ended === null);
   // Of a connection that ends here they sign nothing any more.
   const hasKeys = protocol === 'tcp' && connection.ended === null;
@@ -167,31 +170,36 @@ function scopeName(copy: number, name: Uint8Array, peer: Uint8Array | null): str
 }
 
 /** What the resumed program will find of a TCP connection. */
-function captureConnection(entry: Entry, copy: number, state: number, context: KindContext): Connection {
+function captureConnection(
+  entry: Entry,
+  copy: number,
+  making: Making,
+  state: number,
+  context: KindContext,
+): Connection {
   const { fd, link } = entry;
   const { warnings } = context;
-  const none = new Uint8Array(0);
-  if (state === TCP.LISTEN) return { ended: null, input: none };
+  if (state === TCP.LISTEN) return { ended: null, ...UNREAD };
   const events = pollNow(copy);
   if (state === TCP.CLOSE) {
-    if (!(events & Poll.RDHUP)) return { ended: null, input: none };
+    if (!(events & Poll.RDHUP)) return { ended: null, ...UNREAD };
     const { hadPeer } = tcpInfo(copy);
-    if (!hadPeer) return { ended: events & Poll.ERR ? 'refused' : 'failed', input: none };
-    const input = unread(entry, copy, context);
-    return { ended: events & Poll.ERR && input.length === 0 ? 'reset' : 'closed', input };
+    if (!hadPeer) return { ended: events & Poll.ERR ? 'refused' : 'failed', ...UNREAD };
+    const unread = captureUnread(entry, copy, making, state, context);
+    return { ended: events & Poll.ERR && unread.input.length === 0 ? 'reset' : 'closed', ...unread };
   }
   const peer = endsOf(copy)?.peer;
   const between = `${addressText(socketName(copy))} to ${peer ? addressText(peer) : 'its peer'}`;
   const what = `descriptor ${fd} (TCP, ${link}): the connection from ${between}`;
   if (state === TCP.SYN_SENT) {
     warnings.push(notMadeLine(what));
-    return { ended: 'refused', input: none, letGo: true };
+    return { ended: 'refused', ...UNREAD, letGo: true };
   }
   const pending = unconfirmed(copy);
   // The end of its stream, which is counted, too, is no byte.
   const end = pending > 0 && KEPT_STATES.some(([number, name]) => number === state && isEnded(name));
   warnings.push(closedLine(what, pending - Number(end)));
-  return { ended: 'closed', input: unread(entry, copy, context), letGo: true };
+  return { ended: 'closed', ...captureUnread(entry, copy, making, state, context), letGo: true };
 }
 
 /** Says that an attempt to connect is not carried. @param what `descriptor 5 (TCP): the connection from ...` */
@@ -205,12 +213,4 @@ export function closedLine(what: string, lost: number): string {
     `${what} is not carried: the resumed program will find it closed by its peer` +
     (lost > 0 ? `, with ${lost} bytes that may not have arrived there` : '')
   );
-}
-
-/** What can still be read. */
-function unread(entry: Entry, copy: number, context: KindContext): Uint8Array {
-  const size = fionread(copy);
-  if (size === 0) return new Uint8Array(0);
-  refuseSharedOffset(entry, copy, context);
-  return peekStream(copy, size);
 }

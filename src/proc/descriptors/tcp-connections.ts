@@ -1,9 +1,7 @@
 /** TCP connections that go on in the image (`--tcp keep`): all that it takes to make one again. */
 import { SO, SOL } from '../../inet.js';
 import { unconfirmed } from '../../native/inet.js';
-import { peekStream } from '../../native/peek-all.js';
 import { getOption, Poll, pollNow } from '../../native/sockets.js';
-import { fionread } from '../../native/syscalls.js';
 import { peekSendQueue, queueEnd, unsentBytes } from '../../native/tcp-repair.js';
 import type { TcpConnection } from '../../snapshot/tcp-connection.js';
 import { advance, isEnded, isEndedByPeer, KEPT_STATES, SO_BUF_LOCK, TCP_OPTION } from '../../tcp.js';
@@ -17,6 +15,9 @@ const USES = { TIMESTAMPS: 1, SACK: 2, SCALE: 4, ECN: 8 } as const;
 /** `sizeof (struct tcp_repair_window)` */
 const WINDOW_SIZE = 20;
 
+/** Why one with urgent data is refused. */
+export const URGENT = 'it has urgent data (MSG_OOB) that was not read, which only --tcp close carries';
+
 /** Runs `look` while a connection of the target is in repair mode. */
 export type Repair = <T>(entry: Entry, copy: number, look: () => T) => T;
 
@@ -24,25 +25,26 @@ export type Repair = <T>(entry: Entry, copy: number, look: () => T) => T;
  * Captures a connection whose packets are held.
  * @param entry the target's descriptor
  * @param copy a duplicate of it
+ * @param input what was not read of it
  * @throws Refusal for what cannot be made again
  */
 export function captureConnection(
   entry: Entry,
   copy: number,
+  input: Uint8Array,
   repair: Repair,
   warn: (what: string) => void,
 ): TcpConnection {
   const ends = endsOf(copy);
   if (!ends) throw new PassingRefusal('its connection is being accepted (SYN_RECV), which is not carried');
   const events = pollNow(copy);
-  if (events & Poll.PRI) throw new PassingRefusal('it has urgent data, which is not carried');
+  if (events & Poll.PRI) throw new PassingRefusal(URGENT);
   if (events & Poll.ERR)
     throw new PassingRefusal('it has an error that was not read yet, which is not carried');
   const info = Buffer.from(getOption(copy, SOL.TCP, TCP_OPTION.INFO)!);
   const state = KEPT_STATES.find(([number]) => number === info[0])![1];
   const uses = info[5]!;
   if (uses & USES.ECN) warn('goes on without explicit congestion notification (ECN)');
-  const input = state === 'syn-sent' ? new Uint8Array(0) : inputOf(copy);
   const common = {
     ...{ state, ...ends, input },
     scale: uses & USES.SCALE ? { send: info[6]! & 15, receive: info[6]! >> 4 } : null,
@@ -57,11 +59,6 @@ export function captureConnection(
   };
   const queues = repair(entry, copy, () => queuesOf(copy, state, input.length));
   return { ...common, ...queues };
-}
-
-function inputOf(copy: number): Uint8Array {
-  const size = fionread(copy);
-  return size > 0 ? peekStream(copy, size) : new Uint8Array(0);
 }
 
 /** What only repair mode shows. */

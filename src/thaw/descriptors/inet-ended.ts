@@ -10,12 +10,14 @@ import { call, type Extra, show, tolerate } from '../calls.js';
 import type { Op, Operand } from '../program.js';
 import type { Bench, Place } from './bench.js';
 import { close, setFlags } from './calls.js';
-import { isPeekOffset, makeSocket, setOption, setOptions, setSize } from './socket-calls.js';
+import { isPeekOffset, makeSocket, setInteger, setOption, setOptions, setSize } from './socket-calls.js';
 
 type Inet = OpenFileOf<'inet'>;
 
 const FIONREAD = 0x541b;
 const SHUT_WR = 1;
+const MSG_OOB = 1;
+const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 const POLLHUP = 0x10;
 /** Seconds after which waiting for ourselves has failed. */
@@ -62,6 +64,7 @@ export function makeEnded(file: Inet, ended: NonNullable<Inet['ended']>, place: 
           bench,
         )),
     ...awaitEnd(place.at, label, file, bench),
+    ...(file.urgent?.taken ? [takeUrgent(place.at, label, bench)] : []),
     ...(ended === 'failed' ? [takeError(place.at, label, bench)] : []),
     close(listener),
     // Some can be set only before a connection is made, and mean nothing after its end.
@@ -81,7 +84,7 @@ function loopback(family: Inet['family']): Uint8Array {
 }
 
 function connectAndEnd(
-  { input }: Inet,
+  { input, urgent }: Inet,
   reset: boolean,
   fd: number,
   { listener, at, size }: { listener: Operand; at: bigint; size: number },
@@ -119,7 +122,8 @@ function connectAndEnd(
     close(far),
     { op: 'jump', to: again },
     { op: 'mark', name: ours },
-    ...(input.length > 0 ? [limit(far, SO.SNDTIMEO, patience), send(far, input, label, arena)] : []),
+    ...(input.length > 0 ? [limit(far, SO.SNDTIMEO, patience)] : []),
+    ...piecesOf(input, urgent).map(({ piece, flag }) => send(far, piece, flag, input, label, arena)),
     ...(reset ? [limit(far, SO.LINGER, Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0))] : []),
     close(far),
     ...(reset ? [] : [call('shutdown', [fd, SHUT_WR], { label })]),
@@ -127,11 +131,30 @@ function connectAndEnd(
   ];
 }
 
-function send(far: Operand, input: Uint8Array, label: string, arena: Bench['arena']): Op {
-  return call('sendto', [far, arena.bytes(input), input.length, MSG_NOSIGNAL, 0, 0], {
+/** What is sent by one call each: the last byte of a piece with MSG_OOB is urgent. */
+function piecesOf(input: Uint8Array, urgent: Inet['urgent']): { piece: Uint8Array; flag: number }[] {
+  const ends = urgent ? [urgent.at, urgent.at + 1, input.length] : [input.length];
+  return ends
+    .map((end, i) => ({
+      piece: input.subarray(ends[i - 1] ?? 0, end),
+      flag: urgent && i === 1 ? MSG_OOB : 0,
+    }))
+    .filter(({ piece }) => piece.length > 0);
+}
+
+function send(
+  far: Operand,
+  piece: Uint8Array,
+  flag: number,
+  input: Uint8Array,
+  label: string,
+  arena: Bench['arena'],
+): Op {
+  const flags = `${flag === MSG_OOB ? 'MSG_OOB|' : ''}MSG_NOSIGNAL`;
+  return call('sendto', [far, arena.bytes(piece), piece.length, MSG_NOSIGNAL | flag, 0, 0], {
     ...tooMuch(input, label),
-    check: { kind: 'equal', expected: input.length },
-    text: `sendto(${show(far)}, [${input.length} bytes], ${input.length}, MSG_NOSIGNAL, NULL, 0)`,
+    check: { kind: 'equal', expected: piece.length },
+    text: `sendto(${show(far)}, [${piece.length} bytes], ${piece.length}, ${flags}, NULL, 0)`,
   });
 }
 
@@ -143,10 +166,13 @@ function tooMuch(input: Uint8Array, label: string): Extra {
 }
 
 /** Waits until the socket knows of its end, and tests that everything has arrived before it. */
-function awaitEnd(fd: number, label: string, { input }: Inet, { arena, scratch }: Bench): Op[] {
+function awaitEnd(fd: number, label: string, { input, urgent }: Inet, { arena, scratch }: Bench): Op[] {
   const pollfd = Buffer.alloc(8);
   pollfd.writeInt32LE(fd, 0);
   const address = arena.bytes(pollfd);
+  // All that has come is counted beyond an urgent byte only where that is read like any other.
+  const inline = (value: number): Op[] =>
+    urgent ? [setInteger(fd, SOL.SOCKET, SO.OOBINLINE, value, arena, { label })] : [];
   return [
     call('poll', [address, 1, PATIENCE * 1000], {
       ...tooMuch(input, label),
@@ -163,6 +189,7 @@ function awaitEnd(fd: number, label: string, { input }: Inet, { arena, scratch }
       reason: 'it is not closed',
       text: 'test pollfd.revents & POLLHUP',
     },
+    ...inline(1),
     call('ioctl', [fd, FIONREAD, scratch], { label, text: `ioctl(${fd}, FIONREAD)` }),
     {
       op: 'test',
@@ -173,7 +200,17 @@ function awaitEnd(fd: number, label: string, { input }: Inet, { arena, scratch }
       ...tooMuch(input, label),
       text: `test bytes to read == ${input.length}`,
     },
+    ...inline(0),
   ];
+}
+
+/** The program has read the urgent byte apart: its mark is left. */
+function takeUrgent(fd: number, label: string, { scratch }: Bench): Op {
+  return call('recvfrom', [fd, scratch, 1, MSG_OOB | MSG_DONTWAIT, 0, 0], {
+    label,
+    check: { kind: 'equal', expected: 1 },
+    text: `recvfrom(${fd}, 1, MSG_OOB|MSG_DONTWAIT)`,
+  });
 }
 
 /** Reading SO_ERROR takes the error away. */
