@@ -188,7 +188,7 @@ testWith([], 'a file that was only read must not have changed', async (t) => {
     t.is(stdout, '');
     t.regex(
       stderr,
-      /^[^\n]*cannot reopen .*\/input \(descriptor 13\): it has been modified since the freeze\n$/,
+      /^[^\n]*cannot reopen .*\/input \(descriptor 13, file\): it has been modified since the freeze\n$/,
     );
   }
 });

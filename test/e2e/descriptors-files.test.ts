@@ -40,5 +40,5 @@ testWith(['setpriv'], 'what was opened with rights that are given up since', asy
   const [command = '', ...rest] = [...asUser(NOBODY), image, '--pid=new'];
   const { code, stderr } = await run(command, rest, { cwd });
   t.is(code, 125);
-  t.regex(stderr, /^frozen\.bin: cannot reopen [^\n]*secret \(descriptor 3\): [^\n]*EACCES[^\n]*\n$/);
+  t.regex(stderr, /^frozen\.bin: cannot reopen [^\n]*secret \(descriptor 3, file\): [^\n]*EACCES[^\n]*\n$/);
 });

@@ -55,7 +55,7 @@ testWith(
       t.is(code, 125, option);
       t.regex(
         stderr,
-        /^frozen.bin: cannot put back the events that were not read \(descriptor 4\), .*CAP_SYS_ADMIN.*--events=drop.*EPERM$/m,
+        /^frozen.bin: cannot put back the events that were not read \(descriptor 4, inotify\), .*CAP_SYS_ADMIN.*--events=drop.*EPERM$/m,
         option,
       );
     }

@@ -72,7 +72,7 @@ testWith(['python3', 'bash'], 'whoever cannot begin a session is told how to sta
       cwd,
     });
     await screen.seen(
-      /cannot make a session with its terminal \(descriptor \d+\): it leads a session that has another terminal; start it with: setsid IMAGE/,
+      /cannot make a session with its terminal \(descriptor \d+, pseudoterminal\): it leads a session that has another terminal; start it with: setsid IMAGE/,
     );
     t.is((await screen.ending()).code, 125);
     // The shell stays, and makes it the first of a group.

@@ -63,7 +63,7 @@ testKeeping(
     await freeze(server.pid, image, KEEP, { cwd });
     const hold = await holdOf(image);
     const line = new RegExp(
-      `^frozen\\.bin: cannot make the TCP connection 127\\.0\\.0\\.1:${port} to 127\\.0\\.0\\.1:\\d+ \\(descriptor \\d+\\): ` +
+      `^frozen\\.bin: cannot make the TCP connection 127\\.0\\.0\\.1:${port} to 127\\.0\\.0\\.1:\\d+ \\(descriptor \\d+, TCP socket\\): ` +
         `process ${server.pid} still has it: end it before [^\\n]*\\n`,
     );
     for (const option of [[], ['--check']]) {

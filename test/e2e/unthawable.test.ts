@@ -55,7 +55,7 @@ const CASES: readonly Case[] = [
     what: 'a file that is gone',
     holds: 'write:file',
     breaks: (place) => rmSync(place('file')),
-    says: /^ reopen \/.*\/file \(descriptor 3\): ENOENT/,
+    says: /^ reopen \/.*\/file \(descriptor 3, file\): ENOENT/,
   },
   {
     what: 'a folder in the place of a file that was read',
@@ -64,7 +64,7 @@ const CASES: readonly Case[] = [
       rmSync(place('file'));
       mkdirSync(place('file'));
     },
-    says: /^ reopen \/.*\/file \(descriptor 3\): it is no longer a regular file$/,
+    says: /^ reopen \/.*\/file \(descriptor 3, file\): it is no longer a regular file$/,
   },
   {
     what: 'a folder in the place of a file that was written',
@@ -73,7 +73,7 @@ const CASES: readonly Case[] = [
       rmSync(place('file'));
       mkdirSync(place('file'));
     },
-    says: /^ reopen \/.*\/file \(descriptor 3\): EISDIR/,
+    says: /^ reopen \/.*\/file \(descriptor 3, file\): EISDIR/,
   },
   {
     what: 'a file in the place of a folder',
@@ -82,7 +82,7 @@ const CASES: readonly Case[] = [
       rmSync(place('folder'), { recursive: true });
       writeFileSync(place('folder'), '');
     },
-    says: /^ reopen \/.*\/folder \(descriptor 3\): ENOTDIR/,
+    says: /^ reopen \/.*\/folder \(descriptor 3, directory\): ENOTDIR/,
   },
   {
     what: 'a file in the place of a FIFO',
@@ -91,7 +91,7 @@ const CASES: readonly Case[] = [
       rmSync(place('fifo'));
       writeFileSync(place('fifo'), '');
     },
-    says: /^ \w+ .*\/fifo .*\(descriptor 3\): it is no longer a FIFO$/,
+    says: /^ \w+ .*\/fifo .*\(descriptor 3, (FIFO|pipe)\): it is no longer a FIFO$/,
   },
   {
     what: 'a link that leads nowhere',
@@ -100,19 +100,19 @@ const CASES: readonly Case[] = [
       rmSync(place('file'));
       symlinkSync('nowhere', place('file'));
     },
-    says: /^ reopen \/.*\/file \(descriptor 3\): ENOENT/,
+    says: /^ reopen \/.*\/file \(descriptor 3, file\): ENOENT/,
   },
   {
     what: 'a file that was written and is shorter now',
     holds: 'write:file',
     breaks: (place) => truncateSync(place('file'), 3),
-    says: /^ reopen \/.*\/file \(descriptor 3\): the file is shorter than the 10 bytes it had$/,
+    says: /^ reopen \/.*\/file \(descriptor 3, file\): the file is shorter than the 10 bytes it had$/,
   },
   {
     what: 'a file that was read and is longer now',
     holds: 'read:file',
     breaks: (place) => appendFileSync(place('file'), 'more'),
-    says: /^ reopen \/.*\/file \(descriptor 3\): it no longer has the 10 bytes that it had$/,
+    says: /^ reopen \/.*\/file \(descriptor 3, file\): it no longer has the 10 bytes that it had$/,
   },
   {
     what: 'a Unix domain socket whose path is a file',
@@ -248,10 +248,10 @@ for (const kind of ['lock', 'flock'] as const) {
     rmSync(places.place('socket'));
     const other = start(t, 'python3', [script('scripts/hold.py'), `${kind}:file`], { cwd: places.cwd });
     await other.ready();
-    await refuses(t, places, /^ take the lock on \/.*\/file \(descriptor 3\): EAGAIN/);
+    await refuses(t, places, /^ take the lock on \/.*\/file \(descriptor 3, file\): EAGAIN/);
     // Whether a lock of flock(2) can be had is not known without taking it.
     if (kind === 'lock')
-      await refuses(t, places, /\/file \(descriptor 3\): another process holds a lock on it$/, {
+      await refuses(t, places, /\/file \(descriptor 3, file\): another process holds a lock on it$/, {
         options: ['--check'],
       });
   });
@@ -266,7 +266,7 @@ testWith(['python3', 'setpriv'], 'an image refuses files that it may not open', 
   rmSync(places.place('socket'));
   for (const options of [[], ['--check']]) {
     const before = asUser(nobody);
-    await refuses(t, places, /^ reopen \/.*\/file \(descriptor 3\): EACCES/, { before, options });
+    await refuses(t, places, /^ reopen \/.*\/file \(descriptor 3, file\): EACCES/, { before, options });
   }
 });
 

@@ -1,8 +1,8 @@
 import type { Image } from '../../image/read.js';
+import { date, permissions, signalName } from '../../names.js';
 import { decodeRegisters } from '../../snapshot/registers.js';
 import type { Process, Region, Thread } from '../../snapshot/schema.js';
 import { escapeJson } from './escape.js';
-import { date, permissions, signalName } from './names.js';
 import { bytesInFile } from './regions.js';
 
 /** Fields that count something; all other bigints are addresses or sets of bits, and come in hexadecimal. */

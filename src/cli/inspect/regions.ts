@@ -1,8 +1,8 @@
 import { formatSize } from '../../image/sizes.js';
+import { permissions } from '../../names.js';
 import { PAGE_SIZE } from '../../page.js';
 import type { Extent, Process } from '../../snapshot/schema.js';
 import { escapeText } from './escape.js';
-import { permissions } from './names.js';
 import type { Style } from './style.js';
 import { table } from './table.js';
 

@@ -1,5 +1,5 @@
+import { clockName, duration, siginfoSignal, signalName, signalSet } from '../../names.js';
 import type { Process, SignalAction } from '../../snapshot/schema.js';
-import { clockName, duration, siginfoSignal, signalName, signalSet } from './names.js';
 import type { Style } from './style.js';
 import { table } from './table.js';
 

@@ -1,9 +1,9 @@
 import type { Image } from '../../image/read.js';
 import { formatSize } from '../../image/sizes.js';
+import { date, stateComponents } from '../../names.js';
 import type { Process } from '../../snapshot/schema.js';
 import { descriptorLines } from './descriptors.js';
 import { escapeText } from './escape.js';
-import { date, stateComponents } from './names.js';
 import { regionLines } from './regions.js';
 import { signalLines, timerLines } from './signals.js';
 import type { Style } from './style.js';

@@ -1,8 +1,8 @@
+import { duration, siginfoSignal, signalSet } from '../../names.js';
 import { decodeRegisters, type Register } from '../../snapshot/registers.js';
 import type { Process, Thread } from '../../snapshot/schema.js';
 import { syscallName } from '../../thaw/signatures.js';
 import { escapeText } from './escape.js';
-import { duration, siginfoSignal, signalSet } from './names.js';
 import type { Style } from './style.js';
 
 /** General registers as debuggers show them, four in a line. */

@@ -1,5 +1,5 @@
 /** Where descriptors stand while the table is made again. */
-import type { DescriptorTable, OpenFile } from '../../snapshot/descriptors.js';
+import { type DescriptorTable, modelOf, type OpenFile } from '../../snapshot/descriptors.js';
 import { carriersOf } from '../../snapshot/in-flight.js';
 import type { Arena } from '../arena.js';
 import type { Cell, Check, Op } from '../program.js';
@@ -15,7 +15,7 @@ export interface Place {
   readonly closeOnExec: boolean;
   /** Its descriptors, ascending; none of one that is only on its way in a socket. */
   readonly descriptors: DescriptorTable['descriptors'];
-  /** `descriptor 3`, for messages. */
+  /** `descriptor 3, TCP socket`, for messages. */
   readonly name: string;
 }
 
@@ -61,7 +61,7 @@ export class Bench {
         at: first?.fd ?? spare(),
         closeOnExec: first?.closeOnExec ?? true,
         descriptors,
-        name: low === undefined ? nameOf(file, carriers.get(index)) : `descriptor ${low}`,
+        name: nameOf(file, low, carriers.get(index)),
       };
     });
     for (const fd of this.passedIn) this.opened(fd);
@@ -151,9 +151,15 @@ export class Bench {
   }
 }
 
-/** A file without a number. @param carrier the descriptor in which it is on its way */
-function nameOf({ kind }: OpenFile, carrier: number | undefined): string {
-  return carrier === undefined ? kind : `on its way in descriptor ${carrier}`;
+/**
+ * Number and kind, for messages.
+ * @param low its lowest number, if it has one
+ * @param carrier otherwise the descriptor in which it is on its way
+ */
+function nameOf(file: OpenFile, low: number | undefined, carrier: number | undefined): string {
+  const title = modelOf(file).title(file);
+  if (low !== undefined) return `descriptor ${low}, ${title}`;
+  return carrier === undefined ? title : `${title} on its way in descriptor ${carrier}`;
 }
 
 /** Whether descriptor `fd` simply stays the stream of that number. */

@@ -136,6 +136,7 @@ a = udp(); a.sendto(b"x", MORE, ("198.51.100.9", 9)); at(a.detach(), 10)
   target.child.kill('SIGKILL');
   spawnSync('ip', ['address', 'del', '198.51.100.1/24', 'dev', 'lo']);
   const planned = withContent(before.table, before.objects);
-  const line = 'cannot begin a datagram to 198.51.100.9:9 (descriptor 10): Network is unreachable\n';
+  const line =
+    'cannot begin a datagram to 198.51.100.9:9 (descriptor 10, UDP socket): Network is unreachable\n';
   t.is(await refusal(t, planned), line);
 });

@@ -157,7 +157,7 @@ for n, s in enumerate((a, b)): at(s.detach(), 10 + n)
   target.child.kill('SIGKILL');
   const planned = withContent(before.table, before.objects);
   const forbidden =
-    'cannot put back a datagram from 198.51.100.9:4711, which --datagrams=drop leaves out (descriptor 10), as it takes CAP_NET_RAW: Operation not permitted\n';
+    'cannot put back a datagram from 198.51.100.9:4711, which --datagrams=drop leaves out (descriptor 10, UDP socket), as it takes CAP_NET_RAW: Operation not permitted\n';
   t.is(await refusal(t, planned, 0, WITHOUT), forbidden);
   t.is(await refusal(t, planned, Flag.CHECK, WITHOUT), forbidden);
   const [file, other] = [fileOf(before, 10), fileOf(before, 11)];
@@ -169,7 +169,7 @@ for n, s in enumerate((a, b)): at(s.detach(), 10 + n)
     [239, 1, 2, 3],
   ]) {
     other.datagrams = [{ ...datagram!, destination: Uint8Array.from(host) }];
-    const elsewhere = `cannot put back a datagram from 127.0.0.1:4712, which --datagrams=drop leaves out (descriptor 11): ${host.join('.')} is no address of this host\n`;
+    const elsewhere = `cannot put back a datagram from 127.0.0.1:4712, which --datagrams=drop leaves out (descriptor 11, UDP socket): ${host.join('.')} is no address of this host\n`;
     t.is(await refusal(t, planned), elsewhere);
     t.is(await refusal(t, planned, Flag.CHECK), elsewhere);
   }
@@ -188,7 +188,7 @@ for n, s in enumerate((a, b)): at(s.detach(), 10 + n)
   file.datagrams = Array.from({ length: 8 }, () => file.datagrams[0]!);
   t.regex(
     await refusal(t, planned),
-    /^cannot put back datagrams \(descriptor 10\): what is sent does not arrive .*net\.core/,
+    /^cannot put back datagrams \(descriptor 10, UDP socket\): what is sent does not arrive .*net\.core/,
   );
   const child = await restore(t, planned, undefined, Flag.DATAGRAMS_DROP);
   t.is(datagramsOf(capture({ pid: child.pid! }), 10).length, 0);

@@ -48,7 +48,7 @@ os.dup2(12, 13)
   const without = ['setpriv', '--bounding-set=-sys_admin', '--inh-caps=-sys_admin'];
   t.regex(
     await refusal(t, planned, 0, without),
-    /^cannot make a fanotify descriptor \(descriptor 11\): Operation not permitted\n$/,
+    /^cannot make a fanotify descriptor \(descriptor 11, fanotify\): Operation not permitted\n$/,
   );
 });
 

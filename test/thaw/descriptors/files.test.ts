@@ -34,7 +34,7 @@ test('a file that is only read must have its size and its time of modification',
   const seconds = Number(mtimeNs / 1_000_000_000n);
   utimesSync(input, seconds, seconds);
   await restore(t, planned);
-  const line = `cannot reopen ${input} (descriptor 10): `;
+  const line = `cannot reopen ${input} (descriptor 10, file): `;
   for (const change of [
     () => utimesSync(input, seconds + 1, seconds + 1),
     () => utimesSync(input, seconds + 0.001, seconds + 0.001),
@@ -52,7 +52,7 @@ test('a file that is only read must have its size and its time of modification',
   utimesSync(input, seconds, seconds);
   t.is(
     await refusal(t, planned),
-    `cannot reopen ${log} (descriptor 11): the file is shorter than the offset 6\n`,
+    `cannot reopen ${log} (descriptor 11, file): the file is shorter than the offset 6\n`,
   );
 });
 

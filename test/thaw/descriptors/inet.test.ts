@@ -171,13 +171,13 @@ test('a port that is taken, and an address of another host', async (t) => {
   const server = createServer();
   await listening(server, port, '127.0.0.1');
   const planned = withContent(before.table, before.objects);
-  const taken = `cannot bind 127.0.0.1:${port} (descriptor 10): Address already in use\n`;
+  const taken = `cannot bind 127.0.0.1:${port} (descriptor 10, TCP socket): Address already in use\n`;
   t.is(await refusal(t, planned), taken);
   t.is(await refusal(t, planned, 2), taken);
   server.close();
   file.local = Uint8Array.from(file.local!);
   file.local.set([192, 0, 2, 1], 4);
-  const elsewhere = `cannot bind 192.0.2.1:${port} (descriptor 10): Cannot assign requested address\n`;
+  const elsewhere = `cannot bind 192.0.2.1:${port} (descriptor 10, TCP socket): Cannot assign requested address\n`;
   t.is(await refusal(t, planned), elsewhere);
 });
 
@@ -189,7 +189,10 @@ test('an interface that is not here is found beforehand', async (t) => {
   file.options.push({ level: 1, option: 25, value: Buffer.from('nowhere0\0') });
   const planned = withContent(table, objects);
   for (const flags of [0, 2]) {
-    t.is(await refusal(t, planned, flags), 'cannot set SO_BINDTODEVICE (descriptor 10): No such device\n');
+    t.is(
+      await refusal(t, planned, flags),
+      'cannot set SO_BINDTODEVICE (descriptor 10, UDP socket): No such device\n',
+    );
   }
 });
 

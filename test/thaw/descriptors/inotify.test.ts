@@ -161,9 +161,12 @@ watch(i, "folder", 0x100)
   for (const flags of [0, 2]) {
     t.is(
       await refusal(t, planned, flags),
-      `cannot reopen ${folder} (descriptor 10): No such file or directory\n`,
+      `cannot reopen ${folder} (descriptor 10, inotify): No such file or directory\n`,
     );
   }
   writeFileSync(folder, '');
-  t.is(await refusal(t, planned), `cannot reopen ${folder} (descriptor 10): it is no longer a directory\n`);
+  t.is(
+    await refusal(t, planned),
+    `cannot reopen ${folder} (descriptor 10, inotify): it is no longer a directory\n`,
+  );
 });

@@ -61,7 +61,7 @@ at(libc.mq_open(b"/${queue}", os.O_RDWR), 10)
   const planned = withContent(before.table, before.objects);
   target.child.kill('SIGKILL');
   addon.syscall(NR.mq_unlink, name('gone'));
-  const label = `cannot open the message queue /${queue} (descriptor 10)`;
+  const label = `cannot open the message queue /${queue} (descriptor 10, message queue)`;
   for (const flags of [0, Flag.CHECK]) {
     t.is(await refusal(t, planned, flags), `${label}: No such file or directory\n`);
   }

@@ -131,7 +131,7 @@ d = netlink(4); d.bind((0, 0)); d.send(struct.pack("IHHII", 16, 3, 5, 1, 0)); at
   // The process that was made just now has it.
   t.regex(
     await refusal(t, withContent(before.table, before.objects)),
-    /^cannot bind netlink port \d+ \(descriptor 10\): Address already in use\n$/,
+    /^cannot bind netlink port \d+ \(descriptor 10, netlink socket\): Address already in use\n$/,
   );
 });
 

@@ -138,7 +138,7 @@ p = packet(socket.SOCK_RAW, 0x88b5); option(p, 18, 9 | 6 << 16); at(p.detach(), 
   const { table } = planned;
   t.is(
     await refusal(t, planned, 0, ['setpriv', '--bounding-set=-net_raw', '--inh-caps=-net_raw']),
-    'cannot make a packet socket, which takes CAP_NET_RAW (descriptor 10): Operation not permitted\n',
+    'cannot make a packet socket, which takes CAP_NET_RAW (descriptor 10, packet socket): Operation not permitted\n',
   );
   const file = fileOf(before, 10);
   if (file.kind !== 'packet') throw new Error('no packet socket');
@@ -148,7 +148,7 @@ p = packet(socket.SOCK_RAW, 0x88b5); option(p, 18, 9 | 6 << 16); at(p.detach(), 
   };
   t.is(
     await refusal(t, { ...planned, table: missing }),
-    'cannot find network interface no0 (descriptor 10): No such device\n',
+    'cannot find network interface no0 (descriptor 10, packet socket): No such device\n',
   );
 });
 

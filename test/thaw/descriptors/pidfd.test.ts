@@ -54,17 +54,20 @@ keep = select.epoll.fromfd(20); keep.register(10, select.EPOLLIN)
   for (const flags of [0, Flag.CHECK]) {
     t.regex(
       await says(taken, flags),
-      /^cannot make a pidfd \(descriptor 10\): process 1 is another by now: .*--drop-fd/,
+      /^cannot make a pidfd \(descriptor 10, pidfd\): process 1 is another by now: .*--drop-fd/,
     );
   }
   const moved = changed((stranger) => ({ ...stranger, boot: Buffer.alloc(36, '0') }));
   t.regex(
     await says(moved),
-    /^cannot make a pidfd \(descriptor 10\): the process was one of another machine/,
+    /^cannot make a pidfd \(descriptor 10, pidfd\): the process was one of another machine/,
   );
   other.kill('SIGKILL');
   await once(other, 'exit');
-  t.regex(await says(table), /^cannot make a pidfd of process \d+ \(descriptor 10\): No such process\n$/);
+  t.regex(
+    await says(table),
+    /^cannot make a pidfd of process \d+ \(descriptor 10, pidfd\): No such process\n$/,
+  );
 });
 
 const ENDED = `
@@ -127,12 +130,12 @@ test('an end that the kernel tells, and did not tell or tells otherwise, is refu
   if (endsOf(table)[0]!.exit === null) return leaveOut(t, 'this kernel does not tell how a process ended');
   t.regex(
     await says(null),
-    /^cannot make a process that ends \(descriptor 10\): this kernel tells how .*--drop-fd\)\n$/,
+    /^cannot make a process that ends \(descriptor 10, pidfd\): this kernel tells how .*--drop-fd\)\n$/,
   );
   // Of a signal that is ignored, a process does not end.
   t.regex(
     await says(17),
-    /^cannot make a process that ends \(descriptor 10\): this kernel tells another end/,
+    /^cannot make a process that ends \(descriptor 10, pidfd\): this kernel tells another end/,
   );
 });
 

@@ -65,7 +65,7 @@ test('messages name path and descriptor', (t) => {
   const opened = ops.find(
     (op) => op.op === 'syscall' && op.name === 'openat' && op.text?.includes('/srv/log'),
   );
-  t.like(opened, { label: 'cannot reopen /srv/log (descriptor 3)' });
+  t.like(opened, { label: 'cannot reopen /srv/log (descriptor 3, file)' });
   const test_ = ops.find((op) => op.op === 'test' && op.check?.kind === 'atleast');
   t.like(test_, { reason: 'the file is shorter than the offset 20' });
 });

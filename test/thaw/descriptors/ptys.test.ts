@@ -153,7 +153,7 @@ pair(10, 11)`),
   const planned = withContent(table, objects);
   const { number } = fileOf({ table }, 10) as { number: number };
   const says = new RegExp(
-    `^cannot make a pseudoterminal \\(descriptor 10\\): /dev/pts/${number} is another's here \\(with --pts=new`,
+    `^cannot make a pseudoterminal \\(descriptor 10, pseudoterminal\\): /dev/pts/${number} is another's here \\(with --pts=new`,
   );
   t.regex(await refusal(t, planned), says);
   t.regex(await refusal(t, planned, Flag.CHECK), says);
@@ -352,7 +352,7 @@ test('who cannot begin a session is told how to', async (t) => {
   const { table, objects } = capture(target);
   const planned = withContent(table, objects);
   const says = (why: string) =>
-    `cannot make a session with its terminal (descriptor 10): ${why}; start it with: setsid IMAGE\n`;
+    `cannot make a session with its terminal (descriptor 10, pseudoterminal): ${why}; start it with: setsid IMAGE\n`;
   const then = '; os.execvp(sys.argv[1], sys.argv[1:])';
   const as = (code: string) => ['python3', '-Sc', `import os, pty, sys; ${code}${then}`];
   const group = as('os.fork() and (os.wait(), sys.exit()); os.setpgid(0, 0)');

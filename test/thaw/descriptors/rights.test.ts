@@ -463,7 +463,7 @@ send(21, b'x', at(os.open('gone', os.O_RDONLY), 30)); send(11, b'x', 20, 21)
   );
   rmSync(join(target.folder, 'gone'));
   const says = new RegExp(
-    `^cannot reopen ${target.folder}/gone \\(on its way in descriptor 10\\): No such file`,
+    `^cannot reopen ${target.folder}/gone \\(file on its way in descriptor 10\\): No such file`,
   );
   t.regex(await refusal(t, planned), says);
   t.regex(await refusal(t, planned, Flag.CHECK), says);

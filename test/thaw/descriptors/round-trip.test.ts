@@ -267,10 +267,13 @@ fcntl.lockf(0, fcntl.LOCK_EX)
   t.deepEqual(after.table, before.table);
   // The process made now holds them: another one cannot.
   const text = await refusal(t, planned);
-  t.true(text.startsWith(`cannot take the lock on ${join(target.folder, 'db')} (descriptor 10): `), text);
+  t.true(
+    text.startsWith(`cannot take the lock on ${join(target.folder, 'db')} (descriptor 10, file): `),
+    text,
+  );
   t.regex(
     await refusal(t, planned, 2),
-    /(db \(descriptor 10\)|low \(descriptor 0\)): another process holds a lock on it/,
+    /(db \(descriptor 10, file\)|low \(descriptor 0, file\)): another process holds a lock on it/,
   );
 });
 
@@ -286,11 +289,11 @@ os.write(f, b"x" * 20)
   const planned = withContent(table, objects);
   const log = join(target.folder, 'log');
   truncateSync(log, 19);
-  const shorter = `cannot reopen ${log} (descriptor 10): the file is shorter than the offset 20\n`;
+  const shorter = `cannot reopen ${log} (descriptor 10, file): the file is shorter than the offset 20\n`;
   t.is(await refusal(t, planned), shorter);
   t.is(await refusal(t, planned, 2), shorter);
   unlinkSync(log);
-  t.is(await refusal(t, planned), `cannot reopen ${log} (descriptor 10): No such file or directory\n`);
+  t.is(await refusal(t, planned), `cannot reopen ${log} (descriptor 10, file): No such file or directory\n`);
 });
 
 test('chosen paths: an offset where there can be one', async (t) => {

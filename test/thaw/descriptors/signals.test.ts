@@ -79,5 +79,5 @@ f = at(os.open("kept", os.O_RDWR | os.O_CREAT), 11); fcntl.fcntl(f, SETLEASE, fc
     `at(os.open(${JSON.stringify(`${target.folder}/kept`)}, os.O_RDWR), 3)`,
   );
   t.truthy(holder.pid);
-  t.regex(await refusal(t, planned), /^cannot take the lease on .*kept \(descriptor 11\): /);
+  t.regex(await refusal(t, planned), /^cannot take the lease on .*kept \(descriptor 11, file\): /);
 });

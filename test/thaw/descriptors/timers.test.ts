@@ -106,7 +106,7 @@ test('a timer that wakes the machine takes a privilege', async (t) => {
   t.deepEqual(problems, []);
   const planned = withContent(table, objects);
   const says =
-    /^cannot make a timer that wakes the machine, .* \(descriptor 10\): Operation not permitted\n$/;
+    /^cannot make a timer that wakes the machine, .* \(descriptor 10, timerfd\): Operation not permitted\n$/;
   const without = ['setpriv', '--bounding-set=-wake_alarm', '--inh-caps=-wake_alarm'];
   t.regex(await refusal(t, planned, 0, without), says);
   t.regex(await refusal(t, planned, 2, without), says);

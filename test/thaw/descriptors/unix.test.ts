@@ -174,12 +174,15 @@ m = socket.socket(socket.AF_UNIX); m.bind(folder + "/gone"); m.listen(); os.unli
   const planned = withContent(table, objects);
   t.is(
     await refusal(t, planned),
-    `cannot move it to ${moved} (descriptor 10): something else than a socket is there\n`,
+    `cannot move it to ${moved} (descriptor 10, Unix domain socket): something else than a socket is there\n`,
   );
   t.false(existsSync(join(target.folder, 'temporary')));
   unlinkSync(moved);
   mkdirSync(moved);
-  t.regex(await refusal(t, planned), /^cannot move it to .*moved \(descriptor 10\): something else/);
+  t.regex(
+    await refusal(t, planned),
+    /^cannot move it to .*moved \(descriptor 10, Unix domain socket\): something else/,
+  );
 });
 
 test('a bound socket is named whose file may be among too many', async (t) => {
@@ -234,7 +237,10 @@ for i, name in enumerate(("first", "second")):
   const [first, second] = [join(target.folder, 'first'), join(target.folder, 'second')];
   // The process that was captured still listens there.
   for (const flags of [0, 2]) {
-    t.regex(await refusal(t, planned, flags), /first \(descriptor 10\): another socket is bound to it\n/);
+    t.regex(
+      await refusal(t, planned, flags),
+      /first \(descriptor 10, Unix domain socket\): another socket is bound to it\n/,
+    );
   }
   target.child.kill('SIGKILL');
   const listener = await startTarget(
@@ -247,7 +253,7 @@ open(${JSON.stringify(second)}, "w").write("a file")
   t.truthy(listener.pid);
   t.is(
     await refusal(t, planned),
-    `cannot bind ${second} (descriptor 11): something else than a socket is there\n`,
+    `cannot bind ${second} (descriptor 11, Unix domain socket): something else than a socket is there\n`,
   );
   t.true(statSync(first).isSocket());
   t.true(statSync(second).isFile());

@@ -1,0 +1,46 @@
+/** Regular file, directory or device opened again by path. */
+import * as z from 'zod';
+import { index, int, text, word } from '../fields.js';
+import { common } from './common.js';
+import { kindModel } from './model.js';
+
+const schema = z.object({
+  kind: z.literal('file'),
+  ...common,
+  /** The type of file that must be found there; `chosen`: any, the user gave the path (`--fd N=PATH`). */
+  type: z.enum(['regular', 'directory', 'device', 'fifo', 'socket', 'symlink', 'chosen']),
+  path: text,
+  offset: word,
+  /** Size in bytes at the freeze; 0 for what has none. */
+  size: word,
+  /**
+   * Modification time in nanoseconds where size and time must be the same at thaw: a regular file that the
+   * process only reads. `null`: no shorter than it was will do.
+   */
+  modified: word.nullable().default(null),
+  /** For a device: major and minor number, checked at thaw. */
+  device: z.object({ major: int, minor: int }).nullable(),
+  /**
+   * It is about what is not there yet when files are opened, and opened when all else is: a descriptor, a socket's file, or the
+   * thread with this id, whose folder `path` names as `/proc/thread-self`.
+   */
+  late: z.object({ thread: index.nullable() }).optional(),
+});
+
+type File = z.infer<typeof schema>;
+
+/** A file that is opened again. */
+export const file = kindModel({
+  schema,
+  title: ({ type }) => TITLES[type],
+  describe: ({ path, type, device, late, offset }) => {
+    const number = device ? ` ${device.major}:${device.minor}` : '';
+    const thread = late?.thread == null ? '' : ` of thread ${late.thread}`;
+    return `${path}${thread} (${type}${number}${offset ? `, at ${offset}` : ''})`;
+  },
+});
+
+const TITLES: Readonly<Record<File['type'], string>> = {
+  ...{ regular: 'file', directory: 'directory', device: 'device', fifo: 'FIFO', socket: 'socket' },
+  ...{ symlink: 'symbolic link', chosen: 'file' },
+};
