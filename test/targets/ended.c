@@ -36,7 +36,7 @@ struct facts {
     uint32_t dump;
 };
 
-static int fds[COUNT], set, pair[2];
+static int fds[COUNT], set, fired, pair[2];
 static struct facts before[COUNT];
 static volatile sig_atomic_t told;
 
@@ -168,6 +168,12 @@ int main(void) {
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = 77};
     NEED(epoll_ctl(set, EPOLL_CTL_ADD, fds[1], &event));
 
+    /* One that was told of once, and is not watched any more. */
+    fired = (int)NEED(epoll_create1(0));
+    event.events = EPOLLIN | EPOLLONESHOT;
+    NEED(epoll_ctl(fired, EPOLL_CTL_ADD, fds[2], &event));
+    CHECK(epoll_wait(fired, &event, 1, 0) == 1, "the end is not told");
+
     fds[3] = end_of(SIGTERM, 0);
     fds[4] = end_of(SIGSEGV, 0); /* might dump its memory, but for prctl */
     fds[5] = end_of(SIGRTMIN + 3, 0);
@@ -188,6 +194,7 @@ int main(void) {
     if (inode_of(fds[1]) != inode_of(pidfd_of(getpid(), 0)))
         for (int i = 3; i < COUNT; i++)
             CHECK(inode_of(fds[i]) != inode_of(fds[i - 1]), "two of two processes are alike");
+    CHECK(epoll_wait(fired, &event, 1, 0) == 0, "the end is told a second time");
     CHECK(epoll_wait(set, &event, 1, 0) == 1 && event.data.u64 == 77, "the set has no event");
     finish();
 }

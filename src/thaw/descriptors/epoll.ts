@@ -107,6 +107,10 @@ function addMember(member: Member, place: Place, tools: Tools): Op[] {
       // Of these all are ready but those that listen: they can be written to, or are closed.
       if (watched.backlog === null) return fire(member, place, label, tools.bench);
       return [control(member, member.events, place, label, tools.bench, false)];
+    case 'pidfd':
+      // The end of a process is told for good.
+      if (watched.ended) return fire(member, place, label, tools.bench);
+      return [control(member, member.events, place, label, tools.bench, false)];
     default:
       // Whether it is ready is not ours to say. The kernel adds EPOLLERR and EPOLLHUP.
       return [control(member, member.events, place, label, tools.bench, false)];
