@@ -10,7 +10,7 @@ import type { Thread } from '../snapshot/schema.js';
 
 /** How a call takes its timeout: the register, and a pointer to a timespec or milliseconds. */
 export interface TimeoutArgument {
-  readonly register: 'rdi' | 'rsi' | 'rdx' | 'r10';
+  readonly register: 'rdi' | 'rsi' | 'rdx' | 'r10' | 'r8';
   readonly kind: 'timespec' | 'milliseconds';
 }
 
@@ -27,10 +27,12 @@ const TIMEOUTS: Readonly<Record<number, TimeoutArgument>> = {
   35: { register: 'rdi', kind: 'timespec' }, // nanosleep
   128: { register: 'rdx', kind: 'timespec' }, // rt_sigtimedwait
   202: { register: 'r10', kind: 'timespec' }, // futex
+  208: { register: 'r8', kind: 'timespec' }, // io_getevents
   220: { register: 'r10', kind: 'timespec' }, // semtimedop
   230: { register: 'rdx', kind: 'timespec' }, // clock_nanosleep
   232: { register: 'r10', kind: 'milliseconds' }, // epoll_wait
   281: { register: 'r10', kind: 'milliseconds' }, // epoll_pwait
+  333: { register: 'r8', kind: 'timespec' }, // io_pgetevents
   441: { register: 'r10', kind: 'timespec' }, // epoll_pwait2
 };
 
@@ -67,6 +69,7 @@ const MOV_IMM64: Readonly<Record<TimeoutArgument['register'], readonly [number, 
   rsi: [0x48, 0xbe],
   rdx: [0x48, 0xba],
   r10: [0x49, 0xba],
+  r8: [0x49, 0xb8],
 };
 
 /**
@@ -131,7 +134,7 @@ export function leaveStub(registers: Uint8Array, stub: Uint8Array, address: bigi
 
 /** The register that a stub changes, by the opcode that puts it back. */
 function registerOf(stub: Uint8Array): TimeoutArgument['register'] | undefined {
-  const names = ['rdi', 'rsi', 'rdx', 'r10'] as const;
+  const names = ['rdi', 'rsi', 'rdx', 'r10', 'r8'] as const;
   return names.find((name) => MOV_IMM64[name][0] === stub[0] && MOV_IMM64[name][1] === stub[1]);
 }
 

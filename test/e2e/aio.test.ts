@@ -28,10 +28,10 @@ testAsRoot('the kernel has of a thawed context what it had of the frozen one', a
   const original = start(t, command, [], { cwd });
   await original.ready();
   const before = contextsOf(original.pid);
-  t.is(before.length, 7);
+  t.is(before.length, 8);
   t.deepEqual(
     before.map(({ id }) => id),
-    [0, 2, 3, 4, 5, 6, 7],
+    [0, 2, 3, 4, 5, 6, 7, 8],
   );
   await freeze(original.pid, image, [], { cwd });
   const checked = await run(image, ['--check'], { cwd });

@@ -1,8 +1,8 @@
 /*
  * Asynchronous input and output (io_setup): contexts with events that nobody has read, in the
  * middle of the ring and around its end, a full ring, one that was moved, one that the program
- * reads itself, one made by a second thread; requests go on behind the events that were there.
- * `aio pending` has a request in flight that does not complete by itself.
+ * reads itself, one made by a second thread, one for which threads wait; requests go on behind the
+ * events that were there. `aio pending` has a request in flight that does not complete by itself.
  */
 #define _GNU_SOURCE
 #include "support/check.h"
@@ -39,7 +39,7 @@ static long take(aio_context_t context, long count, struct io_event *events) {
 /* An eventfd that can always be written to: polling for that completes at once. */
 static int writable, counted;
 
-enum { CONTEXTS = 7 };
+enum { CONTEXTS = 8, WAITED_FOR = 7 };
 /* A context, and what the numbers of its next event and of the next request are. */
 struct context {
     const char *what;
@@ -125,6 +125,34 @@ static struct context *make(int i, const char *what, unsigned requests) {
     return &contexts[i];
 }
 
+/* Blocks until an event comes. */
+static pthread_t waiters[2];
+static struct io_event awaited[2];
+static void *wait_for_one(void *limit) {
+    struct io_event event = {0};
+    long got = syscall(SYS_io_getevents, contexts[WAITED_FOR].id, 1L, 1L, &event, limit);
+    CHECK(got == 1, "a wait %s ends with %ld: %s", limit ? "with a timeout" : "without end", got,
+          strerror(errno));
+    awaited[limit != NULL] = event;
+    return NULL;
+}
+static void start_waiters(void) {
+    static struct timespec long_enough = {.tv_sec = 10000};
+    make(WAITED_FOR, "waited for", 1);
+    NEED(-pthread_create(&waiters[0], NULL, wait_for_one, NULL));
+    NEED(-pthread_create(&waiters[1], NULL, wait_for_one, &long_enough));
+}
+static void end_waiters(void) {
+    struct context *context = &contexts[WAITED_FOR];
+    say_many(context, 2);
+    for (int i = 0; i < 2; i++)
+        NEED(-pthread_join(waiters[i], NULL));
+    /* Which of them has the first is up to the kernel. */
+    int first = awaited[0].data == 0 ? 0 : 1;
+    check_event(context, &awaited[first]);
+    check_event(context, &awaited[!first]);
+}
+
 static void *in_thread(void *unused) {
     struct context *context = make(5, "made in a thread", 10);
     say_many(context, 3);
@@ -185,6 +213,7 @@ static void make_contexts(void) {
     size = sizeof(struct ring) + ring_of(context)->count * sizeof(struct io_event);
     NEED(mprotect((char *)context->id + 4096, size - 4096, PROT_READ));
 
+    start_waiters();
     /* Leaves a number that none has. */
     NEED(syscall(SYS_io_destroy, gone));
     for (int i = 0; i < CONTEXTS; i++)
@@ -250,6 +279,8 @@ int main(int argc, char **argv) {
     }
     ready();
     await_go();
+    end_waiters();
+    contexts[WAITED_FOR].head = *ring_of(&contexts[WAITED_FOR]);
     check_count();
     for (int i = 0; i < CONTEXTS; i++)
         check_context(&contexts[i]);

@@ -42,6 +42,17 @@ test('a thread whose call has ended leaves the stub behind its own call', (t) =>
   t.is(back.rdi, 0x2000n);
 });
 
+test('a wait for events of io_setup goes on for the time left, its other operands as they were', (t) => {
+  const IO_GETEVENTS = 208;
+  const waiting = { rip: 0x1000n, rdi: 1n, rsi: 2n, rdx: 3n, r10: 4n, r8: 0x2000n };
+  const { stub, registers: there } = buildStub(ADDRESS, thread(waiting, IO_GETEVENTS, 2_000_000_001n))!;
+  t.deepEqual([...stub.subarray(0, 10)], [0x49, 0xb8, 40, 0, 0, 0, 0, 0x7f, 0, 0]);
+  t.deepEqual(decodeRegisters(there), { ...decodeRegisters(registers(waiting)), rip: ADDRESS });
+  const atCall = registers({ ...waiting, rip: ADDRESS + 15n, r8: ADDRESS + 40n });
+  t.deepEqual(leaveStub(atCall, stub, ADDRESS), registers({ ...waiting, rax: BigInt(IO_GETEVENTS) }));
+  t.is(timeoutArgument(IO_GETEVENTS, registers({ ...waiting, r8: 0n })), null);
+});
+
 test('registers elsewhere are left alone', (t) => {
   const { stub } = buildStub(ADDRESS, thread({ rip: 0x1000n, rdi: 1n }, NANOSLEEP, 1n))!;
   const elsewhere = registers({ rip: 0x1234n });
