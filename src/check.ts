@@ -144,7 +144,7 @@ export function checkProcess(
   const problems = [
     ...surveyProcess(pid, { dropChildren, workingDirectory: options.workingDirectory }),
     ...surveySharers(pid),
-    ...surveySharedOutside(pid, { dropChildren, embedShared, descriptors }),
+    ...surveySharedOutside(pid, { dropChildren, embedShared, descriptors }).problems,
   ];
   const files = new FileDecisions(options.files);
   const mappings = readMappings(pid, 'smaps');

@@ -22,7 +22,6 @@ import { assertUnchanged } from './proc/objects.js';
 import { assertFreezable, permissionAdvice, surveyProcess } from './proc/preflight.js';
 import { readProcLines, readProcText } from './proc/read.js';
 import { blankRseq } from './proc/rseq.js';
-import { offsetWarnings } from './proc/shared-offsets.js';
 import { surveySharedOutside } from './proc/shared-outside.js';
 import { surveySharers } from './proc/sharers.js';
 import { confirmSleeps, observeSleeps, untilDeadline } from './proc/sleep.js';
@@ -106,13 +105,11 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
     embedShared: options.embedShared ?? false,
     descriptors: options.descriptors ?? NO_CHOICES,
   };
-  const early = [
-    ...surveyProcess(pid, concessions),
-    ...surveySharers(pid),
-    ...surveySharedOutside(pid, sharing),
-  ];
+  const sharers = [...surveyProcess(pid, concessions), ...surveySharers(pid)];
+  const shared = surveySharedOutside(pid, sharing);
+  const early = [...sharers, ...shared.problems];
   if (early.length > 0) throw new UnsupportedError(early);
-  const surroundings = [...namespaceWarnings(pid), ...offsetWarnings(pid, sharing)];
+  const surroundings = [...namespaceWarnings(pid), ...shared.warnings];
   const policies = mappingPolicies(pid);
   const path = options.output ?? `${fileName(commOf(pid))}.${pid}.bin`;
   const output = await prepareOutput(path, {

@@ -12,14 +12,17 @@ export interface OutsideDescriptor {
   readonly path: string;
 }
 
-/**
- * Ids of all processes but the tool and `pid`, to be looked at from outside.
- * @param withChildren those that descend from `pid` among them
- */
-export function outsiders(pid: number, withChildren: boolean): number[] {
-  const left = new Set([process.pid, pid]);
-  if (!withChildren) for (const known of left) if (known !== process.pid) addChildren(known, left);
-  return processIds().filter((id) => !left.has(id));
+/** Ids of all processes but the tool and `pid`, to be looked at from outside. */
+export function outsiders(pid: number): number[] {
+  return processIds().filter((id) => id !== process.pid && id !== pid);
+}
+
+/** Ids of all processes that descend from `pid`, by parents that live. */
+export function descendantsOf(pid: number): ReadonlySet<number> {
+  const found = new Set<number>();
+  addChildren(pid, found);
+  for (const known of found) addChildren(known, found);
+  return found;
 }
 
 function addChildren(pid: number, to: Set<number>): void {

@@ -1,19 +1,21 @@
 /**
  * What a process shares with others that stay behind, by fork(2) or because it was passed on: memory without a
- * name, and objects of the kernel without a file. Reads without a stop.
+ * name, objects of the kernel without a file, locks and offsets. Reads without a stop, in one look at all others.
  */
 import { statSync } from 'node:fs';
 import type { DescriptorChoices } from './descriptors/choices.js';
 import { type Entry, nameOf as nameOfEntry, readEntries } from './descriptors/entries.js';
+import { ownLocks } from './descriptors/locks.js';
 import { refusalOf } from './descriptors/refusal.js';
 import { isRegular } from './descriptors/regular.js';
 import { nameOf } from './descriptors/threads.js';
 import { type Mapping, parseMaps } from './maps.js';
 import { deviceName } from './objects.js';
-import { descriptorsOf, mapsOf, type OutsideDescriptor, outsiders } from './outsiders.js';
+import { descendantsOf, descriptorsOf, mapsOf, type OutsideDescriptor, outsiders } from './outsiders.js';
 import { readProcText, unlessRefused } from './read.js';
 import { describeMapping, isAioRing, whySpecial } from './regions.js';
 import { finderOf } from './same-description.js';
+import { hasOffset, offsetWarning } from './shared-offsets.js';
 
 /** What the user lets go of. */
 export interface SharingConcessions {
@@ -36,8 +38,16 @@ const DELETED = ' (deleted)';
 const PROT_WRITE = 2;
 const SHARED_LINE = /^\S+ \S{3}s [^\n]*/gm;
 
-/** A line for everything that is shared so. Processes that may not be looked at count as sharing nothing. */
-export function surveySharedOutside(pid: number, concessions: SharingConcessions): string[] {
+/** A line for each. */
+export interface SharedOutside {
+  /** What the image cannot have without the others. */
+  readonly problems: readonly string[];
+  /** What it has of its own then, or can have only when the others have ended. */
+  readonly warnings: readonly string[];
+}
+
+/** All that is shared so. Processes that may not be looked at count as sharing nothing. */
+export function surveySharedOutside(pid: number, concessions: SharingConcessions): SharedOutside {
   const { drop, replace, inherit } = concessions.descriptors;
   const entries = readEntries(pid).filter(({ fd }) => !drop.has(fd) && !replace.has(fd) && !inherit.has(fd));
   const memory = concessions.embedShared ? [] : sharedMemory(readProcText(pid, 'maps'));
@@ -49,35 +59,65 @@ export function surveySharedInFlight(
   pid: number,
   entries: readonly Entry[],
   concessions: Omit<SharingConcessions, 'descriptors'>,
-): string[] {
+): SharedOutside {
   return survey(pid, entries, [], concessions);
 }
+
+/** Who has it, too, and stays behind; of those that do, a child that the user has let go of comes last. */
+type Holders = Map<string | Entry, number>;
 
 function survey(
   pid: number,
   entries: readonly Entry[],
   memory: readonly Mapping[],
   { dropChildren, embedShared }: Omit<SharingConcessions, 'descriptors'>,
-): string[] {
+): SharedOutside {
   const objects = entries.filter(({ link }) => OBJECTS.has(link));
   const files = embedShared ? [] : entries.filter(({ stat }) => isRegular(stat) && stat.nlink === 0n);
-  if (objects.length + files.length + memory.length === 0) return [];
+  const locked = entries.filter((entry) => ownLocks(entry) !== null);
+  const placed = entries.filter((entry) => !entry.flight && hasOffset(entry));
+  const described = [...new Set([...objects, ...locked, ...placed])];
+  if (described.length + files.length + memory.length === 0) return { problems: [], warnings: [] };
   const hasMemory = files.length + memory.length > 0;
-  const find = finderOf(pid, objects);
-  const holders = new Map<string | Entry, number>();
-  for (const other of outsiders(pid, !dropChildren)) {
+  const find = finderOf(pid, described);
+  const holders: Holders = new Map();
+  const dropped: Holders = new Map();
+  const letGo = dropChildren ? descendantsOf(pid) : new Set<number>();
+  for (const other of outsiders(pid)) {
+    if (letGo.has(other) && locked.length === 0) continue;
+    const found = letGo.has(other) ? dropped : holders;
     const theirs = descriptorsOf(other);
-    if (hasMemory) for (const key of memoryOf(other, theirs)) holders.set(key, other);
+    if (hasMemory && found === holders)
+      for (const key of memoryOf(other, theirs)) if (!found.has(key)) found.set(key, other);
     for (const descriptor of theirs) {
       const entry = find(descriptor);
-      if (entry) holders.set(entry, other);
+      if (entry && !found.has(entry)) found.set(entry, other);
     }
   }
-  return [
-    ...memory.flatMap((mapping) => memoryProblem(pid, mapping, holders.get(memoryKey(mapping)))),
-    ...files.flatMap((entry) => problem(entry, holders.get(fileKey(entry)), ['--embed-shared'])),
-    ...objects.flatMap((entry) => problem(entry, holders.get(entry))),
-  ];
+  return {
+    problems: [
+      ...memory.flatMap((mapping) => memoryProblem(pid, mapping, holders.get(memoryKey(mapping)))),
+      ...files.flatMap((entry) => problem(entry, holders.get(fileKey(entry)), ['--embed-shared'])),
+      ...objects.flatMap((entry) => problem(entry, holders.get(entry))),
+      ...locked.flatMap((entry) => lockProblem(entry, holders.get(entry))),
+    ],
+    warnings: [
+      ...placed.flatMap((entry) => (holders.has(entry) ? [offsetWarning(entry, holders.get(entry)!)] : [])),
+      ...locked.flatMap((entry) => (dropped.has(entry) ? [lockWarning(entry, dropped.get(entry)!)] : [])),
+    ],
+  };
+}
+
+/** A lock of an open file is everybody's who has it: while one is left, nobody can take another. */
+function lockProblem(entry: Entry, holder: number | undefined): string[] {
+  if (holder === undefined) return [];
+  const fd = entry.flight?.carrier ?? entry.fd;
+  const why = `its ${ownLocks(entry)} is held by process ${nameOf(holder)} as well, which stays behind`;
+  return [refusalOf(fd, `file, ${entry.link}`, why, [], nameOfEntry(entry))];
+}
+
+function lockWarning(entry: Entry, holder: number): string {
+  return `the ${ownLocks(entry)} on ${entry.link} (${nameOfEntry(entry)}) is held by process ${nameOf(holder)} as well: the image refuses as long as that has it open`;
 }
 
 function problem(entry: Entry, holder: number | undefined, more: readonly string[] = []): string[] {

@@ -284,16 +284,14 @@ function becomeItself(snapshot: Snapshot, process: Process, pid: Cell, refusal: 
 function openMappedFile(arena: Arena, file: MappedFile, fd: Cell): Op[] {
   const label = `cannot map ${file.path} again`;
   const path = quoted(file.path);
+  // Where another process has a lease on it, it would wait for that to give way.
+  const flags = (file.writable ? O.RDWR : O.RDONLY) | O.CLOEXEC | O.NOCTTY | O.NONBLOCK;
   return [
-    call(
-      'openat',
-      [AT_FDCWD, arena.string(file.path), (file.writable ? O.RDWR : O.RDONLY) | O.CLOEXEC | O.NOCTTY, 0],
-      {
-        result: fd,
-        label,
-        text: `openat(AT_FDCWD, ${path}, ${file.writable ? 'O_RDWR' : 'O_RDONLY'}|O_CLOEXEC)`,
-      },
-    ),
+    call('openat', [AT_FDCWD, arena.string(file.path), flags, 0], {
+      result: fd,
+      label,
+      text: `openat(AT_FDCWD, ${path}, ${file.writable ? 'O_RDWR' : 'O_RDONLY'}|O_NONBLOCK|O_CLOEXEC)`,
+    }),
     call('lseek', [fd, 0, SEEK_END], {
       label,
       check: { kind: 'atleast', expected: file.size },

@@ -1,8 +1,15 @@
 import { join } from 'node:path';
 import test from 'ava';
-import { NO_CHOICES, parseChoices } from '../../src/proc/descriptors/choices.js';
-import { offsetWarnings } from '../../src/proc/shared-offsets.js';
+import { type DescriptorChoices, NO_CHOICES, parseChoices } from '../../src/proc/descriptors/choices.js';
+import { surveySharedOutside } from '../../src/proc/shared-outside.js';
 import { startTarget } from './descriptors/support.js';
+
+function offsetWarnings(
+  pid: number,
+  choices: { dropChildren: boolean; descriptors: DescriptorChoices },
+): readonly string[] {
+  return surveySharedOutside(pid, { ...choices, embedShared: false }).warnings;
+}
 
 test('offsets that another process moves as well', async (t) => {
   const target = await startTarget(

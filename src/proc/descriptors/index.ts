@@ -107,12 +107,10 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
     );
     assertChoicesKnown(target);
     const sent = target.inFlight.entries.filter(({ flight }) => !flight?.letGo);
-    const problems = [
-      ...privateTables(pid),
-      ...problemsOf(target),
-      ...surveySharedInFlight(pid, sent, context.sharing ?? { dropChildren: false, embedShared: false }),
-    ];
-    const warnings: string[] = [];
+    const concessions = context.sharing ?? { dropChildren: false, embedShared: false };
+    const shared = surveySharedInFlight(pid, sent, concessions);
+    const problems = [...privateTables(pid), ...problemsOf(target), ...shared.problems];
+    const warnings: string[] = [...shared.warnings];
     const outlook: Outlook = { losses: 0, unrepeatable: false };
     const table: DescriptorTable = {
       ...{ files: [], descriptors: [], folders: [], pipes: [] },

@@ -29,6 +29,14 @@ export function leaseOf(text: string): OpenFile['lease'] {
   return lease?.type === 'lease' ? (lease.write ? 'write' : 'read') : undefined;
 }
 
+/** The lock or lease that goes with the open file, whoever has it, in words; `null` where there is none. */
+export function ownLocks({ info }: Entry): string | null {
+  const types = new Set(parseLockLines(info.text).map(({ type }) => type));
+  if (types.has('lease')) return 'lease (F_SETLEASE)';
+  if (types.has('flock')) return 'lock (flock)';
+  return types.has('ofd') ? 'lock (F_OFD_SETLK)' : null;
+}
+
 /** Says that a description will have no lock, or no lease, any more. @param what path of the file */
 export function lockLetGo(what: string, fd: number, lease: OpenFile['lease']): string {
   return `the ${lease ? 'lease' : 'lock'} on ${what} (descriptor ${fd}) is let go of`;

@@ -52,10 +52,7 @@ export const file: KindPlanner<OpenFileOf<'file'>> = {
       ...verify(file, place.at, label, bench),
       ...verifyState(file, label, bench),
       ...position(file, place.at, label, bench),
-      // O_NONBLOCK was only there so that a FIFO at the chosen path cannot block.
-      ...(file.type === 'chosen' && !(file.flags & O.PATH)
-        ? [setFlags(place.at, file.flags, { label })]
-        : []),
+      ...(unblocked(file) & ~file.flags ? [setFlags(place.at, file.flags, { label })] : []),
     ];
   },
   start: (file, place, tools) => (file.late ? openLate(file, file.late.thread, place, tools) : []),
@@ -116,13 +113,19 @@ function labelOf({ path }: OpenFileOf<'file'>, { name }: Place): string {
   return `cannot reopen ${path} (${name})`;
 }
 
+/**
+ * O_NONBLOCK, where open(2) could wait: for the other end of a FIFO at a chosen path, or for another process to give way
+ * that has a lease on the file (EAGAIN).
+ */
+function unblocked({ type, flags }: OpenFileOf<'file'>): number {
+  return (type === 'chosen' || type === 'regular') && !(flags & O.PATH) ? O.NONBLOCK : 0;
+}
+
 function openOf(file: OpenFileOf<'file'>, closeOnExec: boolean, bench: Bench, extra: Extra): Op {
   const chosen = O.ACCMODE | O.APPEND | O.DSYNC | O.SYNC | O.PATH;
   // Of a regular file, O_ASYNC is no more than a flag.
-  const flags =
-    file.type === 'chosen'
-      ? (file.flags & chosen) | O.NONBLOCK
-      : file.flags & (file.type === 'regular' ? REOPENED | O.ASYNC : REOPENED);
+  const same = file.type === 'regular' ? REOPENED | O.ASYNC : REOPENED;
+  const flags = (file.flags & (file.type === 'chosen' ? chosen : same)) | unblocked(file);
   return open(bench.arena, file.path, flags | O.NOCTTY | (closeOnExec ? O.CLOEXEC : 0), extra);
 }
 

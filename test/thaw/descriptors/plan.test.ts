@@ -44,11 +44,12 @@ test('a file is opened where it belongs, checked, positioned and duplicated', (t
       ),
     ),
     [
-      'openat(AT_FDCWD, "/srv/log", O_WRONLY|O_APPEND|O_NOCTTY)',
+      'openat(AT_FDCWD, "/srv/log", O_WRONLY|O_APPEND|O_NONBLOCK|O_NOCTTY)',
       'statx(3, "", AT_EMPTY_PATH, STATX_BASIC_STATS)',
       'test statx.stx_mode & S_IFMT == 0100000',
       'test statx.stx_size >= 20',
       'lseek(3, 20, SEEK_SET)',
+      'fcntl(3, F_SETFL, O_APPEND)',
       'dup3(3, 5, 0)',
       'close_range(4, 4, 0)',
       'close_range(6, 99, 0)',

@@ -81,3 +81,28 @@ f = at(os.open("kept", os.O_RDWR | os.O_CREAT), 11); fcntl.fcntl(f, SETLEASE, fc
   t.truthy(holder.pid);
   t.regex(await refusal(t, planned), /^cannot take the lease on .*kept \(descriptor 11, file\): /);
 });
+
+test("another process's lease is not waited for", async (t) => {
+  const { target, before, after, planned, child } = await roundTrip(
+    t,
+    `
+f = at(os.open("leased", os.O_RDWR | os.O_CREAT | os.O_APPEND), 10)
+at(os.open("leased", os.O_RDONLY | os.O_NONBLOCK), 11)
+`,
+  );
+  for (const fd of [10, 11]) t.is(fileOf(after, fd).flags, fileOf(before, fd).flags);
+  child.kill('SIGKILL');
+  await new Promise((resolve) => child.once('exit', resolve));
+  // It never gives way, for which the kernel would wait as long as /proc/sys/fs/lease-break-time says.
+  await startTarget(
+    t,
+    `
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+fcntl.fcntl(at(os.open(${JSON.stringify(`${target.folder}/leased`)}, os.O_RDWR), 3), 1024, fcntl.F_WRLCK)
+`,
+  );
+  t.regex(
+    await refusal(t, planned),
+    /^cannot reopen .*leased \(descriptor 10\): Resource temporarily unavailable$/m,
+  );
+});
