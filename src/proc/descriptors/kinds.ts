@@ -20,6 +20,7 @@ import { ownProc } from './own-proc.js';
 import { packet } from './packet.js';
 import { pidfd } from './pidfd.js';
 import { pipe } from './pipe.js';
+import { pressure } from './pressure.js';
 import { ptyMaster } from './pty-master.js';
 import { ptySlave } from './pty-slave.js';
 import { reference } from './reference.js';
@@ -58,6 +59,7 @@ const KINDS: readonly DescriptorKind[] = [
   namespace,
   folder,
   ownProc,
+  pressure,
   regular,
   other,
 ];
