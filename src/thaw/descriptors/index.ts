@@ -13,7 +13,7 @@ import { planLocks } from './locks.js';
 import { planFolders, testPlaces } from './nameless.js';
 import { openNetlink } from './netlink-calls.js';
 import { planObjects } from './objects.js';
-import { fillPipes, makePipes, pipePlaces, sealFifos } from './pipe.js';
+import { fifoNumbers, fillFifos, fillPipes, makePipes, pipePlaces, sealFifos } from './pipe.js';
 import type { Tools } from './planner.js';
 import { fillPtys, makePtys } from './pty.js';
 import { testScratch } from './scratch.js';
@@ -115,8 +115,9 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
     ...planStep(sent, tools, 'start'),
     ...planSignals(sent, tools),
     ...locks.sent,
-    ...closeOthers(bench, firstTemporary, [...watching, ...going]),
+    ...closeOthers(bench, firstTemporary, [...numbersOf([...watching, ...going]), ...fifoNumbers(tools)]),
     ...locks.early,
+    ...fillFifos(tools),
     ...placeStandard(bench),
     ...locks.late,
     ...planStreamFlags(bench),
@@ -127,7 +128,7 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
     ...context.folders.close,
     ...planStep([...numbered.filter((place) => !isLate(place)), ...watching], tools, 'start'),
     ...planSignals([...numbered, ...watching], tools),
-    ...(watching.length > 0 ? closeTemporary(firstTemporary, going) : []),
+    ...(watching.length > 0 ? closeTemporary(firstTemporary, numbersOf(going)) : []),
   ];
   const { hold } = bench.table;
   const netlink = arena.cell();
@@ -233,14 +234,18 @@ function checkAll(tools: Tools): Op[] {
 }
 
 /** Closes whatever is not of the table, also what was opened for mappings; but what keeps its temporary number. */
-function closeOthers({ table, imageFd }: Bench, firstTemporary: number, keep: readonly Place[]): Op[] {
+function closeOthers({ table, imageFd }: Bench, firstTemporary: number, keep: readonly number[]): Op[] {
   const kept = ascending(table.descriptors.map(({ fd }) => fd));
   return [...closeBetween(STANDARD, kept, imageFd - 1), ...closeTemporary(firstTemporary, keep)];
 }
 
 /** Closes all temporary numbers but those that are kept. */
-function closeTemporary(firstTemporary: number, keep: readonly Place[]): Op[] {
-  return closeBetween(firstTemporary + STANDARD, ascending(keep.map(({ at }) => at)), LAST);
+function closeTemporary(firstTemporary: number, keep: readonly number[]): Op[] {
+  return closeBetween(firstTemporary + STANDARD, ascending([...keep]), LAST);
+}
+
+function numbersOf(places: readonly Place[]): number[] {
+  return places.map(({ at }) => at);
 }
 
 function ascending(numbers: number[]): number[] {

@@ -172,32 +172,55 @@ function openFifo(path: string, unwritten: boolean, { reader }: PipePlace, name:
   return file.make({ ...asFile(path), flags }, place, tools);
 }
 
+/**
+ * Whether a FIFO is filled only when locks are taken and sockets have their paths: others may read what is written to
+ * its path, and find it there when the thaw has failed. One with a POSIX lock is not, as to close it lets go of that.
+ */
+function isFilledLate(index: number, { table }: Bench): boolean {
+  const { path, removed, content } = table.pipes[index]!;
+  if (path === '' || removed || content.length === 0) return false;
+  return !table.files.some((file) => file.kind === 'pipe' && file.pipe === index && file.locks.length > 0);
+}
+
+/** The temporary numbers of those that {@link fillFifos} fills and closes. */
+export function fifoNumbers({ bench, pipes }: Pick<Tools, 'bench' | 'pipes'>): number[] {
+  return pipes.flatMap(({ reader }, index) => (isFilledLate(index, bench) ? [reader] : []));
+}
+
 /** Writes what was in the pipes, and closes the temporary numbers: an end that nobody has is closed with them. */
-export function fillPipes({ bench, pipes }: Tools): Op[] {
-  return bench.table.pipes.flatMap((pipe, index): Op[] => {
-    const { content, packets, path, removed } = pipe;
-    const place = pipes[index]!;
-    const { reader, writer, users } = place;
-    const count = packets ?? (content.length > 1 ? content.length : 0);
-    const label = `cannot fill ${(removed?.name ?? path) || 'a pipe'} (${nameOf(index, place, bench)})`;
-    const first = users.firstWriter === undefined ? undefined : bench.table.files[users.firstWriter];
-    const before = isPlain(pipe) && first ? first.flags : 0;
-    const ops: Op[] = [];
-    if (content.length > 0) {
-      content.forEach((bytes, i) => {
-        if (i === 0 || i === count)
-          ops.push(setFlags(writer, O.NONBLOCK | (i < count ? O.DIRECT : 0), { label }));
-        ops.push(
-          write(bench.arena, writer, bytes, {
-            label,
-            reason: `its ${bytes.length} bytes do not fit into a pipe that this user may make (fs.pipe-max-size)`,
-          }),
-        );
-      });
-      ops.push(setFlags(writer, before, { label }));
-    }
-    bench.closed(reader);
-    bench.closed(writer);
-    return [...ops, ...[...new Set([reader, writer])].map(close)];
-  });
+export function fillPipes(tools: Tools): Op[] {
+  return tools.pipes.flatMap((_, index) => (isFilledLate(index, tools.bench) ? [] : fill(index, tools)));
+}
+
+/** The same of FIFOs that others may have, when little can fail any more. */
+export function fillFifos(tools: Tools): Op[] {
+  return tools.pipes.flatMap((_, index) => (isFilledLate(index, tools.bench) ? fill(index, tools) : []));
+}
+
+function fill(index: number, { bench, pipes }: Tools): Op[] {
+  const pipe = bench.table.pipes[index]!;
+  const { content, packets, path, removed } = pipe;
+  const place = pipes[index]!;
+  const { reader, writer, users } = place;
+  const count = packets ?? (content.length > 1 ? content.length : 0);
+  const label = `cannot fill ${(removed?.name ?? path) || 'a pipe'} (${nameOf(index, place, bench)})`;
+  const first = users.firstWriter === undefined ? undefined : bench.table.files[users.firstWriter];
+  const before = isPlain(pipe) && first ? first.flags : 0;
+  const ops: Op[] = [];
+  if (content.length > 0) {
+    content.forEach((bytes, i) => {
+      if (i === 0 || i === count)
+        ops.push(setFlags(writer, O.NONBLOCK | (i < count ? O.DIRECT : 0), { label }));
+      ops.push(
+        write(bench.arena, writer, bytes, {
+          label,
+          reason: `its ${bytes.length} bytes do not fit into a pipe that this user may make (fs.pipe-max-size)`,
+        }),
+      );
+    });
+    ops.push(setFlags(writer, before, { label }));
+  }
+  bench.closed(reader);
+  bench.closed(writer);
+  return [...ops, ...[...new Set([reader, writer])].map(close)];
 }

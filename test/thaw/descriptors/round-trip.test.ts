@@ -121,6 +121,32 @@ at(os.open("fifo", os.O_WRONLY), 19)
   t.deepEqual(after.table, before.table);
 });
 
+test('a FIFO is not written to where a lock or a path of a socket is taken', async (t) => {
+  const target = await startTarget(
+    t,
+    `
+os.mkfifo("fifo"); at(os.open("fifo", os.O_RDWR), 10); os.write(10, b"fifo!")
+at(os.open("locked", os.O_RDWR | os.O_CREAT), 11); fcntl.flock(11, fcntl.LOCK_EX)
+`,
+  );
+  const { table, objects } = capture(target);
+  t.is(Buffer.concat(table.pipes[0]!.content).toString(), 'fifo!');
+  target.child.kill('SIGKILL');
+  await new Promise((resolve) => target.child.once('exit', resolve));
+  const other = await startTarget(
+    t,
+    `
+os.chdir(${JSON.stringify(target.folder)})
+at(os.open("fifo", os.O_RDWR), 10); at(os.open("locked", os.O_RDWR), 11); fcntl.flock(11, fcntl.LOCK_EX)
+`,
+  );
+  t.regex(
+    await refusal(t, withContent(table, objects)),
+    /^cannot take the lock on .*locked \(descriptor 11\): /,
+  );
+  t.deepEqual(capture(other).table.pipes[0]!.content, []);
+});
+
 test('pipes with several readers, and with packets of which part was read', async (t) => {
   const { before, after } = await roundTrip(
     t,
