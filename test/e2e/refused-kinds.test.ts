@@ -78,6 +78,11 @@ if child == 0: signal.pause()
   );
   await refused(
     t,
+    `${thread.replace('/proc/self/task/%d/mounts', '/proc/%d/status')}`,
+    /: it belongs to thread (\d+) by an id that may be another's .*: \/proc\/self\/task\/\1 is carried; /,
+  );
+  await refused(
+    t,
     'fd = os.open("/proc/%d/stat" % os.getppid(), os.O_RDONLY)',
     /: it belongs to process \d+ \([^)]+\), which is not frozen with this one; /,
   );

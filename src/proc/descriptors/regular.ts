@@ -116,6 +116,8 @@ function strangerProblem({ link }: Entry, pid: number): string {
   // The name of a folder tells by itself that it is gone; a file below may have another process's name by now.
   if (/^\/proc\/\d+.* \(deleted\)$/.test(link) || !existsSync(`/proc/${process}`))
     return `it belongs to process ${process}, which has ended`;
+  if (existsSync(`/proc/${pid}/task/${process}`))
+    return `it belongs to thread ${process} by an id that may be another's when it is opened again: /proc/self/task/${process} is carried`;
   return `it belongs to process ${nameOf(Number(process))}, which is not frozen with this one`;
 }
 

@@ -4,6 +4,7 @@ import { peekAll, peekOffset } from '../../native/peek-all.js';
 import type { UnixSocket } from '../../native/sock-diag.js';
 import { unixSockets } from '../../native/sock-diag.js';
 import {
+  getOption,
   integerOption,
   makeSocketPair,
   type Peeked,
@@ -12,7 +13,7 @@ import {
   pollNow,
   sendNow,
 } from '../../native/sockets.js';
-import { SO, Sock } from '../../socket.js';
+import { SO, SOL_SOCKET, Sock } from '../../socket.js';
 import { errnoOf } from '../read.js';
 import { refuseOffset } from './peek-offset.js';
 import { PassingRefusal, Refusal } from './refusal.js';
@@ -55,7 +56,7 @@ export function captureQueue(copy: number, context: QueueContext): Queue {
     if (seen !== socket.queued)
       throw new Refusal(`of the ${socket.queued} bytes that wait in it only ${seen} can be seen`);
   } else checkMessage(peeked[0]!, context);
-  return queueOf(peeked, context);
+  return queueOf(copy, peeked, context);
 }
 
 const WITHOUT_SENDER =
@@ -67,8 +68,10 @@ function isPrivate({ type, name }: UnixSocket): boolean {
 }
 
 /** What was seen, all of it. */
-function queueOf(peeked: readonly Peeked[], { pid, carried }: QueueContext): Queue {
+function queueOf(copy: number, peeked: readonly Peeked[], { pid, carried }: QueueContext): Queue {
   if (peeked.some(({ more }) => more)) {
+    if (getOption(copy, SOL_SOCKET, SO.PASSPIDFD, 4)?.some((byte) => byte !== 0))
+      throw new PassingRefusal('what waits in it comes with pidfds of its senders (SO_PASSPIDFD)');
     throw new Refusal('what waits in it carries labels, or more descriptors than can be opened here');
   }
   const passed = peeked.flatMap(({ descriptors }, message) =>
@@ -88,7 +91,7 @@ function captureMessages(copy: number, context: QueueContext): Queue {
   // It has sent nothing that was not read.
   if (peer!.sent === 0) return EMPTY_QUEUE;
   const peeked = found ?? messagesOf(copy, socket, peer!.sent, false);
-  const queue = queueOf(peeked, context);
+  const queue = queueOf(copy, peeked, context);
   if (memoryOf(socket.type, queue.content) !== peer!.sent) {
     throw new Refusal('of the messages that wait in it not all can be seen, or not all were sent to it');
   }

@@ -142,7 +142,7 @@ at(os.open("fifo", os.O_RDWR), 10); at(os.open("locked", os.O_RDWR), 11); fcntl.
   );
   t.regex(
     await refusal(t, withContent(table, objects)),
-    /^cannot take the lock on .*locked \(descriptor 11\): /,
+    /^cannot take the lock on .*locked \(descriptor 11, file\): /,
   );
   t.deepEqual(capture(other).table.pipes[0]!.content, []);
 });

@@ -103,6 +103,6 @@ fcntl.fcntl(at(os.open(${JSON.stringify(`${target.folder}/leased`)}, os.O_RDWR),
   );
   t.regex(
     await refusal(t, planned),
-    /^cannot reopen .*leased \(descriptor 10\): Resource temporarily unavailable$/m,
+    /^cannot reopen .*leased \(descriptor 10, file\): Resource temporarily unavailable$/m,
   );
 });

@@ -275,12 +275,15 @@ a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET); a.send(b"x"); b
 at(a.detach(), 16); at(b.detach(), 17)
 a, b = socket.socketpair(); a.send(b"xyz", socket.MSG_OOB)
 at(a.detach(), 18); at(b.detach(), 19)
+a, b = socket.socketpair(); b.setsockopt(socket.SOL_SOCKET, 76, 1); a.send(b"from")
+at(a.detach(), 20); at(b.detach(), 21)
 `,
   );
   const refused = (numbers: number[]) => capture(target, parseChoices(numbers, [])).problems;
-  const others = [10, 12, 14, 16, 18].filter((number) => number !== 10);
+  const others = [10, 12, 14, 16, 18, 20].filter((number) => number !== 10);
   t.deepEqual(refused([...others, ...others.map((number) => number + 1)]).length, 1);
-  const drop = (kept: number) => [10, 12, 14, 16, 18].filter((n) => n !== kept).flatMap((n) => [n, n + 1]);
+  const drop = (kept: number) =>
+    [10, 12, 14, 16, 18, 20].filter((n) => n !== kept).flatMap((n) => [n, n + 1]);
   const expected: [number, RegExp][] = [
     [
       10,
@@ -290,6 +293,7 @@ at(a.detach(), 18); at(b.detach(), 19)
     [14, /^what is on its way in descriptor 15 \(pipe, .*: its signals \(F_SETSIG\) .*; use --drop-fd 15/],
     [16, /^descriptor 17 .*SO_PEEK_OFF/],
     [18, /^descriptor 19 .*MSG_OOB/],
+    [20, /^descriptor 21 .*pidfds of its senders \(SO_PASSPIDFD\)/],
   ];
   for (const [kept, message] of expected) {
     const problems = refused(drop(kept));
