@@ -110,7 +110,7 @@ function checkDescriptors({ descriptors: table, objects, threads }: Process, whe
     if (file.kind === 'inet' && file.datagrams.length > 0 && !/^udp/.test(file.protocol)) {
       fail(`${place}.datagrams`, 'wait in a socket that is none of UDP');
     }
-    if (file.kind === 'inet' && file.corked) {
+    if (file.kind === 'inet' && file.corked !== null) {
       if (!/^udp/.test(file.protocol)) fail(`${place}.corked`, 'is in a socket that is none of UDP');
       if (file.corked.to === null && file.peer === null) fail(`${place}.corked`, 'goes to nobody');
     }

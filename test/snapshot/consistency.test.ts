@@ -13,6 +13,9 @@ import { makeProcess, makeRegion, makeSnapshot } from './fixture.js';
 const refused = (t: { throws: (run: () => void, expected: object) => void }, what: object, message: RegExp) =>
   t.throws(() => checkConsistency(makeSnapshot(what)), { instanceOf: ImageError, message });
 
+/** An IP socket, as far as it is looked at. */
+const SOCKET = { kind: 'inet', flags: 2, locks: [], connection: null, urgent: null, corked: null, keys: [] };
+
 test('guards lie within their region, in whole pages, one behind the other', (t) => {
   const { start, end } = makeRegion(0x40_0000n);
   const guarded = (...guards: { start: bigint; end: bigint }[]) => ({
@@ -43,8 +46,7 @@ test('deleted directories are those of the table', (t) => {
 test('a connection goes on only where a table of ours holds it', (t) => {
   const address = Buffer.alloc(16);
   const socket = {
-    ...{ kind: 'inet', protocol: 'tcp', connection: { local: address, peer: address } },
-    ...{ flags: 2, locks: [], datagrams: [], keys: [] },
+    ...{ ...SOCKET, protocol: 'tcp', datagrams: [], connection: { local: address, peer: address } },
   };
   const table = (file: object, hold: string | null) => ({
     descriptors: { ...makeProcess().descriptors, files: [file], descriptors: [], hold } as DescriptorTable,
@@ -221,11 +223,10 @@ test('one terminal controls a session', (t) => {
 });
 
 test('datagrams wait in sockets of UDP', (t) => {
-  const common = { kind: 'inet', flags: 2, locks: [], connection: null, keys: [] };
   const table = (protocol: string, datagrams: object[]) => ({
     descriptors: {
       ...makeProcess().descriptors,
-      ...{ files: [{ ...common, protocol, datagrams }], descriptors: [] },
+      ...{ files: [{ ...SOCKET, protocol, datagrams }], descriptors: [] },
     } as unknown as DescriptorTable,
   });
   for (const protocol of ['udp', 'udplite']) {
@@ -241,7 +242,7 @@ test('keys of TCP MD5 belong to sockets of TCP, and fit their addresses', (t) =>
   const table = (protocol: string) => ({
     descriptors: {
       ...makeProcess().descriptors,
-      files: [{ kind: 'inet', flags: 2, locks: [], connection: null, datagrams: [], protocol, keys: [{}] }],
+      files: [{ ...SOCKET, datagrams: [], protocol, keys: [{}] }],
       descriptors: [],
     } as unknown as DescriptorTable,
   });
