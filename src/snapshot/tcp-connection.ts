@@ -24,6 +24,8 @@ export const tcpConnectionSchema = z.object({
   unsent: bytes,
   /** The end of our stream, where the program has ended it, waits behind `unsent`. */
   endUnsent: z.boolean(),
+  /** The program reads no further than what has come (SHUT_RD), while the peer may go on. */
+  shutForReading: z.boolean().default(false),
   /** The most that fits into a segment, by what both sides have said. */
   segment: int.min(1).max(0xffff),
   /** What fits into one by what is known of the way, without the options in its header. */

@@ -45,8 +45,9 @@ export function captureConnection(
   const state = KEPT_STATES.find(([number]) => number === info[0])![1];
   const uses = info[5]!;
   if (uses & USES.ECN) warn('goes on without explicit congestion notification (ECN)');
+  const shutForReading = (events & Poll.RDHUP) !== 0 && !isEndedByPeer(state);
   const common = {
-    ...{ state, ...ends, input },
+    ...{ state, ...ends, input, shutForReading },
     scale: uses & USES.SCALE ? { send: info[6]! & 15, receive: info[6]! >> 4 } : null,
     selective: (uses & USES.SACK) !== 0,
     stamped: (uses & USES.TIMESTAMPS) !== 0,

@@ -30,6 +30,7 @@ export type Connected = Inet & { connection: TcpConnection };
 
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
+const SHUT_RD = 0;
 const SHUT_WR = 1;
 const FIONREAD = 0x541b;
 const SIOCOUTQ = 0x5411;
@@ -140,6 +141,9 @@ export function restoreConnection(file: Connected, place: Place, bench: Bench): 
     ...(connection.clamp > 0 ? [integer(TCP_OPTION.WINDOW_CLAMP, connection.clamp)] : []),
     ...buffers(fd, connection, bench, { label }),
     ...verify(fd, connection, bench, { label }),
+    ...(connection.shutForReading
+      ? [call('shutdown', [fd, SHUT_RD], { label, text: `shutdown(${fd}, SHUT_RD)` })]
+      : []),
     ...filter,
     setFlags(fd, file.flags, { label }),
   ];

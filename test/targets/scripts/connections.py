@@ -10,6 +10,7 @@ With TCP_KEY in the environment all of them are signed with that key (TCP_MD5SIG
 
 import fcntl
 import os
+import select
 import socket
 import struct
 import sys
@@ -226,7 +227,9 @@ def facts(c):
     # Signed ones have no time stamps. That is known only after connect(2) has left room for them, and stays so.
     if "TCP_KEY" in os.environ:
         segment = None
-    return (state(c), c.getsockname(), peer, agreed, [segment, *(c.getsockopt(*option) for option in options)])
+    poll = select.poll()
+    poll.register(c, select.POLLRDHUP)
+    return (state(c), [events for _, events in poll.poll(0)], c.getsockname(), peer, agreed, [segment, *(c.getsockopt(*option) for option in options)])
 
 
 def fill(c):
@@ -290,6 +293,7 @@ def run_states(host, port, full_port, device="lo", sent=False):
     of = {kind: connect(kind) for kind in ("control", "unread", "close-wait", "fin-wait-2", "unsent", "fin-wait-1", "last-ack", "closing")}
     of["unread"].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     of["unread"].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    of["unread"].shutdown(socket.SHUT_RD)
     of["close-wait"].setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     peeks = True
     try:
@@ -341,7 +345,7 @@ def run_states(host, port, full_port, device="lo", sent=False):
     # The peer may have answered by now what was asked before.
     for i, (was, now) in enumerate(zip(before, after)):
         if was[0] == SYN_SENT and now[0] == ESTABLISHED:
-            was, now = was[1], now[1]
+            was, now = was[2], now[2]
         assert was == now, f"connection {i}: {was} is {now}"
 
     of["control"].sendall(b"resumed\n")
