@@ -15,6 +15,8 @@ const MSG_PEEK = 2;
 const MSG_DONTWAIT = 0x40;
 const SIOCGIFNAME = 0x8910;
 const SIOCOUTQ = 0x5411;
+const SOL_IP = 0;
+const IP_PROTOCOL = 52;
 
 /**
  * What the kernel calls the protocol of a socket: `TCP`, `UDPv6`, `UNIX-STREAM`, `NETLINK`.
@@ -46,6 +48,15 @@ function cString(text: string): Uint8Array {
 /** getsockname(2): the `sockaddr` of the socket's family, 28 bytes at most. */
 export function socketName(fd: number): Uint8Array {
   return nameBy(NR.getsockname, fd);
+}
+
+/**
+ * Whether the port of a TCP socket that getsockname(2) tells is not its own any more: after an attempt to connect that has
+ * failed, or connect(2) to nothing. IP_PROTOCOL tells the port that it has, of IPv6 sockets, too.
+ */
+export function isPortGivenBack(fd: number): boolean {
+  const port = getOption(fd, SOL_IP, IP_PROTOCOL, 4);
+  return port !== null && Buffer.from(port).readInt32LE(0) === 0;
 }
 
 /** getpeername(2); `null` for a socket that is not connected. */

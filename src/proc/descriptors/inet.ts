@@ -1,6 +1,13 @@
 /** IPv4 and IPv6 sockets: TCP, MPTCP, UDP, UDP-Lite, raw, and those of ICMP's echo. */
 import { addressText, isBound, type Making, type Protocol, SO, scopeOf } from '../../inet.js';
-import { interfaceName, peerName, socketName, tcpInfo, unconfirmed } from '../../native/inet.js';
+import {
+  interfaceName,
+  isPortGivenBack,
+  peerName,
+  socketName,
+  tcpInfo,
+  unconfirmed,
+} from '../../native/inet.js';
 import { ANY_STATE, IDLE_STATES } from '../../native/inet-diag.js';
 import { integerOption, Poll, pollNow } from '../../native/sockets.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
@@ -21,6 +28,7 @@ import type { Target } from './target.js';
 import { captureConnection as captureKept, URGENT } from './tcp-connections.js';
 import { endsOf } from './tcp-hold.js';
 import { captureKeys } from './tcp-keys.js';
+import { dropLeftSegment } from './tcp-segment.js';
 import { captureUnread } from './tcp-unread.js';
 
 type Inet = OpenFileOf<'inet'>;
@@ -81,7 +89,7 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
   const peer = peerName(copy) ?? connectedTo(entry, making, copy, context);
   const common = {
     ...{ kind: 'inet' as const, flags: entry.info.flags, ...making },
-    local: isBound(name, protocol) ? name : null,
+    local: localOf(copy, name, protocol),
     scope: scopeName(copy, name, peer),
     connection: null,
   };
@@ -125,6 +133,7 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
   }
   const connection = captureConnection(entry, copy, making, state, context);
   const options = captureOptions(copy, fresh, connection.ended === null);
+  if (protocol === 'tcp') dropLeftSegment(entry, copy, options.options, context);
   // Of a connection that ends here they sign nothing any more.
   const hasKeys = protocol === 'tcp' && connection.ended === null;
   const about = { making, fresh, ...options, states: IDLE_STATES, told: state === TCP.LISTEN };
@@ -150,6 +159,16 @@ function freshOf(making: Making, context: KindContext): Fresh {
       );
     }
   });
+}
+
+/** Where a socket is bound; port 0: to the address alone. */
+function localOf(copy: number, name: Uint8Array, protocol: Protocol): Uint8Array | null {
+  if (protocol === 'tcp' && isPortGivenBack(copy)) {
+    const host = Uint8Array.from(name);
+    host.set([0, 0], 2);
+    return isBound(host, protocol) ? host : null;
+  }
+  return isBound(name, protocol) ? name : null;
 }
 
 /** `net/sock.h`: what shutdown(2) has done. The kernel lists no others than those of UDP. */

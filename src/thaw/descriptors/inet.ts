@@ -1,6 +1,6 @@
 /** IPv4 and IPv6 sockets: made, set up, bound; and listening, or with a fixed peer. */
 import { O } from '../../fcntl.js';
-import { addressText, optionName, scopeOf } from '../../inet.js';
+import { addressText, optionName, SOL, scopeOf, takeApart } from '../../inet.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { call, show, tolerate } from '../calls.js';
 import type { Op, Operand } from '../program.js';
@@ -11,7 +11,7 @@ import { makeEnded } from './inet-ended.js';
 import { findInterface, storeIndex, testInterface } from './interfaces.js';
 import { joinGroups } from './multicast.js';
 import type { KindPlanner } from './planner.js';
-import { makeSocket, setOptions, toAddress } from './socket-calls.js';
+import { makeSocket, setInteger, setOptions, toAddress } from './socket-calls.js';
 import {
   type Connected,
   isConnected,
@@ -25,6 +25,7 @@ import { setKeys } from './tcp-keys.js';
 type Inet = OpenFileOf<'inet'>;
 
 const MSG_MORE = 0x8000;
+const IP_BIND_ADDRESS_NO_PORT = 24;
 
 /** Plans a socket. */
 export const inet: KindPlanner<Inet> = {
@@ -110,7 +111,17 @@ function setUp(fd: Operand, file: Inet, name: string, bench: Bench): Op[] {
   ];
   if (!file.local) return ops;
   const label = `cannot bind ${addressText(file.local)} (${name})`;
-  return [...ops, toAddress('bind', fd, file.local, arena, { label })];
+  const bind = toAddress('bind', fd, file.local, arena, { label });
+  const late = file.protocol === 'tcp' && takeApart(file.local).port === 0 && !file.options.some(isLatePort);
+  // Port 0 would be any port at once.
+  const chooseLater = (value: number): Op =>
+    setInteger(fd, SOL.IP, IP_BIND_ADDRESS_NO_PORT, value, arena, { label });
+  return late ? [...ops, chooseLater(1), bind, chooseLater(0)] : [...ops, bind];
+}
+
+/** IP_BIND_ADDRESS_NO_PORT. */
+function isLatePort({ level, option }: Inet['options'][number]): boolean {
+  return level === SOL.IP && option === IP_BIND_ADDRESS_NO_PORT;
 }
 
 /** The interface that a link-local address belongs to must have the same number here. */

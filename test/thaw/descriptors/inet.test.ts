@@ -55,6 +55,45 @@ os.dup2(o.fileno(), 17); at(o.detach(), 16)
   t.regex(after.warnings[0]!, /^descriptor 13 .* shares 127\.0\.0\.1:\d+ with another \(SO_REUSEPORT\)/);
 });
 
+test('TCP sockets that had a connection are not bound to the port that they have given back', async (t) => {
+  const { before, after } = await roundTrip(
+    t,
+    `
+l = socket.socket(); l.bind(("127.0.0.1", 0)); l.listen()
+def nothing(s): libc.connect(s.fileno(), ctypes.create_string_buffer(16), 16)
+def refused(family, host):
+    s = socket.socket(family)
+    try: s.connect((host, 1))
+    except ConnectionRefusedError: pass
+    return s
+a = socket.socket(); a.connect(l.getsockname()); nothing(a); at(a.detach(), 20)
+at(refused(socket.AF_INET, "127.0.0.1").detach(), 21)
+at(refused(socket.AF_INET6, "::ffff:127.0.0.1").detach(), 22)
+b = socket.socket(); b.bind(("127.0.0.1", 0)); b.connect(l.getsockname()); nothing(b); b.setsockopt(6, socket.TCP_MAXSEG, 700); at(b.detach(), 23)
+c = socket.socket(); c.bind(("127.0.0.1", 0)); c.listen(); c.shutdown(2); at(c.detach(), 24)
+d = socket.socket(); d.setsockopt(0, 24, 1); d.bind(("127.0.0.1", 0)); at(d.detach(), 25)
+l.close()
+`,
+  );
+  t.deepEqual(after.table, before.table);
+  const numbers = [20, 21, 22, 23, 24, 25];
+  const ports = numbers.map((fd) => {
+    const file = fileOf(before, fd);
+    return (
+      file.kind === 'inet' && file.ended === null && file.local && Buffer.from(file.local).readUInt16BE(2)
+    );
+  });
+  t.deepEqual(ports, [null, null, null, 0, 0, 0]);
+  const segments = numbers.map((fd) => {
+    const file = fileOf(before, fd);
+    return (
+      file.kind === 'inet' && file.options.filter(({ level, option }) => level === 6 && option === 2).length
+    );
+  });
+  t.deepEqual(segments, [0, 0, 0, 1, 0, 0]);
+  t.deepEqual(before.warnings, []);
+});
+
 test('MPTCP sockets without a connection come back', async (t) => {
   const { before, after } = await roundTrip(
     t,
