@@ -20,6 +20,7 @@ import { closeInFlight, findInFlight, type InFlight } from './in-flight.js';
 import type { Description, DescriptorKind, KindContext } from './kind.js';
 import { kindOf } from './kinds.js';
 import { lockProblem, locksOf } from './locks.js';
+import { ownerOf } from './owner.js';
 import { isOtherEndClosed } from './pipe.js';
 import { type Outlook, PassingRefusal, Refusal, refusalOf } from './refusal.js';
 import { groupByDescription } from './sharing.js';
@@ -212,7 +213,10 @@ function captureOne(
   try {
     const file = kind.capture(description, context);
     const signals = signalsOf(description, file, context);
-    const whole = { ...file, ...(signals === undefined ? {} : { signals }), ...locks } as OpenFile;
+    const whole = {
+      ...{ ...file, ...ownerOf(first!, file) },
+      ...{ ...(signals === undefined ? {} : { signals }), ...locks },
+    } as OpenFile;
     refuseInFlight(description, whole);
     return whole;
   } catch (error) {

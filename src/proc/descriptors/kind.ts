@@ -33,7 +33,7 @@ export interface DescriptorKind {
 }
 
 /** What is the same for all kinds, and is added later. */
-type Common = 'locks' | 'lease' | 'signals';
+type Common = 'locks' | 'lease' | 'signals' | 'owner';
 
 /** A captured description, as its kind tells it. */
 export type UnlockedFile = OpenFile extends infer F ? (F extends OpenFile ? Omit<F, Common> : never) : never;

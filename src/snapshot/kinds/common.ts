@@ -57,6 +57,8 @@ export const common = {
   signals: fileSignalSchema.optional(),
   /** A lease on the file: fcntl(2) F_SETLEASE. */
   lease: z.enum(['read', 'write']).optional(),
+  /** Of a socket, or a pipe without a path: whom fstat(2) tells, and the firewall's owner match. */
+  owner: z.object({ uid: index, gid: index }).optional(),
 };
 
 /**

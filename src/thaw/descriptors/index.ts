@@ -13,6 +13,7 @@ import { planLocks } from './locks.js';
 import { planFolders, testPlaces } from './nameless.js';
 import { openNetlink } from './netlink-calls.js';
 import { planObjects } from './objects.js';
+import { planOwners } from './owners.js';
 import { fifoNumbers, fillFifos, fillPipes, makePipes, pipePlaces, sealFifos } from './pipe.js';
 import type { Tools } from './planner.js';
 import { fillPtys, makePtys } from './pty.js';
@@ -112,6 +113,7 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
     ...folders.seal,
     ...sealFifos(bench),
     ...names.ops,
+    ...planOwners(bench),
     ...planStep(sent, tools, 'start'),
     ...planSignals(sent, tools),
     ...locks.sent,
