@@ -88,6 +88,10 @@ function checkDescriptors({ descriptors: table, objects, threads }: Process, whe
     if (owner?.kind === 'thread' && owner.tid !== null && !threads.some(({ tid }) => tid === owner.tid)) {
       fail(`${place}.signals.owner`, `there is no thread ${owner.tid}`);
     }
+    const bears = file.signals?.number;
+    if (bears !== undefined && isAnothers(bears, i, table)) {
+      fail(`${place}.signals.number`, `number ${bears} is another's`);
+    }
     if (file.kind === 'object') requireIndex(file.object, objects, `${place}.object`);
     if (file.kind === 'folder') requireIndex(file.folder, table.folders, `${place}.folder`);
     if (file.kind === 'pipe') requireIndex(file.pipe, table.pipes, `${place}.pipe`);
@@ -97,7 +101,7 @@ function checkDescriptors({ descriptors: table, objects, threads }: Process, whe
       if (file.protocol !== 'tcp') fail(`${place}.connection`, 'is none of TCP');
       if (local.length !== peer.length) fail(`${place}.connection`, 'has addresses of two families');
     }
-    if (file.kind === 'inet' && file.urgent !== null) {
+    if (file.kind === 'inet' && file.urgent) {
       if (file.ended !== 'closed') fail(`${place}.urgent`, 'is of no connection that was closed');
       if (file.urgent.at >= file.input.length) fail(`${place}.urgent`, 'is behind what can be read');
     }
@@ -238,6 +242,12 @@ function checkPassed(
       if (why !== null) fail(`${place}.files[${j}]`, why);
     });
   });
+}
+
+/** Whether a number is not free to be borrowed: it is another file's, or one of the streams while the image thaws. */
+function isAnothers(fd: number, file: number, { descriptors }: DescriptorTable): boolean {
+  const owner = descriptors.find((one) => one.fd === fd)?.file;
+  return owner === undefined ? fd <= 2 : owner !== file;
 }
 
 function requireIndex(index: number, list: readonly unknown[], where: string): void {

@@ -12,7 +12,8 @@ export function inFlightProblem(file: OpenFile, numbered: boolean): string | nul
   if (file.kind === 'file' && file.late) return 'it tells of what is not there yet when it is sent';
   if (numbered) return null;
   const sends = (file.flags & O.ASYNC) !== 0 || file.lease !== undefined;
-  return sends && file.signals && file.signals.signal !== 0 ? NUMBERED_SIGNALS : null;
+  const { signals } = file;
+  return sends && signals && signals.signal !== 0 && signals.number === undefined ? NUMBERED_SIGNALS : null;
 }
 
 /** Signals of F_SETSIG carry the number under which they were asked for. */

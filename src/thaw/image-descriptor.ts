@@ -16,8 +16,10 @@ export function lowestOwn(process: Process): number {
   const limit = process.limits.find(({ resource }) => RESOURCES[resource] === 'RLIMIT_NOFILE')?.hard;
   const lowest =
     limit !== undefined && limit < 2 * LOWEST_OWN_DESCRIPTOR ? Number(limit / 2n) : LOWEST_OWN_DESCRIPTOR;
-  const highest = process.descriptors.descriptors.reduce((most, { fd }) => Math.max(most, fd), -1);
-  return Math.max(lowest, highest + 1);
+  const { descriptors, files } = process.descriptors;
+  // Those among them that signals are asked for by, and that nothing has any more.
+  const numbers = [...descriptors.map(({ fd }) => fd), ...files.map(({ signals }) => signals?.number ?? -1)];
+  return numbers.reduce((most, fd) => Math.max(most, fd + 1), lowest);
 }
 
 /** Opens the image itself for reading, at a number above all that the process uses. */

@@ -180,7 +180,14 @@ test('what is on its way in a socket is there, and goes with something that was 
   t.notThrows(() =>
     checkConsistency(makeSnapshot(table([one], {}, { ...numbering, signals: { ...signals, signal: 0 } }))),
   );
+  const bearing = (number: number) => ({ ...numbering, signals: { ...signals, number } });
+  t.notThrows(() => checkConsistency(makeSnapshot(table([one], {}, bearing(77)))));
+  for (const number of [0, 2])
+    refused(t, table([one], {}, bearing(number)), /signals\.number: number \d is another/);
   const numbered = [{ fd: 3, file: 1, closeOnExec: false }];
+  t.notThrows(() => checkConsistency(makeSnapshot(table([one], {}, bearing(3), numbered))));
+  const others = [...numbered, { fd: 77, file: 0, closeOnExec: false }];
+  refused(t, table([one], {}, bearing(77), others), /files\[1\]\.signals\.number: number 77 is another's/);
   t.notThrows(() => checkConsistency(makeSnapshot(table([one], {}, numbering, numbered))));
   const thread = {
     kind: 'pidfd',

@@ -60,6 +60,44 @@ static void none_pending(const char *what) {
         CHECK(sigismember(&set, number) != 1, "%s: signal %d is pending", what, number);
 }
 
+/* Whoever may look into the kernel can tell the number that a signal bears. */
+enum { CLOSED = 77, SECOND = 78, SENT = 79, NUMBERED = 3 };
+static int numbered[NUMBERED][2], carrier[2];
+static const int numbers[NUMBERED] = {CLOSED, SECOND, SENT};
+
+static void make_numbered(void) {
+    NEED(socketpair(AF_UNIX, SOCK_STREAM, 0, carrier));
+    for (int i = 0; i < NUMBERED; i++) {
+        NEED(pipe(numbered[i]));
+        NEED(dup2(numbered[i][0], numbers[i]));
+        NEED(fcntl(numbers[i], F_SETOWN, getpid()));
+        NEED(fcntl(numbers[i], F_SETSIG, SIGRTMIN + 3));
+        NEED(fcntl(numbers[i], F_SETFL, O_ASYNC));
+    }
+    char control[CMSG_SPACE(sizeof(int))] = {0};
+    struct msghdr message = {.msg_iov = &(struct iovec){"x", 1},
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = sizeof control};
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    *header = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+    memcpy(CMSG_DATA(header), &numbered[2][0], sizeof(int));
+    NEED(sendmsg(carrier[0], &message, 0));
+    NEED(close(numbered[2][0]));
+    NEED(close(CLOSED));
+    NEED(close(SENT));
+}
+static void check_numbered(void) {
+    for (int i = 0; i < NUMBERED; i++) {
+        NEED(write(numbered[i][1], "x", 1));
+        siginfo_t info = await_signal("numbered", SIGRTMIN + 3);
+        CHECK(info.si_fd == numbers[i], "numbered: signal of descriptor %d instead of %d",
+              info.si_fd, numbers[i]);
+    }
+    none_pending("numbered");
+    CHECK(fcntl(CLOSED, F_GETFD) == -1 && fcntl(SENT, F_GETFD) == -1, "a number is open");
+}
+
 static int pipe_ends[2], pair[2], plain_pipe[2], event, quiet, flagged, leased_read, leased_write;
 
 static void make_signals(void) {
@@ -171,6 +209,8 @@ int main(void) {
         ;
     make_signals();
     make_leases();
+    if (geteuid() == 0)
+        make_numbered();
     none_pending("set-up");
     self_take();
     ready();
@@ -178,6 +218,8 @@ int main(void) {
     none_pending("thaw");
     self_compare(false);
     check_signals();
+    if (geteuid() == 0)
+        check_numbered();
     check_leases();
     finish();
 }

@@ -2,12 +2,11 @@
 import { O } from '../../fcntl.js';
 import { type FileOwner, fcntlGetOwner, fcntlGetsig } from '../../native/syscalls.js';
 import type { FileSignal, OpenFile } from '../../snapshot/descriptors.js';
-import { NUMBERED_SIGNALS } from '../../snapshot/in-flight.js';
 import type { Entry } from './entries.js';
 import type { Description, KindContext, UnlockedFile } from './kind.js';
-import { leaseOf } from './locks.js';
 import { Refusal } from './refusal.js';
 import { fileType } from './regular.js';
+import { signalNumberOf } from './signal-number.js';
 import { nameOf, ownTid } from './threads.js';
 
 /**
@@ -17,11 +16,12 @@ import { nameOf, ownTid } from './threads.js';
  * @throws Refusal where they go to others than the process, or would not be the same
  */
 export function signalsOf(
-  { entries }: Description,
+  description: Description,
   file: UnlockedFile,
-  { pid, target, withCopy, warnings }: KindContext,
+  context: KindContext,
 ): OpenFile['signals'] {
-  const entry = entries[0]!;
+  const { pid, target, withCopy, warnings } = context;
+  const entry = description.entries[0]!;
   const { fd, info } = entry;
   if (info.flags & O.PATH) return undefined;
   const { owner, signal } = withCopy(fd, (copy) => ({
@@ -38,9 +38,10 @@ export function signalsOf(
     return undefined;
   }
   if (known === null) throw new Refusal(strangerProblem(owner), false);
-  const problem = dnotifyProblem(entry, owner) ?? numberProblem(entries, signal) ?? closedProblem(file);
+  const problem = dnotifyProblem(entry, owner) ?? closedProblem(file);
   if (problem !== null) throw new Refusal(problem, false);
-  return { owner: known, signal };
+  const number = signalNumberOf(description, signal, file, context);
+  return { owner: known, signal, ...(number === undefined ? {} : { number }) };
 }
 
 /** Says that a descriptor will send no signals any more. */
@@ -68,14 +69,6 @@ function dnotifyProblem({ stat }: Entry, owner: FileOwner): string | null {
   return fileType(stat) === 'directory' && owner.id !== 0
     ? 'it may send signals when the directory changes (F_NOTIFY), and the kernel does not tell of which changes'
     : null;
-}
-
-/** Of several numbers, or of what is on its way and had one, that one is not known. */
-function numberProblem(entries: readonly Entry[], signal: number): string | null {
-  const { flags, text } = entries[0]!.info;
-  if (signal === 0 || (entries.length === 1 && !entries[0]!.flight)) return null;
-  if (!(flags & O.ASYNC) && leaseOf(text) === undefined) return null;
-  return NUMBERED_SIGNALS;
 }
 
 /** A connection that is closed by the freeze, or by rewriting, would have sent a signal. */

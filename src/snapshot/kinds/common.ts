@@ -45,6 +45,8 @@ export const fileSignalSchema = z.object({
   ]),
   /** 0: SIGIO, without more said of it. */
   signal: int.min(0).max(64),
+  /** The number that it bears, and by which it is asked for; left out: that of the only descriptor. */
+  number: index.max(0x7fff_ffff).optional(),
 });
 
 /** What every open file description has, whatever its kind. */

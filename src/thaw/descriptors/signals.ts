@@ -4,7 +4,7 @@ import type { OpenFile } from '../../snapshot/descriptors.js';
 import { call, show } from '../calls.js';
 import type { Op } from '../program.js';
 import type { Place } from './bench.js';
-import { control } from './calls.js';
+import { close, control, duplicate } from './calls.js';
 import type { Tools } from './planner.js';
 
 const FIOASYNC = 0x5452;
@@ -16,7 +16,10 @@ export function planSignals(places: readonly Place[], tools: Tools): Op[] {
   return places.flatMap((place) => {
     const file = tools.bench.table.files[place.index]!;
     const { at } = place;
-    return [...name(file, at, place, tools), ...lease(file, at, place), ...begin(file, at, place, tools)];
+    return [
+      ...name(file, at, place, tools),
+      ...byItsNumber(file, place, (fd) => [...lease(file, fd, place), ...begin(file, fd, place, tools)]),
+    ];
   });
 }
 
@@ -38,6 +41,15 @@ function name({ signals }: OpenFile, fd: number, place: Place, { bench, tidOf }:
     { op: 'store', address: address + 4n, width: 4, value: tid, label },
     control(fd, 'SETOWN_EX', address, `{F_OWNER_TID, ${show(tid)}}`, { label }),
   ];
+}
+
+/** Signals bear the number by which they are asked for, which may be closed by now. */
+function byItsNumber({ signals }: OpenFile, place: Place, ask: (fd: number) => Op[]): Op[] {
+  const { at, descriptors, name } = place;
+  const number = signals?.number ?? at;
+  if (number === at || descriptors.some(({ fd }) => fd === number)) return ask(number);
+  const label = `cannot use number ${number}, which its signals bear (${name})`;
+  return [duplicate(at, number, true, { label }), ...ask(number), close(number)];
 }
 
 /** Where somebody else has the file open meanwhile: EAGAIN. */

@@ -379,6 +379,7 @@ at(client.detach(), 18); at(listener.detach(), 19)
 send(18, b'not accepted', at(os.eventfd(0), 30))
 pair(40, 41, socket.SOCK_SEQPACKET); s = socket.socket(fileno=os.dup(40)); s.setsockopt(socket.SOL_SOCKET, 42, 0); s.close()
 send(41, b'offset', at(os.eventfd(0), 30))
+at(os.eventfd(0), 30)
 `,
   );
   const refused = (drop: number[]): [string, string][] =>
@@ -411,7 +412,7 @@ send(41, b'offset', at(os.eventfd(0), 30))
     ],
     [
       'what is on its way in descriptor 14',
-      'its signals (F_SETSIG) bear the number of one of its descriptors, and the kernel does not tell which',
+      'its signals (F_SETSIG) bear number 30, by which they were asked for and which is not its own any more',
     ],
     [
       'what is on its way in descriptor 10',

@@ -42,7 +42,7 @@ signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 at(os.eventfd(0), 10); fcntl.fcntl(10, SETOWN, os.getppid())
 at(os.eventfd(0), 11); fcntl.fcntl(11, SETOWN, -os.getpgrp())
 at(os.open(".", os.O_RDONLY), 12); fcntl.fcntl(12, fcntl.F_NOTIFY, fcntl.DN_CREATE)
-pair(13); fcntl.fcntl(13, SETSIG, 50); fcntl.fcntl(13, fcntl.F_SETFL, ASYNC); os.dup2(13, 15)
+pair(13); fcntl.fcntl(13, SETSIG, 50); fcntl.fcntl(13, fcntl.F_SETFL, ASYNC); os.dup2(13, 15); os.dup2(14, 13)
 `,
   );
   const { problems } = capture(target);
@@ -50,11 +50,41 @@ pair(13); fcntl.fcntl(13, SETSIG, 50); fcntl.fcntl(13, fcntl.F_SETFL, ASYNC); os
   t.regex(problems[0]!, /^descriptor 10 \(eventfd.* sends signals \(F_SETOWN\) to process \d+ \(\w+\), /);
   t.regex(problems[1]!, /^descriptor 11 .* to process group \d+, which is another where the image is run/);
   t.regex(problems[2]!, /^descriptor 12 \(directory, .*\(F_NOTIFY\).*; use --drop-fd 12/);
-  t.regex(problems[3]!, /^descriptor 13 .* bear the number of one of its descriptors/);
+  t.regex(
+    problems[3]!,
+    /^descriptor 15 .* bear number 13, by which they .* not its own any more; use --drop-fd 15/,
+  );
   const choices = parseChoices([11, 12, 13, 15], ['10=/dev/null'], '/');
   const chosen = capture(target, choices);
   t.deepEqual(chosen.problems, []);
   t.deepEqual(chosen.warnings, ['that descriptor 10 sends signals (F_SETOWN, O_ASYNC) is let go of']);
+});
+
+test('signals bear the number by which they were asked for, be it one of many, or closed', async (t) => {
+  const { before, after } = await roundTrip(
+    t,
+    `${SIGNALS}
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+def ask(fd):
+    fcntl.fcntl(fd, SETOWN, os.getpid()); fcntl.fcntl(fd, SETSIG, 50); fcntl.fcntl(fd, fcntl.F_SETFL, ASYNC)
+    return fd
+def twice(fd, one, other): os.dup2(fd, one); at(fd, other)
+pair(10); os.dup2(10, 12); os.dup2(10, 13); ask(13)
+r, w = os.pipe(); at(w, 15); twice(r, 40, 14); ask(40); os.close(40)
+f = at(os.open("leased", os.O_RDWR | os.O_CREAT), 16); os.dup2(f, 17); os.dup2(f, 41); fcntl.fcntl(41, SETSIG, 51)
+fcntl.fcntl(41, SETLEASE, fcntl.F_WRLCK); os.close(41)
+master, slave = os.openpty(); at(master, 18); twice(slave, 42, 19)
+i = at(libc.inotify_init(), 20); os.dup2(i, 21); ask(21)
+r, w = os.pipe(); at(w, 23); at(ask(at(r, 43)), 22); os.dup2(22, 43); socket.send_fds(socket.socket(fileno=os.dup(10)), [b"x"], [43]); os.close(43); os.close(22)
+n = at(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).detach(), 24); ask(n)
+`,
+    parseChoices([18, 19], []),
+  );
+  t.deepEqual(after.table, before.table);
+  const number = (fd: number) => fileOf(before, fd).signals?.number;
+  t.deepEqual([10, 14, 16, 20, 24].map(number), [13, 40, 41, 21, undefined]);
+  const sent = before.table.files.filter(({ kind, signals }) => kind === 'pipe' && signals);
+  t.deepEqual(sent.map(({ signals }) => signals!.number).sort(), [40, 43]);
 });
 
 test('a lease is not broken by reading the file, and cannot be had while others have it open', async (t) => {

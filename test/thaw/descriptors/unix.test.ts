@@ -269,7 +269,7 @@ a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET); a.send(b"one");
 a.send(b"three"); b.recv(3); b.recv(1, socket.MSG_PEEK)
 at(a.detach(), 12); at(b.detach(), 13)
 i, w = os.pipe(); os.close(w); fcntl.fcntl(i, 10, 50); fcntl.fcntl(i, fcntl.F_SETFL, os.O_ASYNC)
-a, b = socket.socketpair(); socket.send_fds(a, [b"x"], [i]); os.close(i)
+a, b = socket.socketpair(); socket.send_fds(a, [b"x"], [i]); os.dup2(0, i)
 at(a.detach(), 14); at(b.detach(), 15)
 a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET); a.send(b"x"); b.setsockopt(socket.SOL_SOCKET, 42, 0)
 at(a.detach(), 16); at(b.detach(), 17)
