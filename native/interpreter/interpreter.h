@@ -47,6 +47,8 @@ enum {
     SYS_process_vm_readv = 310,
     SYS_process_vm_writev = 311,
     SYS_clone3 = 435,
+    SYS_io_uring_setup = 425,
+    SYS_io_uring_enter = 426,
     SYS_close_range = 436,
 };
 
@@ -55,6 +57,7 @@ enum {
     ENOENT = 2,
     ESRCH = 3,
     EINTR = 4,
+    EIO = 5,
     EAGAIN = 11,
     ENOMEM = 12,
     EFAULT = 14,
@@ -67,7 +70,7 @@ enum {
 
 enum { AT_FDCWD = -100, O_RDONLY = 0, O_CLOEXEC = 02000000 };
 enum { PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4 };
-enum { MAP_PRIVATE = 2, MAP_FIXED = 0x10, MAP_ANONYMOUS = 0x20 };
+enum { MAP_SHARED = 1, MAP_PRIVATE = 2, MAP_FIXED = 0x10, MAP_ANONYMOUS = 0x20 };
 enum { PR_SET_DUMPABLE = 4 };
 enum { SIG_BLOCK = 0, SIG_SETMASK = 2, SIGCHLD = 17 };
 enum { CLONE_VM = 0x100, CLONE_FS = 0x200, CLONE_FILES = 0x400 };
@@ -149,7 +152,7 @@ void futex_wake(uint32_t *word);
 int64_t fix_tid(uint64_t address, uint32_t old, uint64_t fs_base);
 int64_t create_timer(uint64_t clock, uint64_t event, int32_t id);
 
-/* become.c, clock.c, vdso.c, xstate.c, limits.c, aio.c, finish.c: the built-ins. */
+/* become.c, clock.c, vdso.c, xstate.c, limits.c, aio.c, uring.c, finish.c: the built-ins. */
 int64_t become(int64_t pid, int64_t *refusal);
 int64_t say_ids(int64_t wanted, int64_t refusal);
 int64_t time_namespace(int64_t monotonic, int64_t boottime);
@@ -160,6 +163,7 @@ uint64_t xcr0(void);
 int64_t raise_limit(uint64_t resource, uint64_t hard);
 int64_t set_limit(uint64_t resource, uint64_t soft, uint64_t hard);
 int64_t advance_ring(uint64_t address, uint64_t ready, uint64_t count, uint64_t unread);
+int64_t advance_uring(const struct uring_plan *plan);
 void touch_tiles(uint64_t frame);
 __attribute__((noreturn)) void resume(uint64_t frame, uint32_t *gate);
 int64_t finish(const struct finish_plan *plan);

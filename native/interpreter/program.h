@@ -74,6 +74,7 @@ enum {
     BUILTIN_SAY_IDS = 15,   /* wanted pid, why it was not to be had: one line on stderr */
     BUILTIN_ADVANCE_RING = 16, /* context of io_setup(2), descriptor that can be written to, events,
                                   how many of them stay unread; value: the ring's tail */
+    BUILTIN_ADVANCE_URING = 17, /* address of struct uring_plan */
 };
 
 /* One operation. */
@@ -181,6 +182,24 @@ struct xstate_plan {
 struct xstate_component {
     uint32_t offset;
     uint32_t size; /* 0: the frozen processor has no such component */
+};
+
+/* Brings the counters of a new io_uring to where they were. Its memory is mapped; afterwards it is
+ * to be filled with what was in it. */
+struct uring_plan {
+    uint64_t fd;
+    uint64_t rings;      /* address of the rings */
+    uint64_t entries;    /* address of the entries that are submitted */
+    uint64_t entry_size; /* bytes of one */
+    uint64_t has_array;  /* 0: IORING_SETUP_NO_SQARRAY */
+    uint64_t deferred;   /* completions by others come only when the ring's owner asks for them */
+    uint32_t sq_head, sq_tail, array, cq_head, cq_tail; /* offsets in the rings */
+    uint32_t sq_count, cq_count;                        /* how many there is room for */
+    uint32_t taken;  /* entries that the kernel had taken, modulo 2^32 */
+    uint32_t told;   /* completions that it had told */
+    uint32_t unread; /* of which the program had not taken so many */
+    uint32_t silent; /* 1: an entry without completion was among them */
+    uint32_t reserved;
 };
 
 /*

@@ -60,8 +60,14 @@ static void note_stop(struct thread *thread) {
         put_back(thread);
 }
 
+/*
+ * A thread that works for an io_uring never runs the program. One that waits for work does not
+ * stop, and one that has some would be interrupted in it, of which the program would be told.
+ */
 static int attach(pid_t tid, bool *fresh) {
     bool seized;
+    if (thread_is_worker(tid))
+        return 0;
     int error = seize_living(tid, &seized);
     if (error || !seized)
         return error;

@@ -44,20 +44,36 @@ void threads_forget(void) {
     memset(&target, 0, sizeof target);
 }
 
-char thread_state(pid_t tid) {
+/* What follows the name in a thread's stat; NULL where there is none. */
+static const char *read_stat(pid_t tid, char stat[512]) {
     char path[64];
-    char stat[512];
     snprintf(path, sizeof path, "/proc/%d/task/%d/stat", target.pid, tid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return 0;
-    ssize_t size = read(fd, stat, sizeof stat - 1);
+        return NULL;
+    ssize_t size = read(fd, stat, 511);
     close(fd);
     if (size <= 0)
-        return 0;
+        return NULL;
     stat[size] = 0;
     const char *end = strrchr(stat, ')'); /* the name before it may hold anything */
-    return end ? end[2] : 0;
+    return end ? end + 2 : NULL;
+}
+
+char thread_state(pid_t tid) {
+    char stat[512];
+    const char *state = read_stat(tid, stat);
+    return state ? *state : 0;
+}
+
+/* PF_IO_WORKER of linux/sched.h. */
+#define IO_WORKER 0x10
+
+bool thread_is_worker(pid_t tid) {
+    char stat[512];
+    unsigned flags;
+    const char *state = read_stat(tid, stat);
+    return state && sscanf(state, "%*c %*d %*d %*d %*d %*d %u", &flags) == 1 && flags & IO_WORKER;
 }
 
 bool thread_is_dead(pid_t tid) {

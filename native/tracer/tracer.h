@@ -84,8 +84,9 @@ extern struct target target;
 struct thread *thread_find(pid_t tid);
 struct thread *thread_ensure(pid_t tid); /* adds it if need be; null: no memory */
 void threads_forget(void);
-char thread_state(pid_t tid);   /* as in /proc/PID/stat; 0: no thread of this process */
-bool thread_is_dead(pid_t tid); /* a zombie, or no thread of this process */
+char thread_state(pid_t tid);     /* as in /proc/PID/stat; 0: no thread of this process */
+bool thread_is_worker(pid_t tid); /* the kernel's own, of an io_uring */
+bool thread_is_dead(pid_t tid);   /* a zombie, or no thread of this process */
 
 /* stops.c: waiting for threads to stop. */
 typedef uint64_t deadline; /* CLOCK_MONOTONIC, milliseconds */

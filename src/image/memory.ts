@@ -74,6 +74,7 @@ function runsOf(process: Process, region: Region, source: Source): Run[] {
     case 'image-shared':
     case 'ring':
     case 'aio':
+    case 'uring':
       return region.extents.map((extent) => ({ ...extent, source }));
   }
 }

@@ -1,4 +1,5 @@
 /** bpf(2), as far as programs are run at once that only look. */
+import { errnoOf } from '../errno.js';
 import { addon } from '../native/addon.js';
 
 const NR_BPF = 321;
@@ -9,6 +10,9 @@ const BPF_PROG_TYPE_RAW_TRACEPOINT = 17;
 const ATTR_SIZE = 128;
 /** Of the program, which is our own: what reads memory of the kernel is for such alone. */
 const LICENSE = Buffer.from('Dual MIT/GPL\0');
+
+/** So often is a program loaded: the kernel gives up checking it when a signal comes. */
+const MOST_LOADS = 100;
 
 /** `enum bpf_map_type`. */
 export const MapType = { ARRAY: 2, PERCPU_ARRAY: 6 } as const;
@@ -56,12 +60,18 @@ export function lookUp(map: number, value: Uint8Array): void {
  */
 export function load(instructions: readonly Uint8Array[]): number {
   const program = Buffer.concat(instructions);
-  return bpf(Command.PROG_LOAD, [
-    [0, BPF_PROG_TYPE_RAW_TRACEPOINT],
-    [4, program.length / 8],
-    [8, program],
-    [16, LICENSE],
-  ]);
+  for (let left = MOST_LOADS; ; left--) {
+    try {
+      return bpf(Command.PROG_LOAD, [
+        [0, BPF_PROG_TYPE_RAW_TRACEPOINT],
+        [4, program.length / 8],
+        [8, program],
+        [16, LICENSE],
+      ]);
+    } catch (error) {
+      if (errnoOf(error) !== 'EAGAIN' || left === 0) throw error;
+    }
+  }
 }
 
 /** Runs a program once, with words that it finds where its first register points. */

@@ -86,3 +86,38 @@ export function perCpuSum(
     .map((offset) => BigInt.asIntN(8 * size, kernel.word(BigInt.asUintN(64, address + offset), size)))
     .reduce((sum, part) => sum + part, 0n);
 }
+
+/** Where a `struct percpu_ref` keeps its number: in these bits of `percpu_count_ptr`, in one place for all processors. */
+const REF_ATOMIC_OR_DEAD = 3n;
+/** Where each processor has a part, the common number is this much too high. */
+const REF_BIAS = 1n << 63n;
+
+/** How many references a `struct percpu_ref` counts. */
+export function referencesAt(kernel: KernelMemory, address: bigint, offsets: readonly bigint[]): bigint {
+  const parts = kernel.member('percpu_ref', address, 'percpu_count_ptr');
+  const count = kernel.member(
+    'percpu_ref_data',
+    kernel.member('percpu_ref', address, 'data'),
+    'count.counter',
+  );
+  if (parts & REF_ATOMIC_OR_DEAD) return count;
+  const sum = offsets.reduce((all, offset) => all + kernel.word(BigInt.asUintN(64, parts + offset)), count);
+  return BigInt.asUintN(64, sum - REF_BIAS);
+}
+
+/** How many entries a list has that ends with a NULL, and whose entries begin with the link to the next. */
+export function chainLength(kernel: KernelMemory, head: bigint): number {
+  let length = 0;
+  for (let node = kernel.word(head); node !== 0n; node = kernel.word(node)) {
+    if (++length > MOST_ENTRIES) throw new RangeError('a list of the kernel has no end');
+  }
+  return length;
+}
+
+/** How many references hold a `struct file`. */
+export function fileReferences(kernel: KernelMemory, file: bigint): bigint {
+  // Since Linux 6.13 one reference is counted as 0.
+  return kernel.types.has('file', 'f_ref.refcnt.counter')
+    ? kernel.member('file', file, 'f_ref.refcnt.counter') + 1n
+    : kernel.member('file', file, 'f_count.counter');
+}

@@ -29,6 +29,7 @@ import { captureRegions, followObjects } from './region-capture.js';
 import type { RegionOptions } from './regions.js';
 import { followRings } from './ring-regions.js';
 import { type Deadline, epollDeadlines, type SleepHint } from './sleep.js';
+import { followUrings } from './uring-regions.js';
 
 /** What the user lets go of, or wants otherwise. */
 export interface CaptureOptions extends Omit<RegionOptions, 'files'> {
@@ -146,7 +147,8 @@ export function captureProcess(
     // Where all descriptors are carried: others are named themselves.
     const lost: string[] = [];
     files.assertUsed(pid);
-    const shown = followRings(followObjects(regions.regions, objects), descriptors.table, lost);
+    const known = followRings(followObjects(regions.regions, objects), descriptors.table, lost);
+    const shown = followUrings(known, descriptors.table, lost);
     if (descriptors.problems.length === 0) problems.push(...lost);
     problems.push(...descriptors.problems, ...aio.problems, ...aio.passing, ...calls.problems);
     const { outlook } = descriptors;

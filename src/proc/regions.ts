@@ -19,7 +19,7 @@ export interface RegionOptions {
 
 /** What a mapping turned out to be. `object` names memory that several mappings or descriptors may share. */
 export type Classified =
-  | { kind: 'anonymous' | 'image' | 'image-shared' | 'ring' | 'aio' | 'vdso' | 'vvar' }
+  | { kind: 'anonymous' | 'image' | 'image-shared' | 'ring' | 'aio' | 'uring' | 'vdso' | 'vvar' }
   | { kind: 'file'; file: MappedFile }
   | { kind: 'object'; object: 'shared-anonymous' | 'memfd' | 'deleted-file'; name: string }
   /** `device`: as in {@link Mapping}, but of the file as stat(2) sees it. */
@@ -116,6 +116,7 @@ function classifyShared(mapping: Mapping, root: string, options: RegionOptions):
   if (special !== null) return { kind: 'unsupported', why: special };
   if (path.startsWith('socket:')) return { kind: 'ring' };
   if (isAioRing(path)) return { kind: 'aio' };
+  if (path === 'anon_inode:[io_uring]') return { kind: 'uring' };
   if (!path.startsWith('/'))
     return { kind: 'unsupported', why: 'is memory of a kernel object, not of a file' };
   const file = fileAt(root + path, mapping.inode);

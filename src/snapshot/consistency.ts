@@ -26,6 +26,7 @@ export function checkConsistency(snapshot: Snapshot): void {
     checkDescriptors(process, where);
     checkRings(process, where);
     checkAioContexts(process, where);
+    checkUrings(process, where);
   });
 }
 
@@ -218,6 +219,36 @@ function checkAioContexts({ regions, aioContexts }: Process, where: string): voi
     if (shown !== end) fail(place, 'is not mapped as a whole');
   });
   if (left.size > 0) fail(`${where}.regions`, 'show a ring of no context');
+}
+
+/** Views of an io_uring are mapped as such, each by one, and what is registered with it is there. */
+function checkUrings({ regions, threads, descriptors: { files } }: Process, where: string): void {
+  const shown = new Map(
+    regions.filter(({ backing }) => backing.kind === 'uring').map(({ start, end }) => [start, end]),
+  );
+  files.forEach((file, i) => {
+    if (file.kind !== 'uring') return;
+    const place = `${where}.descriptors.files[${i}]`;
+    for (const { address, size } of file.ring.views) {
+      if (shown.get(address) !== address + BigInt(size)) fail(`${place}.ring.views`, 'are not mapped');
+      shown.delete(address);
+    }
+    const { slots, eventfd, numbers } = file;
+    slots?.files.forEach((slot, j) => {
+      if (slot !== null) requireIndex(slot.file, files, `${place}.slots.files[${j}].file`);
+    });
+    if (slots !== null && (slots.first > slots.end || slots.end > slots.files.length))
+      fail(`${place}.slots`, 'ends before it begins, or behind its end');
+    if (eventfd !== null) {
+      requireIndex(eventfd.file, files, `${place}.eventfd.file`);
+      if (files[eventfd.file]!.kind !== 'eventfd') fail(`${place}.eventfd.file`, 'is no eventfd');
+    }
+    for (const { thread } of numbers) {
+      if (thread !== null && !threads.slice(1).some(({ tid }) => tid === thread))
+        fail(`${place}.numbers`, `there is no thread ${thread}`);
+    }
+  });
+  if (shown.size > 0) fail(`${where}.regions`, 'show an io_uring that is not there');
 }
 
 /** What is sent without a byte of a stream would not arrive, and what is sent has to be there by then. */

@@ -9,6 +9,7 @@ import type { DescriptorTable, OpenFile } from './descriptors.js';
 export function inFlightProblem(file: OpenFile, numbered: boolean): string | null {
   if (file.kind === 'pidfd' && file.thread !== null)
     return 'it refers to a thread, which is not there yet when it is sent';
+  if (file.kind === 'uring') return 'it is an io_uring, which cannot be sent';
   if (file.kind === 'file' && file.late) return 'it tells of what is not there yet when it is sent';
   if (numbered) return null;
   const sends = (file.flags & O.ASYNC) !== 0 || file.lease !== undefined;

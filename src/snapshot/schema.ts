@@ -33,6 +33,7 @@ export const extentSchema = z.object({
  * - `object`: mapping of a memory object (index into `objects`), at `offset`
  * - `ring`: the ring of a packet socket, which knows where it is mapped
  * - `aio`: the ring of a context of io_setup(2), or a part of it
+ * - `uring`: the rings of an io_uring, or the entries submitted to it, which knows where they are mapped
  * - `vdso`, `vvar`: the kernel's own
  */
 export const backingSchema = z.discriminatedUnion('kind', [
@@ -43,6 +44,7 @@ export const backingSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('object'), object: int.min(0) }),
   z.object({ kind: z.literal('ring') }),
   z.object({ kind: z.literal('aio') }),
+  z.object({ kind: z.literal('uring') }),
   /** `image`: the bytes of the mapping. */
   z.object({ kind: z.literal('vdso'), image: bytes }),
   z.object({ kind: z.literal('vvar') }),

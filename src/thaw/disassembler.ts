@@ -129,6 +129,7 @@ const BUILTIN_OPERANDS: Readonly<Record<(typeof BUILTINS)[number], string>> = {
   set_limit: 'nnn',
   say_ids: 'nn',
   advance_ring: 'xnnn',
+  advance_uring: 'x',
 };
 
 function showBuiltin(op: RawOp, shown: readonly string[], memory: ThawMemory): string {

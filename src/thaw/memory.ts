@@ -71,6 +71,7 @@ export function planRegion(placed: PlacedRegion, context: MemoryContext): Op[] {
     }
     case 'ring': // see planRings
     case 'aio': // see planAio
+    case 'uring': // see planUrings
     case 'vdso':
     case 'vvar':
       return [];

@@ -46,6 +46,7 @@ export const BUILTINS = [
   'set_limit',
   'say_ids',
   'advance_ring',
+  'advance_uring',
 ] as const;
 /** Name of a function of the interpreter. */
 export type Builtin = (typeof BUILTINS)[number];

@@ -33,6 +33,7 @@ import { planRedraw } from './redraw.js';
 import { planSharedMemory, sharedMemoryRoom } from './shared-memory.js';
 import { planPrivileges, planSettings, planThread } from './thread.js';
 import { planThreadFolders } from './thread-folders.js';
+import { planRingNumbers, planUrings } from './urings.js';
 import { vdsoPlan } from './vdso.js';
 import { planVerdict } from './verdict.js';
 
@@ -77,6 +78,7 @@ export function planPrograms(
   function* run(thread: Thread, i: number): Generator<Op> {
     const frame = frames.frames[i + 1]!;
     yield* folders.open(thread.tid);
+    yield* planRingNumbers(process, thread.tid, descriptors.files, arena);
     yield* planThread(arena, thread, tids[i + 1]!);
     yield* planPrivileges(arena, process, thread);
     yield* [
@@ -129,6 +131,7 @@ export function planPrograms(
       ...planSharedMemory(process, context, room),
       ...planRings(process, regions, descriptors.files, context, room),
       ...planAio(arena, process, regions, context),
+      ...planUrings(process, regions, descriptors.files, context, arena, thaw),
       ...regions.flatMap(({ region }) => planName(region, (name) => arena.string(name))),
       {
         op: 'builtin',

@@ -8,6 +8,7 @@ import { descriptorTableSchema } from '../../src/snapshot/descriptors.js';
 import { packetRingSchema } from '../../src/snapshot/packet-ring.js';
 import type { Process, Region } from '../../src/snapshot/schema.js';
 import { tcpKeySchema } from '../../src/snapshot/tcp-key.js';
+import { ringShapeSchema } from '../../src/snapshot/uring.js';
 import { makeProcess, makeRegion, makeSnapshot } from './fixture.js';
 
 const refused = (t: { throws: (run: () => void, expected: object) => void }, what: object, message: RegExp) =>
@@ -290,4 +291,50 @@ test('a file about a thread is in the folder of one that the first thread starts
   refused(t, table('/proc/thread-self/stat', leader!.tid), /late: there is no thread/);
   refused(t, table('/proc/thread-self/stat', other + 1), /late: there is no thread/);
   refused(t, table('/proc/thread-selfish', other), /path: is none of a thread/);
+});
+
+test('an io_uring is mapped as a whole, and what is registered with it is there', (t) => {
+  const [rings, entries] = [0x40_0000n, 0x40_1000n];
+  const offsets = new Uint8Array(80);
+  new Uint32Array(offsets.buffer).set([0, 4, 16, 24, 36, 32, 320, 0, 0, 0, 8, 12, 20, 28, 44, 64]);
+  const ring = {
+    ...{ setup: 0, sqEntries: 8, cqEntries: 16, features: 1, offsets },
+    ...{ sqHead: 5, cqTail: 5, unread: 2, drainDisabled: false },
+    views: [
+      { address: rings, size: 4096, offset: 0n },
+      { address: entries, size: 4096, offset: 0x1000_0000n },
+    ],
+  };
+  const file = {
+    ...{ kind: 'uring', flags: 2, locks: [], ring, slots: null, buffers: null, eventfd: null },
+    ...{ workers: null, clock: 1, numbers: [] },
+  };
+  const has = (changes: object, ...starts: bigint[]) => ({
+    regions: starts.map((at) => makeRegion(at, { shared: true, backing: { kind: 'uring' } })),
+    descriptors: {
+      ...makeProcess().descriptors,
+      files: [{ ...file, ...changes }],
+      descriptors: [],
+    } as unknown as DescriptorTable,
+  });
+  t.notThrows(() => checkConsistency(makeSnapshot(has({}, rings, entries))));
+  refused(t, has({}, rings), /ring.views: are not mapped/);
+  refused(t, has({}, rings, entries, 0x50_0000n), /regions: show an io_uring that is not there/);
+  const slots = { files: [{ file: 1, tag: 0n }], first: 0, end: 1, next: 0 };
+  refused(t, has({ slots }, rings, entries), /slots.files\[0\].file: there is no number 1/);
+  const none = { ...slots, files: [null] };
+  refused(t, has({ slots: { ...none, end: 2 } }, rings, entries), /slots: ends before/);
+  refused(t, has({ eventfd: { file: 0, async: false } }, rings, entries), /eventfd.file: is no eventfd/);
+  refused(t, has({ numbers: [{ thread: 99, slot: 0 }] }, rings, entries), /numbers: there is no thread 99/);
+
+  const isRing = (changes: object) => ringShapeSchema.safeParse({ ...ring, ...changes }).success;
+  t.true(isRing({}));
+  t.false(isRing({ sqEntries: 7 }));
+  t.false(isRing({ unread: 17 }));
+  t.false(isRing({ cqEntries: 512 }), 'more than is mapped');
+  t.false(isRing({ sqEntries: 128 }), 'more than is mapped');
+  t.false(isRing({ setup: 2 }), 'IORING_SETUP_SQPOLL');
+  t.false(isRing({ setup: 1 << 6 }), 'disabled, and used');
+  t.false(isRing({ views: ring.views.slice(0, 1) }));
+  t.false(isRing({ offsets: offsets.map(() => 0xff) }));
 });

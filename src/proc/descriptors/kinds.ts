@@ -31,6 +31,7 @@ import { stream } from './stream.js';
 import type { Target } from './target.js';
 import { timerfd } from './timerfd.js';
 import { unix } from './unix.js';
+import { uring } from './uring.js';
 
 const KINDS: readonly DescriptorKind[] = [
   chosen,
@@ -50,6 +51,7 @@ const KINDS: readonly DescriptorKind[] = [
   pidfd,
   inotify,
   fanotify,
+  uring,
   epoll,
   mqueue,
   secret,

@@ -14,13 +14,8 @@ interface Row {
   readonly why: string;
 }
 
-/** What the kernel calls its nameless files, in fs/, kernel/ and io_uring/. */
+/** What the kernel calls its nameless files, in fs/ and kernel/. */
 const NAMELESS: readonly Row[] = [
-  {
-    link: /^anon_inode:\[io_uring\]/,
-    name: 'io_uring',
-    why: 'the kernel tells neither how its rings were set up nor what is in flight',
-  },
   { link: /^anon_inode:\[perf_event\]/, name: 'perf event', why: 'it counts what happens on this machine' },
   { link: /^anon_inode:\[userfaultfd\]/, name: 'userfaultfd', why: 'page faults in flight cannot be frozen' },
   { link: /^anon_inode:bpf/, name: 'bpf', why: 'it refers to a program or map in this kernel' },

@@ -20,6 +20,7 @@ import { signalfd } from './signalfd.js';
 import { stream } from './stream.js';
 import { timerfd } from './timerfd.js';
 import { unix } from './unix.js';
+import { uring } from './uring.js';
 
 /** Every kind, once. */
 export const KINDS = [
@@ -36,6 +37,7 @@ export const KINDS = [
   inotify,
   fanotify,
   pidfd,
+  uring,
   epoll,
   inet,
   netlink,

@@ -108,6 +108,7 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
     const file = bench.table.files[index]!;
     return file.kind === 'file' && file.late !== undefined;
   };
+  const isUring = ({ index }: Place): boolean => bench.table.files[index]!.kind === 'uring';
   const finish = [
     ...objects.seal,
     ...folders.seal,
@@ -128,7 +129,13 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
     // Opened before anything watches files.
     ...planStep(numbered.filter(isLate), tools, 'start'),
     ...context.folders.close,
-    ...planStep([...numbered.filter((place) => !isLate(place)), ...watching], tools, 'start'),
+    ...planStep(
+      [...numbered.filter((place) => !isLate(place) && !isUring(place)), ...watching],
+      tools,
+      'start',
+    ),
+    // With these, any other may be registered.
+    ...planStep(numbered.filter(isUring), tools, 'start'),
     ...planSignals([...numbered, ...watching], tools),
     ...(watching.length > 0 ? closeTemporary(firstTemporary, numbersOf(going)) : []),
   ];

@@ -20,6 +20,7 @@ import { signalfd } from './signalfd.js';
 import { stream } from './stream.js';
 import { timerfd } from './timerfd.js';
 import { unix } from './unix.js';
+import { uring } from './uring.js';
 
 const KINDS: { readonly [K in OpenFileKind]: KindPlanner<OpenFileOf<K>> } = {
   stream,
@@ -36,6 +37,7 @@ const KINDS: { readonly [K in OpenFileKind]: KindPlanner<OpenFileOf<K>> } = {
   pidfd,
   inotify,
   fanotify,
+  uring,
   epoll,
   inet,
   'pty-master': ptyMaster,

@@ -47,7 +47,7 @@ function startLine(t: ExecutionContext<unknown>, line: readonly string[], launch
 }
 
 /** Waits until a thawed program reads its standard input; returns its id, which is not that of the image. */
-async function untilWaiting(running: Running): Promise<number> {
+export async function untilWaiting(running: Running): Promise<number> {
   for (;;) {
     const pid = childrenOf(running.pid)[0] ?? running.pid;
     if (/^0 0x0 /.test(readFileSync(`/proc/${pid}/syscall`, 'utf8'))) return pid;

@@ -1,0 +1,133 @@
+import { closeSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ExecutionContext } from 'ava';
+import { type OpenFile, readImage } from '../../src/index.js';
+import { openKernel } from '../../src/kernel/open.js';
+import { addon } from '../../src/native/addon.js';
+import { leaveOut, testWith } from './harness/needs.js';
+import { target } from './harness/paths.js';
+import { roundTrip, untilWaiting } from './harness/round-trip.js';
+import { start } from './harness/running.js';
+import { scratch } from './harness/scratch.js';
+import { freeze, proc2elf, run } from './harness/tool.js';
+
+/** A test that needs io_uring, and leave to read how it is set up. */
+function testRing(title: string, body: (t: ExecutionContext<unknown>) => Promise<void>): void {
+  testWith(['python3'], title, async (t) => {
+    const kernel = openKernel();
+    const why = typeof kernel === 'string' ? kernel : hasRings() ? null : 'there is no io_uring';
+    if (why === null) await body(t);
+    else leaveOut(t, why);
+  });
+}
+
+function hasRings(): boolean {
+  try {
+    closeSync(Number(addon.syscall(425, 1, new Uint8Array(120))));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+testRing(
+  'io_urings come back, with what waits in them and what is registered, again and again',
+  async (t) => {
+    await roundTrip(t, { command: target('uring') });
+    await roundTrip(t, { command: target('uring'), goesOn: false, generations: 3 });
+    await roundTrip(t, { command: target('uring'), goesOn: false, freeze: ['--lazy'] });
+  },
+);
+
+testRing('the kernel has them as it had them', async (t) => {
+  const cwd = scratch(t);
+  const [first, second] = [join(cwd, 'first'), join(cwd, 'second')];
+  const original = start(t, target('uring'), [], { cwd });
+  await original.ready();
+  await freeze(original.pid, first, ['--kill'], { cwd });
+  await original.ending();
+  const thawed = start(t, first, [], { cwd });
+  await freeze(await untilWaiting(thawed), second, ['--kill'], { cwd });
+  await thawed.ending();
+  const [was, is] = [await ringsIn(first), await ringsIn(second)];
+  t.is(was.length, 11);
+  t.deepEqual(is, was);
+  const counters = was.map(({ ring }) => [ring.sqHead, ring.cqTail, ring.unread]);
+  t.deepEqual(counters.slice(0, 2), [
+    [1103, 1103, 3],
+    [1004, 1004, 3],
+  ]);
+  t.deepEqual(counters[7], [1507, 1007, 0]);
+  t.deepEqual(counters[8], [1008, 1108, 0]);
+});
+
+type Ring = Extract<OpenFile, { kind: 'uring' }>;
+
+async function ringsIn(image: string): Promise<Ring[]> {
+  const { snapshot } = await readImage(image);
+  const { descriptors, threads } = snapshot.processes[0]!;
+  return descriptors.files.flatMap((file) => {
+    if (file.kind !== 'uring') return [];
+    // Ids may be others.
+    const number = (tid: number | null): number | null =>
+      tid === null ? null : threads.findIndex((thread) => thread.tid === tid);
+    const numbers = file.numbers.map(({ thread, slot }) => ({ thread: number(thread), slot }));
+    return [{ ...file, numbers }];
+  });
+}
+
+async function refused(t: ExecutionContext<unknown>, what: string, says: RegExp, ...options: string[]) {
+  const cwd = scratch(t);
+  const running = start(t, target('uring-busy'), [what], { cwd });
+  await running.ready();
+  const args = [String(running.pid), '-o', join(cwd, 'image'), ...options];
+  const { code, stderr } = await proc2elf(args, { cwd });
+  t.is(code, 1, what);
+  t.regex(stderr, says, what);
+  // Nothing of what is in flight has noticed.
+  await running.goAndExpectOk();
+}
+
+testRing('what is in flight is refused, and stays as it was', async (t) => {
+  for (const what of ['poll', 'timeout', 'accept', 'worker'])
+    await refused(
+      t,
+      what,
+      /^proc2elf: descriptor 5 \(io_uring, .*\) cannot be carried: 1 request is in flight; use --drop-fd 5, .*\n$/,
+    );
+  for (const what of ['linked', 'drained']) await refused(t, what, /: 2 requests are in flight;/);
+  await refused(t, 'overflow', /: completions wait that did not fit into its ring;/);
+});
+
+testRing('a ring that a child has as well is refused', (t) =>
+  refused(t, 'shared', /: another process shares it/, '--drop-children'),
+);
+
+testRing('threads of the kernel that wait for work are not in the way', (t) =>
+  roundTrip(t, { command: target('uring-busy'), args: ['workers'] }),
+);
+
+/** Runs a program with system call 425, io_uring_setup(2), failing with EPERM. */
+const WITHOUT = `import ctypes, os, struct, sys
+code = struct.pack("=HBBIHBBIHBBIHBBI", 32, 0, 0, 0, 21, 0, 1, 425, 6, 0, 0, 0x50001, 6, 0, 0, 0x7fff0000)
+memory = ctypes.create_string_buffer(code)
+program = ctypes.create_string_buffer(struct.pack("=HxxxxxxQ", 4, ctypes.addressof(memory)))
+assert ctypes.CDLL(None).prctl(22, 2, ctypes.byref(program)) == 0
+os.execv(sys.argv[1], sys.argv[1:])`;
+
+testRing('a machine that permits no io_uring does not thaw one', async (t) => {
+  const cwd = scratch(t);
+  const image = join(cwd, 'image');
+  const original = start(t, target('uring-busy'), ['workers'], { cwd });
+  await original.ready();
+  await freeze(original.pid, image, ['--kill'], { cwd });
+  await original.ending();
+  const says =
+    /^image: cannot make an io_uring, which this machine may not permit \(kernel.io_uring_disabled\) \(descriptor 5, io_uring\): EPERM\b.*\n$/;
+  const { code, stderr } = await run('python3', ['-c', WITHOUT, image], { cwd });
+  t.is(code, 125);
+  t.regex(stderr, says);
+  const checked = await run('python3', ['-c', WITHOUT, image, '--check'], { cwd });
+  t.not(checked.code, 0);
+  t.regex(checked.stderr, /cannot make an io_uring/);
+});
