@@ -137,7 +137,7 @@ static void check_datagrams(void) {
 
 /* `accepted`: by a listener of IPv6, from a client of each family. */
 static int accepted[2];
-static int closed[2], large[2], fired[2], reset, refused, set_of_closed, quiet_set;
+static int closed[2], large[2], fired[2], reset, reset_unread, refused, set_of_closed, quiet_set;
 static char content[LARGE], back[LARGE];
 static int size;
 
@@ -184,6 +184,13 @@ static void make_connections(void) {
     NEED(setsockopt(pair[1], SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once));
     NEED(close(pair[1]));
     reset = pair[0];
+    make_pair(with, pair);
+    NEED(send(pair[1], "data", 4, 0));
+    char data[4];
+    NEED(recv(pair[0], data, sizeof data, MSG_PEEK | MSG_WAITALL));
+    NEED(setsockopt(pair[1], SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once));
+    NEED(close(pair[1]));
+    reset_unread = pair[0];
 
     int nobody = bound(AF_INET, SOCK_STREAM);
     address name = name_of(nobody);
@@ -224,6 +231,10 @@ static void check_connections(void) {
     CHECK(read(reset, bytes, 1) == -1 && errno == ECONNRESET, "reset connection: %s",
           strerror(errno));
     is_gone("reset connection", reset);
+    CHECK(read(reset_unread, bytes, sizeof bytes) == 4 && memcmp(bytes, "data", 4) == 0,
+          "reset connection: the rest");
+    CHECK(read(reset_unread, bytes, 1) == -1 && errno == ECONNRESET,
+          "reset connection, behind the rest: %s", strerror(errno));
     CHECK(option(refused, SOL_SOCKET, SO_ERROR) == ECONNREFUSED, "refused connection");
 }
 

@@ -1,5 +1,8 @@
 /** IPv4 and IPv6 sockets: TCP, MPTCP, UDP, UDP-Lite, raw, and those of ICMP's echo. */
+import { constants } from 'node:os';
 import { addressText, isBound, type Making, type Protocol, SO, scopeOf } from '../../inet.js';
+import { privateOf } from '../../kernel/objects.js';
+import { openKernel } from '../../kernel/open.js';
 import {
   interfaceName,
   isPortGivenBack,
@@ -33,6 +36,8 @@ import { captureUnread } from './tcp-unread.js';
 
 type Inet = OpenFileOf<'inet'>;
 type Connection = Pick<Inet, 'ended' | 'input' | 'urgent' | 'letGo'>;
+
+const ERRORS = constants.errno;
 
 /** Of a connection of which nothing can be read. */
 const UNREAD = { input: new Uint8Array(0), urgent: null } as const;
@@ -205,7 +210,10 @@ function captureConnection(
     const { hadPeer } = tcpInfo(copy);
     if (!hadPeer) return { ended: events & Poll.ERR ? 'refused' : 'failed', ...UNREAD };
     const unread = captureUnread(entry, copy, making, state, context);
-    return { ended: events & Poll.ERR && unread.input.length === 0 ? 'reset' : 'closed', ...unread };
+    if (!(events & Poll.ERR)) return { ended: 'closed', ...unread };
+    if (unread.urgent) throw new Refusal('its connection was broken off with urgent data in it');
+    warnOfError(copy, `descriptor ${fd} (TCP, ${link})`, warnings);
+    return { ended: 'reset', ...unread };
   }
   const peer = endsOf(copy)?.peer;
   const between = `${addressText(socketName(copy))} to ${peer ? addressText(peer) : 'its peer'}`;
@@ -219,6 +227,18 @@ function captureConnection(
   const end = pending > 0 && KEPT_STATES.some(([number, name]) => number === state && isEnded(name));
   warnings.push(closedLine(what, pending - Number(end)));
   return { ended: 'closed', ...captureUnread(entry, copy, making, state, context), letGo: true };
+}
+
+/** Reading the error takes it; whoever may look into the kernel sees whether it is the one that can be made again. */
+function warnOfError(copy: number, what: string, warnings: string[]): void {
+  const kernel = openKernel();
+  if (typeof kernel === 'string') return;
+  const error = Number(
+    kernel.member('sock', kernel.member('socket', privateOf(kernel, copy), 'sk'), 'sk_err'),
+  );
+  if (error === 0 || error === ERRORS.ECONNRESET) return;
+  const name = Object.entries(ERRORS).find(([, number]) => number === error)?.[0] ?? String(error);
+  warnings.push(`${what}: its connection was broken off by ${name}, and is found so by ECONNRESET`);
 }
 
 /** Says that an attempt to connect is not carried. @param what `descriptor 5 (TCP): the connection from ...` */

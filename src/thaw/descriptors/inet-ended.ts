@@ -17,7 +17,10 @@ type Inet = OpenFileOf<'inet'>;
 const FIONREAD = 0x541b;
 const SHUT_WR = 1;
 const MSG_OOB = 1;
+const MSG_PEEK = 2;
+const MSG_TRUNC = 0x20;
 const MSG_DONTWAIT = 0x40;
+const MSG_WAITALL = 0x100;
 const MSG_NOSIGNAL = 0x4000;
 const POLLHUP = 0x10;
 /** Seconds after which waiting for ourselves has failed. */
@@ -125,6 +128,14 @@ function connectAndEnd(
     ...(input.length > 0 ? [limit(far, SO.SNDTIMEO, patience)] : []),
     ...piecesOf(input, urgent).map(({ piece, flag }) => send(far, piece, flag, input, label, arena)),
     ...(reset ? [limit(far, SO.LINGER, Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0))] : []),
+    ...(reset && input.length > 0
+      ? [
+          // Whatever is on its way still is thrown away by the reset.
+          limit(fd, SO.RCVTIMEO, patience),
+          awaitInput(fd, input, label),
+          limit(fd, SO.RCVTIMEO, new Uint8Array(16)),
+        ]
+      : []),
     close(far),
     ...(reset ? [] : [call('shutdown', [fd, SHUT_WR], { label })]),
     limit(fd, SO.SNDTIMEO, new Uint8Array(16)),
@@ -155,6 +166,15 @@ function send(
     ...tooMuch(input, label),
     check: { kind: 'equal', expected: piece.length },
     text: `sendto(${show(far)}, [${piece.length} bytes], ${piece.length}, ${flags}, NULL, 0)`,
+  });
+}
+
+/** Looks at as much without a place to put it. */
+function awaitInput(fd: number, input: Uint8Array, label: string): Op {
+  return call('recvfrom', [fd, 0, input.length, MSG_PEEK | MSG_TRUNC | MSG_WAITALL, 0, 0], {
+    ...tooMuch(input, label),
+    check: { kind: 'equal', expected: input.length },
+    text: `recvfrom(${fd}, NULL, ${input.length}, MSG_PEEK|MSG_TRUNC|MSG_WAITALL, NULL, NULL)`,
   });
 }
 

@@ -161,6 +161,9 @@ def refused():
     return n
 at(refused().detach(), 16)
 n = refused(); n.getsockopt(${S}, socket.SO_ERROR); at(n.detach(), 17)
+for size, number in ((3, 18), (300000, 19)):
+    c, a = pair(); c.setsockopt(${S}, socket.SO_RCVBUF, 1 << 21); a.sendall(b"x" * size); c.recv(size, socket.MSG_PEEK | socket.MSG_WAITALL)
+    a.setsockopt(${S}, socket.SO_LINGER, struct.pack("ii", 1, 0)); a.close(); at(c.detach(), number)
 l.close()
 `,
   );
@@ -183,6 +186,8 @@ l.close()
       [15, 'closed', 60000],
       [16, 'refused', 0],
       [17, 'failed', 0],
+      [18, 'reset', 3],
+      [19, 'reset', 300000],
     ],
   );
   t.deepEqual(
