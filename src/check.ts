@@ -10,6 +10,7 @@ import { readMappings } from './proc/maps.js';
 import { assertFreezable, surveyProcess, yamaScope } from './proc/preflight.js';
 import { classify, describeMapping, isAioRing } from './proc/regions.js';
 import { surveySharedOutside } from './proc/shared-outside.js';
+import { surveySharedSockets } from './proc/shared-sockets.js';
 import { surveySharers } from './proc/sharers.js';
 
 /** A facility of the kernel, and what follows from it. */
@@ -145,6 +146,7 @@ export function checkProcess(
     ...surveyProcess(pid, { dropChildren, workingDirectory: options.workingDirectory }),
     ...surveySharers(pid),
     ...surveySharedOutside(pid, { dropChildren, embedShared, descriptors }).problems,
+    ...surveySharedSockets(pid, descriptors),
   ];
   const files = new FileDecisions(options.files);
   const mappings = readMappings(pid, 'smaps');

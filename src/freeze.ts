@@ -23,6 +23,7 @@ import { assertFreezable, permissionAdvice, surveyProcess } from './proc/preflig
 import { readProcLines, readProcText } from './proc/read.js';
 import { blankRseq } from './proc/rseq.js';
 import { surveySharedOutside } from './proc/shared-outside.js';
+import { surveySharedSockets } from './proc/shared-sockets.js';
 import { surveySharers } from './proc/sharers.js';
 import { confirmSleeps, observeSleeps, untilDeadline } from './proc/sleep.js';
 import type { Region } from './snapshot/schema.js';
@@ -107,7 +108,7 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
   };
   const sharers = [...surveyProcess(pid, concessions), ...surveySharers(pid)];
   const shared = surveySharedOutside(pid, sharing);
-  const early = [...sharers, ...shared.problems];
+  const early = [...sharers, ...shared.problems, ...surveySharedSockets(pid, sharing.descriptors)];
   if (early.length > 0) throw new UnsupportedError(early);
   const surroundings = [...namespaceWarnings(pid), ...shared.warnings];
   const policies = mappingPolicies(pid);

@@ -1,0 +1,83 @@
+/**
+ * Sockets of networks that a process shares with others that stay behind: by fork(2), or as whoever started it has
+ * bound them. An image could not bind the address while they live, or would take part of what comes from them.
+ * Reads without a stop.
+ */
+import { closeSync } from 'node:fs';
+import { addressText, isBound } from '../inet.js';
+import { isPortGivenBack, socketName, tcpInfo } from '../native/inet.js';
+import { pidfdGetfd, pidfdOpen } from '../native/syscalls.js';
+import { TCP } from '../tcp.js';
+import type { DescriptorChoices } from './descriptors/choices.js';
+import { type Entry, readEntries } from './descriptors/entries.js';
+import { refusalOf } from './descriptors/refusal.js';
+import { nameOf } from './descriptors/threads.js';
+import { descriptorsOf, outsiders } from './outsiders.js';
+import { unlessRefused } from './read.js';
+
+const PROTOCOL = /^(TCP|MPTCP|UDP|UDPLITE|UDP-Lite|PING|RAW|PACKET|NETLINK)(v6)?$/;
+/** Of `struct sockaddr_nl`. */
+const NETLINK_PORT = 4;
+/** What of a socket is there once. */
+type Held = (copy: number) => string | null;
+const ALL: Held = () => 'what comes in';
+const BOUND: Held = (copy) => {
+  const name = socketName(copy);
+  return isBound(name, 'udp') ? `the address ${addressText(name)}` : null;
+};
+const TABLE: Readonly<Record<string, Held>> = {
+  TCP: heldByTcp,
+  MPTCP: heldByTcp,
+  RAW: ALL,
+  PACKET: ALL,
+  NETLINK: (copy) => {
+    const port = Buffer.from(socketName(copy)).readUInt32LE(NETLINK_PORT);
+    return port === 0 ? null : `the netlink port ${port}`;
+  },
+};
+
+/** A line for each that listens, is bound, or receives. Processes that may not be looked at count as sharing nothing. */
+export function surveySharedSockets(
+  pid: number,
+  { drop, replace, inherit }: Pick<DescriptorChoices, 'drop' | 'replace' | 'inherit'>,
+): string[] {
+  const own = readEntries(pid).filter(
+    ({ fd, protocol }) =>
+      PROTOCOL.test(protocol ?? '') && !drop.has(fd) && !replace.has(fd) && !inherit.has(fd),
+  );
+  if (own.length === 0) return [];
+  const links = new Set(own.map(({ link }) => link));
+  const holders = new Map<string, number>();
+  // Children, too, whatever becomes of them: while they live they have the address.
+  for (const other of outsiders(pid)) {
+    for (const { link } of descriptorsOf(other)) if (links.has(link)) holders.set(link, other);
+  }
+  return own.flatMap((entry) => {
+    const holder = holders.get(entry.link);
+    const what = holder === undefined ? null : unlessRefused(() => heldBy(pid, entry), null);
+    if (what === null) return [];
+    const why = `process ${nameOf(holder!)} has it open, too, stays behind, and keeps ${what}`;
+    return [refusalOf(entry.fd, `${entry.protocol} socket, ${entry.link}`, why)];
+  });
+}
+
+function heldBy(pid: number, { fd, protocol }: Entry): string | null {
+  const process = pidfdOpen(pid);
+  try {
+    const copy = pidfdGetfd(process, fd);
+    try {
+      return (TABLE[PROTOCOL.exec(protocol!)![1]!] ?? BOUND)(copy);
+    } finally {
+      closeSync(copy);
+    }
+  } finally {
+    closeSync(process);
+  }
+}
+
+/** Connections are closed in the image, or looked at with `--tcp keep`. */
+function heldByTcp(copy: number): string | null {
+  const { state } = tcpInfo(copy);
+  if (state === TCP.LISTEN) return BOUND(copy);
+  return state === TCP.CLOSE && !isPortGivenBack(copy) ? BOUND(copy) : null;
+}
