@@ -24,6 +24,7 @@ import { connectedTo, factsOf, findLine, stateOf } from './inet-tables.js';
 import { warnOfDistribution, warnOfInterface } from './inet-unseen.js';
 import type { DescriptorKind, KindContext } from './kind.js';
 import { captureGroups, readGroups } from './multicast.js';
+import { routerProblem } from './multicast-router.js';
 import { ELSEWHERE, elsewhereProblem } from './network-namespace.js';
 import { once } from './once.js';
 import { leaveBehind, PassingRefusal, Refusal } from './refusal.js';
@@ -88,6 +89,8 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
   const { family, protocol } = protocolOf(entry.protocol)!;
   const number = protocol === 'raw' ? integerOption(copy, SO.PROTOCOL) : 0;
   const making = { family, protocol, number };
+  const routes = routerProblem(making);
+  if (routes !== null) throw new Refusal(routes);
   const fresh = freshOf(making, context);
   if (!isHere(copy, fresh)) throw new Refusal(ELSEWHERE);
   const name = socketName(copy);

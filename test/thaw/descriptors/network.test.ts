@@ -1,4 +1,5 @@
 /** Sockets that are used by few programs, in a network namespace of their own. */
+import { once } from 'node:events';
 import test from 'ava';
 import { capture, fileOf, startTarget } from '../../proc/descriptors/support.js';
 import { ownNetwork } from './network.js';
@@ -162,4 +163,27 @@ netfilter(13, 5004, message(16, 5, 10) + message(17, 1, 10))
       ['12', 'table owned'],
     ],
   );
+});
+
+test.serial('the socket of a multicast router is refused, others of its protocol are not', async (t) => {
+  if (!ownNetwork(t)) return;
+  const [MRT_INIT, IGMP] = [200, 2];
+  const code = (routes: string): string => `
+r = at(socket.socket(socket.AF_INET, socket.SOCK_RAW, ${IGMP}).detach(), 10)
+${routes}
+`;
+  const router = await startTarget(
+    t,
+    code(`s = socket.socket(fileno=os.dup(10)); s.setsockopt(0, ${MRT_INIT}, 1); s.close()`),
+  );
+  const { problems } = capture(router);
+  t.is(problems.length, 1);
+  t.regex(
+    problems[0]!,
+    /^descriptor 10 \(RAW socket, .*\) cannot be carried: it may route multicast packets \(MRT_INIT\)/,
+  );
+  router.child.kill('SIGKILL');
+  await once(router.child, 'exit');
+  const other = await startTarget(t, code(''));
+  t.deepEqual(capture(other).problems, []);
 });
