@@ -1,9 +1,13 @@
 /** Regular files whose content travels in the image, as the user wishes. */
+import { O } from '../../fcntl.js';
 import { isOfKernel } from './file-systems.js';
 import type { DescriptorKind } from './kind.js';
 import { leaseProblem } from './locks.js';
 import { captureObject } from './memory.js';
 import { isRegular } from './regular.js';
+
+/** 0, 1 and 2. */
+const STREAMS = 3;
 
 /** Files for which `embed` was chosen. What the kernel makes up, as under /proc, is left to others unless named. */
 export const embedded: DescriptorKind = {
@@ -18,10 +22,14 @@ export const embedded: DescriptorKind = {
     isOfKernel(pid, entry)
       ? 'its content is made up by the kernel, and cannot be embedded'
       : leaseProblem(entry),
-  capture: ({ entries: [entry] }, context) => ({
-    kind: 'object',
-    flags: entry!.info.flags,
-    object: captureObject(entry!, 'embedded-file', context),
-    offset: entry!.info.offset,
-  }),
+  capture: ({ entries, sharedWithStream }, context) => {
+    const { fd, link, info } = entries[0]!;
+    if ((fd < STREAMS || sharedWithStream) && (info.flags & O.ACCMODE) !== O.RDONLY) {
+      context.warnings.push(
+        `descriptor ${fd} (file, ${link}) is embedded: what the image prints there ends with it; --fd ${fd}=inherit prints to whoever starts it`,
+      );
+    }
+    const object = captureObject(entries[0]!, 'embedded-file', context);
+    return { kind: 'object', flags: info.flags, object, offset: info.offset };
+  },
 };

@@ -110,3 +110,13 @@ at(os.open("/proc/1/status", os.O_RDONLY), 15)
   t.regex(problems[0]!, /^descriptor 15 /);
   t.is(table.files.length, 0);
 });
+
+test('what is printed to a file that is embedded does not get lost without a word', async (t) => {
+  const target = await startTarget(
+    t,
+    'at(os.open("out", os.O_WRONLY | os.O_CREAT), 1); at(os.open("out", os.O_RDONLY), 0)',
+  );
+  const { warnings } = capture(target, undefined, new FileDecisions(parseFileChoices('embed', [])));
+  const line = `descriptor 1 (file, ${join(target.folder, 'out')}) is embedded: what the image prints there ends with it; --fd 1=inherit prints to whoever starts it`;
+  t.deepEqual(warnings, [line]);
+});
