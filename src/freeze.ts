@@ -15,6 +15,7 @@ import { keepProblem, removeHold } from './proc/descriptors/tcp-hold.js';
 import { type FileChoices, NO_FILE_CHOICES } from './proc/file-choices.js';
 import { whenSettled } from './proc/hold.js';
 import { commOf } from './proc/identity.js';
+import { openIfNeeded } from './proc/kernel-use.js';
 import { parseMaps } from './proc/maps.js';
 import { mappingPolicies, memoryPolicyWarnings } from './proc/memory-policy.js';
 import { namespaceWarnings } from './proc/namespaces.js';
@@ -122,6 +123,7 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
     if (output.stream) await loadDescribe(); // it begins with what follows the contents in a file
     signal?.throwIfAborted();
     relieveHeap(); // the survey of many mappings leaves much behind
+    openIfNeeded(pid);
     const tracer = startTracer();
     const blob = makeBlob(addon.interpreter());
     try {

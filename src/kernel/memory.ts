@@ -4,7 +4,7 @@
  */
 import { closeSync } from 'node:fs';
 import { createMap, load, lookUp, MapType, run } from './bpf.js';
-import { Btf } from './btf.js';
+import { Btf, BtfError } from './btf.js';
 import { currentTask, OUTPUT_SIZE, perCpuValue, readMemory } from './programs.js';
 
 /** There is no memory at an address: what was there is gone, or is not what it was taken for. */
@@ -18,6 +18,7 @@ export class KernelMemory {
   readonly #output: number;
   readonly #bytes = Buffer.alloc(OUTPUT_SIZE + 8);
   readonly #reader: number;
+  #task: bigint | undefined;
 
   /**
    * @throws Error EPERM without CAP_BPF and CAP_PERFMON or under lockdown, ENOENT where the kernel has no types of its
@@ -72,14 +73,15 @@ export class KernelMemory {
   /** A member of a structure that lies at `address`: an unsigned number. @throws BtfError where there is none */
   member(struct: string, address: bigint, path: string): bigint {
     const { offset, size, bits } = this.types.member(struct, path);
-    if (size < 1 || size > 8) throw new RangeError(`${struct}.${path} is no number`);
+    if (size < 1 || size > 8) throw new BtfError(`in this kernel ${struct}.${path} is no number`);
     const word = this.word(address + BigInt(offset), size);
     return bits === null ? word : (word >> BigInt(bits.from)) & ((1n << BigInt(bits.count)) - 1n);
   }
 
   /** Address of our own `struct task_struct`. */
   currentTask(): bigint {
-    return this.#withProgram(currentTask(this.#output), (answer) => answer());
+    this.#task ??= this.#withProgram(currentTask(this.#output), (answer) => answer());
+    return this.#task;
   }
 
   /**

@@ -1,7 +1,7 @@
 /** From a descriptor or process to what the kernel keeps of it, and from there on. */
 import { closeSync } from 'node:fs';
 import { pidfdOpen } from '../native/syscalls.js';
-import type { KernelMemory } from './memory.js';
+import { KernelFault, type KernelMemory } from './memory.js';
 
 /** More than a list of the kernel that is looked at ever has; one that goes in circles ends here. */
 const MOST_ENTRIES = 1_000_000;
@@ -52,13 +52,13 @@ export function threadsOf(kernel: KernelMemory, task: bigint): bigint[] {
  * Addresses of the structures in a list (`struct list_head`).
  * @param head its address
  * @param path the member by which they are linked
- * @throws RangeError for a list that has no end
+ * @throws KernelFault for a list that has no end
  */
 export function listOf(kernel: KernelMemory, head: bigint, struct: string, path: string): bigint[] {
   const offset = BigInt(kernel.types.member(struct, path).offset);
   const entries: bigint[] = [];
   for (let node = kernel.word(head); node !== head; node = kernel.word(node)) {
-    if (entries.push(node - offset) > MOST_ENTRIES) throw new RangeError('a list of the kernel has no end');
+    if (entries.push(node - offset) > MOST_ENTRIES) throw new KernelFault('a list of the kernel has no end');
   }
   return entries;
 }
@@ -109,7 +109,7 @@ export function referencesAt(kernel: KernelMemory, address: bigint, offsets: rea
 export function chainLength(kernel: KernelMemory, head: bigint): number {
   let length = 0;
   for (let node = kernel.word(head); node !== 0n; node = kernel.word(node)) {
-    if (++length > MOST_ENTRIES) throw new RangeError('a list of the kernel has no end');
+    if (++length > MOST_ENTRIES) throw new KernelFault('a list of the kernel has no end');
   }
   return length;
 }

@@ -186,7 +186,9 @@ export function readPeeked(
     } else if (type === SCM.RIGHTS) {
       for (let at = 0; at + 4 <= data.length; at += 4) descriptors.push(data.readInt32LE(at));
     } else if (type === SCM.PIDFD) {
-      closeSync(data.readInt32LE(0));
+      // An errno, where there is none, or no number for it.
+      const sender = data.length < 4 ? -1 : data.readInt32LE(0);
+      if (sender >= 0) closeSync(sender);
       more = true;
     } else if (type === SCM.SECURITY) more = true;
   }

@@ -3,7 +3,7 @@ import { UsageError } from '../errors.js';
 import { type DescriptorChoices, NULL_DEVICE, optionsOf } from '../proc/descriptors/choices.js';
 import { lockLetGo } from '../proc/descriptors/locks.js';
 import { signalsLetGo } from '../proc/descriptors/signals.js';
-import type { DescriptorTable, OpenFile } from '../snapshot/descriptors.js';
+import type { DescriptorTable, OpenFile, OpenFileOf } from '../snapshot/descriptors.js';
 import { describedBy } from '../snapshot/fdinfo-path.js';
 import { inFlightProblem, passedBy, reachable } from '../snapshot/in-flight.js';
 import type { Process } from '../snapshot/schema.js';
@@ -50,8 +50,12 @@ export function rewriteDescriptors(
   assertSendable(table, result.files, new Set(place.values()), alive);
   assertDescribed(result);
   result.files = result.files.map((file, index) => {
-    if (gone.has(index)) return nothing(file);
+    if (gone.has(index)) {
+      assertUnmapped(file, index, table);
+      return nothing(file);
+    }
     if (file.kind === 'epoll') return { ...file, members: membersOf(file, table, place, gone) };
+    if (file.kind === 'uring') return registeredOf(file, table, place, result.files);
     if (file.kind === 'pty-slave' && file.master !== null && gone.has(file.master)) {
       return { ...file, master: null };
     }
@@ -62,6 +66,40 @@ export function rewriteDescriptors(
     used.has(i) ? pipe : { capacity: pipe.capacity, content: [], path: '' },
   );
   return result;
+}
+
+/** Memory that shows a file of the kernel is there only with that. */
+function assertUnmapped(file: OpenFile, index: number, { descriptors }: DescriptorTable): void {
+  const isMapped =
+    (file.kind === 'uring' && file.ring.views.length > 0) || (file.kind === 'packet' && file.ring);
+  if (!isMapped) return;
+  const fd = descriptors.find((descriptor) => descriptor.file === index)?.fd;
+  throw new UsageError(
+    `descriptor ${fd}: its ring is mapped in the memory of the process, and must stay with that`,
+  );
+}
+
+/** What is registered with an io_uring stays while a descriptor means it; as at the freeze it leaves its slot else. */
+function registeredOf(
+  file: OpenFileOf<'uring'>,
+  table: DescriptorTable,
+  place: ReadonlyMap<number, number>,
+  files: readonly OpenFile[],
+): OpenFile {
+  const moved = (index: number): number | null => {
+    const found = table.descriptors.find(({ fd, file: old }) => old === index && place.has(fd));
+    return found ? place.get(found.fd)! : null;
+  };
+  const slot = (old: NonNullable<OpenFileOf<'uring'>['slots']>['files'][number]) => {
+    const index = old && moved(old.file);
+    return index === null ? null : { ...old!, file: index };
+  };
+  const told = file.eventfd && moved(file.eventfd.file);
+  return {
+    ...file,
+    slots: file.slots && { ...file.slots, files: file.slots.files.map(slot) },
+    eventfd: told !== null && files[told]?.kind === 'eventfd' ? { ...file.eventfd!, file: told } : null,
+  };
 }
 
 /** What is on its way in a socket stays what it was; some of it only while a descriptor means it, too. */

@@ -9,6 +9,7 @@ import { type Image, readImage } from '../image/read.js';
 import { writeContents } from '../image/write.js';
 import { addon } from '../native/addon.js';
 import { assertUnchanged } from '../proc/objects.js';
+import { checkConsistency } from '../snapshot/consistency.js';
 import type { Process, Snapshot } from '../snapshot/schema.js';
 import { makeBlob } from '../thaw/blob.js';
 import { planImage } from '../thaw/plan.js';
@@ -57,10 +58,21 @@ export async function rewriteImage(
   try {
     const processes: [Process, ...Process[]] = [withoutUnusedFolders(embedding.process), ...others];
     const written = { ...image.snapshot, processes };
+    assertConsistent(written);
     const sizes = await writePlanned(image, written, embedding.sources, output, changes);
     return { output, ...sizes, warnings };
   } finally {
     embedding.close();
+  }
+}
+
+/** What refers to each other can be changed so that it no longer does: better no image than one that nobody can read. */
+function assertConsistent(snapshot: Snapshot): void {
+  try {
+    checkConsistency(snapshot);
+  } catch (error) {
+    if (!(error instanceof ImageError)) throw error;
+    throw new UsageError(`what is to be changed does not go together: ${error.message}`);
   }
 }
 

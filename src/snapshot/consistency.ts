@@ -7,6 +7,9 @@ import { inFlightProblem } from './in-flight.js';
 import { ringRange } from './packet-ring.js';
 import type { Extent, Process, Snapshot } from './schema.js';
 
+/** What the image makes for itself, and may give to somebody. */
+const OWNED: ReadonlySet<string> = new Set(['pipe', 'inet', 'netlink', 'packet', 'unix']);
+
 /**
  * What the schemas cannot say: that regions ascend and do not overlap, that their content lies
  * within them, and that whatever is referred to by index exists.
@@ -85,6 +88,7 @@ function checkDescriptors({ descriptors: table, objects, threads }: Process, whe
       if (numbers.length !== 1 || numbers[0]!.fd <= 2)
         fail(place, 'is not passed in under one number above 2');
     }
+    if (file.owner && !OWNED.has(file.kind)) fail(`${place}.owner`, 'is of what others have as well');
     const owner = file.signals?.owner;
     if (owner?.kind === 'thread' && owner.tid !== null && !threads.some(({ tid }) => tid === owner.tid)) {
       fail(`${place}.signals.owner`, `there is no thread ${owner.tid}`);
@@ -101,6 +105,8 @@ function checkDescriptors({ descriptors: table, objects, threads }: Process, whe
       if (table.hold === null) fail(`${place}.connection`, 'goes on without a table that holds it');
       if (file.protocol !== 'tcp') fail(`${place}.connection`, 'is none of TCP');
       if (local.length !== peer.length) fail(`${place}.connection`, 'has addresses of two families');
+      if (file.connection.shutForReading && file.connection.state === 'syn-sent')
+        fail(`${place}.connection`, 'is shut for reading before it is made');
     }
     if (file.kind === 'inet' && file.urgent) {
       if (file.ended !== 'closed') fail(`${place}.urgent`, 'is of no connection that was closed');
@@ -222,26 +228,35 @@ function checkAioContexts({ regions, aioContexts }: Process, where: string): voi
 }
 
 /** Views of an io_uring are mapped as such, each by one, and what is registered with it is there. */
-function checkUrings({ regions, threads, descriptors: { files } }: Process, where: string): void {
+function checkUrings(
+  { regions, threads, descriptors: { files, descriptors } }: Process,
+  where: string,
+): void {
   const shown = new Map(
-    regions.filter(({ backing }) => backing.kind === 'uring').map(({ start, end }) => [start, end]),
+    regions.filter(({ backing }) => backing.kind === 'uring').map((region) => [region.start, region]),
   );
+  const isNumbered = (index: number): boolean => descriptors.some(({ file }) => file === index);
   files.forEach((file, i) => {
     if (file.kind !== 'uring') return;
     const place = `${where}.descriptors.files[${i}]`;
-    for (const { address, size } of file.ring.views) {
-      if (shown.get(address) !== address + BigInt(size)) fail(`${place}.ring.views`, 'are not mapped');
+    for (const { address, size, offset } of file.ring.views) {
+      const region = shown.get(address);
+      if (!region?.shared || region.end !== address + BigInt(size) || region.offset !== BigInt(offset))
+        fail(`${place}.ring.views`, 'are not mapped');
       shown.delete(address);
     }
     const { slots, eventfd, numbers } = file;
     slots?.files.forEach((slot, j) => {
-      if (slot !== null) requireIndex(slot.file, files, `${place}.slots.files[${j}].file`);
+      if (slot === null) return;
+      requireIndex(slot.file, files, `${place}.slots.files[${j}].file`);
+      if (!isNumbered(slot.file)) fail(`${place}.slots.files[${j}].file`, 'has no descriptor');
     });
     if (slots !== null && (slots.first > slots.end || slots.end > slots.files.length))
       fail(`${place}.slots`, 'ends before it begins, or behind its end');
     if (eventfd !== null) {
       requireIndex(eventfd.file, files, `${place}.eventfd.file`);
       if (files[eventfd.file]!.kind !== 'eventfd') fail(`${place}.eventfd.file`, 'is no eventfd');
+      if (!isNumbered(eventfd.file)) fail(`${place}.eventfd.file`, 'has no descriptor');
     }
     for (const { thread } of numbers) {
       if (thread !== null && !threads.slice(1).some(({ tid }) => tid === thread))

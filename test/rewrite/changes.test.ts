@@ -7,7 +7,7 @@ import { parseEnvironment, parsePaths } from '../../src/rewrite/changes.js';
 import { rewriteDescriptors } from '../../src/rewrite/descriptors.js';
 import { rewritePaths as move } from '../../src/rewrite/paths.js';
 import { reopenFiles } from '../../src/rewrite/reopen.js';
-import type { OpenFile } from '../../src/snapshot/descriptors.js';
+import type { OpenFile, OpenFileOf } from '../../src/snapshot/descriptors.js';
 import type { Process } from '../../src/snapshot/schema.js';
 import { makeProcess } from '../snapshot/fixture.js';
 
@@ -328,4 +328,30 @@ test('what is on its way in a socket goes with it, and only with it', (t) => {
     message: /^descriptor 6 is on its way in a socket as well, and must stay: its signals \(F_SETSIG\) bear/,
   });
   t.notThrows(() => rewriteDescriptors(process, parseChoices([3, 6], []), []));
+});
+
+test('an io_uring stays with its memory, and keeps of what is registered with it what descriptors mean', (t) => {
+  const ring = {
+    ...{ kind: 'uring', flags: 2, locks: [], ring: { views: [{}] } },
+    slots: { files: [{ file: 1, tag: 1n }, null, { file: 2, tag: 2n }], first: 0, end: 3, next: 0 },
+    eventfd: { file: 2, async: true },
+  } as unknown as OpenFile;
+  const eventfd = { kind: 'eventfd', flags: 2, locks: [], count: 0n, semaphore: false } as OpenFile;
+  const process = processWith(
+    [ring, file('/a'), eventfd],
+    [
+      [3, 0],
+      [4, 1],
+      [5, 2],
+    ],
+  );
+  const kept = (drop: number[], fd: string[] = []) => {
+    const changed = rewriteDescriptors(process, parseChoices(drop, fd), []).files[0] as OpenFileOf<'uring'>;
+    return [changed.slots!.files.map((slot) => slot?.file ?? null), changed.eventfd?.file ?? null];
+  };
+  t.deepEqual(kept([], ['4=/y']), [[3, null, 2], 2]);
+  t.deepEqual(kept([4]), [[null, null, 2], 2]);
+  t.deepEqual(kept([5]), [[1, null, null], null]);
+  t.deepEqual(kept([], ['5=/x']), [[1, null, 3], null]);
+  t.throws(() => kept([3]), { instanceOf: UsageError, message: /^descriptor 3: its ring is mapped/ });
 });

@@ -309,8 +309,14 @@ test('an io_uring is mapped as a whole, and what is registered with it is there'
     ...{ kind: 'uring', flags: 2, locks: [], ring, slots: null, buffers: null, eventfd: null },
     ...{ workers: null, clock: 1, numbers: [] },
   };
+  let region = {};
   const has = (changes: object, ...starts: bigint[]) => ({
-    regions: starts.map((at) => makeRegion(at, { shared: true, backing: { kind: 'uring' } })),
+    regions: starts.map((at) =>
+      makeRegion(at, {
+        ...{ shared: true, offset: at === entries ? 0x1000_0000n : 0n, backing: { kind: 'uring' } },
+        ...region,
+      }),
+    ),
     descriptors: {
       ...makeProcess().descriptors,
       files: [{ ...file, ...changes }],
@@ -322,6 +328,12 @@ test('an io_uring is mapped as a whole, and what is registered with it is there'
   refused(t, has({}, rings, entries, 0x50_0000n), /regions: show an io_uring that is not there/);
   const slots = { files: [{ file: 1, tag: 0n }], first: 0, end: 1, next: 0 };
   refused(t, has({ slots }, rings, entries), /slots.files\[0\].file: there is no number 1/);
+  const itself = { ...slots, files: [{ file: 0, tag: 0n }] };
+  refused(t, has({ slots: itself }, rings, entries), /slots.files\[0\].file: has no descriptor/);
+  refused(t, has({ owner: { uid: 1, gid: 1 } }, rings, entries), /owner: is of what others have as well/);
+  for (region of [{ shared: false }, { offset: 0x800_0000n }])
+    refused(t, has({}, rings, entries), /ring.views: are not mapped/);
+  region = {};
   const none = { ...slots, files: [null] };
   refused(t, has({ slots: { ...none, end: 2 } }, rings, entries), /slots: ends before/);
   refused(t, has({ eventfd: { file: 0, async: false } }, rings, entries), /eventfd.file: is no eventfd/);

@@ -2,7 +2,7 @@
 import { constants } from 'node:os';
 import { addressText, isBound, type Making, type Protocol, SO, scopeOf } from '../../inet.js';
 import { privateOf } from '../../kernel/objects.js';
-import { openKernel } from '../../kernel/open.js';
+import { lookInto } from '../../kernel/open.js';
 import {
   interfaceName,
   isPortGivenBack,
@@ -234,10 +234,10 @@ function captureConnection(
 
 /** Reading the error takes it; whoever may look into the kernel sees whether it is the one that can be made again. */
 function warnOfError(copy: number, what: string, warnings: string[]): void {
-  const kernel = openKernel();
-  if (typeof kernel === 'string') return;
-  const error = Number(
-    kernel.member('sock', kernel.member('socket', privateOf(kernel, copy), 'sk'), 'sk_err'),
+  const error = lookInto(
+    (kernel) =>
+      Number(kernel.member('sock', kernel.member('socket', privateOf(kernel, copy), 'sk'), 'sk_err')),
+    () => 0,
   );
   if (error === 0 || error === ERRORS.ECONNRESET) return;
   const name = Object.entries(ERRORS).find(([, number]) => number === error)?.[0] ?? String(error);

@@ -1,6 +1,6 @@
 /** inotify(7): watches of files, by paths that lead to them. */
 import { privateOf } from '../../kernel/objects.js';
-import { openKernel } from '../../kernel/open.js';
+import { lookInto } from '../../kernel/open.js';
 import { showsWatchFlags } from '../../native/inotify.js';
 import { fionread } from '../../native/syscalls.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
@@ -30,7 +30,7 @@ export const inotify: DescriptorKind = {
     return {
       kind: 'inotify',
       flags: info.flags,
-      ...withCopy(fd, (copy) => lookInto(copy, watches)),
+      ...withCopy(fd, (copy) => seeInside(copy, watches)),
       watches: watches.map((watch) => {
         const { path, stat } = found.get(watch)!;
         const type = fileType(stat)!;
@@ -42,22 +42,23 @@ export const inotify: DescriptorKind = {
 };
 
 /** What only the kernel itself knows, and only root is told. */
-function lookInto(copy: number, watches: readonly Watch[]): Pick<OpenFileOf<'inotify'>, 'events' | 'next'> {
+function seeInside(copy: number, watches: readonly Watch[]): Pick<OpenFileOf<'inotify'>, 'events' | 'next'> {
   const unread = fionread(copy);
-  const kernel = openKernel();
-  if (typeof kernel !== 'string') {
-    const group = privateOf(kernel, copy);
-    return {
-      events: unread > 0 ? unreadEvents(kernel, group, watches) : [],
-      next: nextNumber(kernel, group),
-    };
-  }
-  if (unread > 0) {
-    throw new PassingRefusal(
-      `${unread} bytes of events in it were not read yet, and cannot be without being consumed: ${kernel}`,
-    );
-  }
-  return { events: [], next: null };
+  return lookInto(
+    (kernel) => {
+      const group = privateOf(kernel, copy);
+      return {
+        events: unread > 0 ? unreadEvents(kernel, group, watches) : [],
+        next: nextNumber(kernel, group),
+      };
+    },
+    (why) => {
+      if (unread === 0) return { events: [], next: null };
+      throw new PassingRefusal(
+        `${unread} bytes of events in it were not read yet, and cannot be without being consumed: ${why}`,
+      );
+    },
+  );
 }
 
 interface Found {
@@ -77,9 +78,8 @@ function search(entry: Entry, target: Target): Found {
   return found;
 }
 
-/** Names the first watch of a file to which no path was found. What is needed while the process is held is opened on the way. */
+/** Names the first watch of a file to which no path was found. */
 function lostProblem(entry: Entry, target: Target): string | null {
-  openKernel();
   const { watches, found } = search(entry, target);
   const lost = watches.filter((watch) => !found.has(watch));
   if (lost.length === 0) return null;

@@ -1,9 +1,9 @@
 /** What a program has registered with an io_uring: files, buffers, an eventfd. */
 import type { KernelMemory } from '../../kernel/memory.js';
-import { fileOf } from '../../kernel/objects.js';
 import { PAGE_SIZE } from '../../page.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import type { KindContext } from './kind.js';
+import { once } from './once.js';
 import { Refusal } from './refusal.js';
 import { Frames } from './uring-memory.js';
 import { field, type RingContext } from './uring-view.js';
@@ -15,16 +15,25 @@ const SLOT_FLAGS = 7n;
 const PAGE = BigInt(PAGE_SIZE);
 
 /** The `struct file`s of a process's descriptors, by address: for each the descriptors that mean it. */
-export function filesOf(kernel: KernelMemory, task: bigint, { target }: KindContext): Map<bigint, number[]> {
-  const files = new Map<bigint, number[]>();
-  for (const { fd, flight } of target.entries) {
-    if (flight) continue;
-    const file = fileOf(kernel, task, fd);
-    const known = files.get(file);
-    if (known) known.push(fd);
-    else files.set(file, [fd]);
-  }
-  return files;
+export function filesOf(
+  kernel: KernelMemory,
+  task: bigint,
+  context: KindContext,
+): ReadonlyMap<bigint, readonly number[]> {
+  return once(context, 'files in the kernel', () => {
+    const table = kernel.member('files_struct', kernel.member('task_struct', task, 'files'), 'fdt');
+    const count = Number(kernel.member('fdtable', table, 'max_fds'));
+    const words = kernel.read(kernel.member('fdtable', table, 'fd'), 8 * count);
+    const files = new Map<bigint, number[]>();
+    for (const { fd, flight } of context.target.entries) {
+      if (flight || fd >= count) continue;
+      const file = words.readBigUInt64LE(8 * fd);
+      const known = files.get(file);
+      if (known) known.push(fd);
+      else files.set(file, [fd]);
+    }
+    return files;
+  });
 }
 
 /** Addresses of the nodes of a `struct io_rsrc_data`, 0 for an empty slot. */

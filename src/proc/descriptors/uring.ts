@@ -1,5 +1,6 @@
 /** io_uring(7): its set-up, its place in the rings, and what is registered with it. */
 import { closeSync } from 'node:fs';
+import { errnoOf } from '../../errno.js';
 import { BtfError } from '../../kernel/btf.js';
 import { KernelFault, type KernelMemory } from '../../kernel/memory.js';
 import { fileOf, fileReferences, perCpuOffsets, privateOf, taskOf } from '../../kernel/objects.js';
@@ -51,6 +52,9 @@ export const uring: DescriptorKind = {
       if (error instanceof BtfError) throw new Refusal(`it cannot be read in the kernel: ${error.message}`);
       if (error instanceof KernelFault)
         throw new Refusal(`it changes while it is looked at: ${error.message}`);
+      const errno = errnoOf(error);
+      if (errno !== undefined && errno !== 'ESRCH')
+        throw new Refusal(`one like it cannot be made here, to compare it with (${errno})`);
       throw error;
     }
   },

@@ -19,11 +19,10 @@ at(os.open("/proc/pressure/memory", os.O_RDONLY), 12)
   }
 });
 
-test('a file of pressure without a trigger is opened again, and can be given one', async (t) => {
-  const { before, after, child } = await roundTrip(
+test('a file of pressure without a trigger is opened again', async (t) => {
+  const { before, after } = await roundTrip(
     t,
     'at(os.open("/proc/pressure/memory", os.O_RDWR | os.O_NONBLOCK), 10); os.read(10, 5)',
   );
   t.deepEqual(after.table, before.table);
-  t.truthy(child.pid);
 });
