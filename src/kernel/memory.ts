@@ -19,6 +19,7 @@ export class KernelMemory {
   readonly #bytes = Buffer.alloc(OUTPUT_SIZE + 8);
   readonly #reader: number;
   #task: bigint | undefined;
+  #offsets: readonly bigint[] | undefined;
 
   /**
    * @throws Error EPERM without CAP_BPF and CAP_PERFMON or under lockdown, ENOENT where the kernel has no types of its
@@ -88,7 +89,12 @@ export class KernelMemory {
    * What has to be added to an address that means another place for each processor, for every processor in turn.
    * @param mapOf address of the map that is behind a descriptor of ours
    */
-  perCpuOffsets(mapOf: (fd: number) => bigint): bigint[] {
+  perCpuOffsets(mapOf: (fd: number) => bigint): readonly bigint[] {
+    this.#offsets ??= this.#askPerCpuOffsets(mapOf);
+    return this.#offsets;
+  }
+
+  #askPerCpuOffsets(mapOf: (fd: number) => bigint): bigint[] {
     const map = createMap(MapType.PERCPU_ARRAY, 8);
     try {
       const base = this.word(this.place('bpf_array', mapOf(map), 'pptrs'));

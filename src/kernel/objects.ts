@@ -64,7 +64,7 @@ export function listOf(kernel: KernelMemory, head: bigint, struct: string, path:
 }
 
 /** What has to be added, for each processor, to an address of memory that each has of its own. */
-export function perCpuOffsets(kernel: KernelMemory): bigint[] {
+export function perCpuOffsets(kernel: KernelMemory): readonly bigint[] {
   return kernel.perCpuOffsets((fd) => privateOf(kernel, fd));
 }
 

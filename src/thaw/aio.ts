@@ -7,8 +7,8 @@ import { leastRequests } from '../aio.js';
 import { type AioContext, aioRange } from '../snapshot/aio-context.js';
 import type { Process } from '../snapshot/schema.js';
 import type { Arena } from './arena.js';
-import { call, MapFlag, Mremap, mapFixed, Prot, protect } from './calls.js';
-import { type MemoryContext, type PlacedRegion, planAdvice, readExtent } from './memory.js';
+import { call, MapFlag, Mremap, mapFixed } from './calls.js';
+import { fillMapped, type MemoryContext, type PlacedRegion } from './memory.js';
 import { type Cell, Flag, type Op } from './program.js';
 
 const EFD_CLOEXEC = 0o2000000;
@@ -36,7 +36,13 @@ export function planAio(
     call('close', [ready]),
     ...regions
       .filter(({ region }) => region.backing.kind === 'aio')
-      .flatMap((placed) => fillRing(placed, context)),
+      .flatMap((placed) =>
+        fillMapped(
+          placed,
+          context,
+          `cannot protect the ring of an AIO context at ${placed.region.start.toString(16)}`,
+        ),
+      ),
     ...[...fillers.values()].map((filler) => call('io_destroy', [filler])),
   ];
 }
@@ -130,15 +136,6 @@ function advance(context: AioContext, ready: Cell): Op {
     check: { kind: 'equal', expected: tail },
     label: `cannot bring the AIO context ${nameOf(context)} to where it was, with ${unread} events unread`,
   };
-}
-
-function fillRing({ region, extents }: PlacedRegion, context: MemoryContext): Op[] {
-  const label = `cannot protect the ring of an AIO context at ${region.start.toString(16)}`;
-  return [
-    ...extents.map((extent) => readExtent(extent, region, context)),
-    ...(region.prot === (Prot.READ | Prot.WRITE) ? [] : [protect(region, region.prot, { label })]),
-    ...planAdvice(region),
-  ];
 }
 
 function nameOf({ address }: AioContext): string {

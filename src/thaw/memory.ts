@@ -255,6 +255,15 @@ function planGuards(region: Region): Op[] {
   );
 }
 
+/** Gives memory that something else has mapped, to be read and written, its content and what it may be used for. */
+export function fillMapped({ region, extents }: PlacedRegion, context: MemoryContext, label: string): Op[] {
+  return [
+    ...extents.map((extent) => readExtent(extent, region, context)),
+    ...(region.prot === (Prot.READ | Prot.WRITE) ? [] : [protect(region, region.prot, { label })]),
+    ...planAdvice(region),
+  ];
+}
+
 /** madvise(2) and mlock(2) of a region. */
 export function planAdvice(region: Region): Op[] {
   const ops = [

@@ -9,9 +9,9 @@ import { entriesView, ringsView } from '../snapshot/uring.js';
 import { decodeOffsets, SETUP, sqeSize } from '../uring.js';
 import { gaps, merge, PAGE, type Range, USER_SPACE_END } from './addresses.js';
 import type { Arena } from './arena.js';
-import { call, MapFlag, mapFixed, Prot, protect } from './calls.js';
+import { call, MapFlag, mapFixed, Prot } from './calls.js';
 import { registerNumbers } from './descriptors/uring.js';
-import { type MemoryContext, type PlacedRegion, planAdvice, readExtent } from './memory.js';
+import { fillMapped, type MemoryContext, type PlacedRegion } from './memory.js';
 import type { Op } from './program.js';
 
 type Ring = OpenFileOf<'uring'>;
@@ -65,7 +65,9 @@ export function planUrings(
       ...file.ring.views.flatMap(({ address }) =>
         regions
           .filter(({ region }) => region.backing.kind === 'uring' && region.start === address)
-          .flatMap((placed) => fillView(placed, context)),
+          .flatMap((placed) =>
+            fillMapped(placed, context, `cannot protect ${placed.region.start.toString(16)}`),
+          ),
       ),
     ]),
   ];
@@ -132,15 +134,4 @@ function advance({ ring }: Ring, fd: number, arena: Arena): Op {
     label: `cannot bring an io_uring to where it was, ${sqHead} entries and ${cqTail} completions (descriptor ${fd})`,
     text: `advance_uring(${fd}, ${sqHead}, ${cqTail})`,
   };
-}
-
-/** What was in it, and how its memory may be used. */
-function fillView({ region, extents }: PlacedRegion, context: MemoryContext): Op[] {
-  return [
-    ...extents.map((extent) => readExtent(extent, region, context)),
-    ...(region.prot === (Prot.READ | Prot.WRITE)
-      ? []
-      : [protect(region, region.prot, { label: `cannot protect ${region.start.toString(16)}` })]),
-    ...planAdvice(region),
-  ];
 }

@@ -7,13 +7,12 @@ import { isAioRing } from '../../src/proc/regions.js';
 import type { AioContext } from '../../src/snapshot/aio-context.js';
 import { testAsRoot } from './harness/needs.js';
 import { target } from './harness/paths.js';
-import { asUser, roundTrip } from './harness/round-trip.js';
+import { asUser, nobody, roundTrip } from './harness/round-trip.js';
 import { childrenOf, start } from './harness/running.js';
 import { scratch } from './harness/scratch.js';
 import { freeze, proc2elf, run } from './harness/tool.js';
 
 const command = target('aio');
-const nobody = 65534;
 const RING =
   'the memory at [0-9a-f]+-[0-9a-f]+ rw-s /\\[aio\\] \\(deleted\\) is the ring of an AIO context \\(io_setup\\) that';
 

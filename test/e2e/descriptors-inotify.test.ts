@@ -1,13 +1,10 @@
 import { chownSync } from 'node:fs';
 import { leaveOut, testWith } from './harness/needs.js';
 import { script, target } from './harness/paths.js';
-import { asUser, roundTrip } from './harness/round-trip.js';
+import { asUser, nobody, roundTrip } from './harness/round-trip.js';
 import { start } from './harness/running.js';
 import { scratch } from './harness/scratch.js';
 import { freeze, proc2elf, run } from './harness/tool.js';
-
-/** Debian's nobody: a user that every machine has. */
-const nobody = 65534;
 
 testWith([], 'watches of files come back with their numbers', (t) =>
   roundTrip(t, { command: target('watches'), goesOn: false }),

@@ -4,12 +4,11 @@ import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { testWith } from './harness/needs.js';
 import { target } from './harness/paths.js';
-import { asUser } from './harness/round-trip.js';
+import { asUser, nobody } from './harness/round-trip.js';
 import { type Running, start } from './harness/running.js';
 import { scratch } from './harness/scratch.js';
 import { freeze, type Outcome, run } from './harness/tool.js';
 
-const nobody = 65534;
 const isRoot = process.getuid?.() === 0;
 /** What makes an ordinary user of whoever runs the tests. */
 const ordinary = isRoot ? asUser(nobody) : [];

@@ -4,12 +4,11 @@ import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { leaveOut, testWith } from './harness/needs.js';
 import { target } from './harness/paths.js';
-import { asUser, roundTrip } from './harness/round-trip.js';
+import { asUser, nobody, roundTrip } from './harness/round-trip.js';
 import { start } from './harness/running.js';
 import { scratch } from './harness/scratch.js';
 import { freeze, proc2elf, run } from './harness/tool.js';
 
-const nobody = 65534;
 const command = target('hugepages');
 const POOL = '/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages';
 /** What the program and its image take together where both are there, and some to spare. */

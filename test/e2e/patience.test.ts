@@ -3,13 +3,11 @@ import { chownSync } from 'node:fs';
 import { join } from 'node:path';
 import { testWith } from './harness/needs.js';
 import { script } from './harness/paths.js';
-import { asUser } from './harness/round-trip.js';
+import { asUser, nobody } from './harness/round-trip.js';
 import { start } from './harness/running.js';
 import { scratch } from './harness/scratch.js';
 import { freeze } from './harness/tool.js';
 
-/** Debian's nobody: a user that every machine has. */
-const nobody = 65534;
 const lost = {
   // Root need not wait for it: the kernel shows it to nobody else.
   event: { warning: /not read/, as: process.getuid?.() === 0 ? asUser(nobody) : [] },

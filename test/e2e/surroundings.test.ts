@@ -4,12 +4,11 @@ import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { leaveOut, testWith } from './harness/needs.js';
 import { cli, target } from './harness/paths.js';
-import { asUser } from './harness/round-trip.js';
+import { asUser, nobody } from './harness/round-trip.js';
 import { start } from './harness/running.js';
 import { scratch } from './harness/scratch.js';
 import { freeze, type Outcome, run } from './harness/tool.js';
 
-const nobody = 65534;
 const isRoot = process.getuid?.() === 0;
 
 /** Freezes a program in a folder of its own and ends it. @returns the folder, with `frozen.bin` */

@@ -24,12 +24,11 @@ import { readImage } from '../../src/image/read.js';
 import { freePort } from './harness/client.js';
 import { leaveOut, testWith } from './harness/needs.js';
 import { script, target } from './harness/paths.js';
-import { asUser } from './harness/round-trip.js';
+import { asUser, nobody } from './harness/round-trip.js';
 import { start } from './harness/running.js';
 import { scratch } from './harness/scratch.js';
 import { freeze, run } from './harness/tool.js';
 
-const nobody = 65534;
 const isRoot = process.getuid?.() === 0;
 
 interface Case {

@@ -10,13 +10,11 @@ import {
 import { join } from 'node:path';
 import { leaveOut, testWith } from './harness/needs.js';
 import { script, target } from './harness/paths.js';
-import { asUser, type RoundTrip, roundTrip } from './harness/round-trip.js';
+import { asUser, nobody, type RoundTrip, roundTrip } from './harness/round-trip.js';
 import { start } from './harness/running.js';
 import { scratch } from './harness/scratch.js';
 import { freeze, proc2elf, run } from './harness/tool.js';
 
-/** Debian's nobody: a user that every machine has. */
-const nobody = 65534;
 const isRoot = process.getuid?.() === 0;
 /** New ids are announced in one line. */
 const stderr = /^([^\n]+\n)?$/;

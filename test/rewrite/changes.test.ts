@@ -27,7 +27,7 @@ const file = (path: string): OpenFile => ({
 function processWith(files: OpenFile[], descriptors: [fd: number, file: number][]): Process {
   return {
     ...makeProcess(),
-    workingDirectory: '/data/a/work',
+    workingDirectory: '/data/a/job',
     mappedFiles: [{ path: '/data/a/map', writable: true, size: 1 }],
     objects: [],
     descriptors: {
@@ -69,8 +69,8 @@ test('what tells of a descriptor goes with that', (t) => {
 });
 
 test('beginnings of paths, everywhere; the longest counts', (t) => {
-  const process = processWith([file('/data/a'), file('/data/ab'), file('/data/a/work/x')], [[3, 0]]);
-  const paths = parsePaths(['/data/a=/b', '/data/a/work=c'], '/srv');
+  const process = processWith([file('/data/a'), file('/data/ab'), file('/data/a/job/x')], [[3, 0]]);
+  const paths = parsePaths(['/data/a=/b', '/data/a/job=c'], '/srv');
   t.deepEqual(pathsOf(rewritePaths(process, { ...NONE, paths })), [
     '/b',
     '/data/ab',
@@ -80,9 +80,9 @@ test('beginnings of paths, everywhere; the longest counts', (t) => {
     '/srv/c',
   ]);
   const root = parsePaths(['/=/mnt']);
-  t.is(rewritePaths(process, { ...NONE, paths: root }).workingDirectory, '/mnt/data/a/work');
+  t.is(rewritePaths(process, { ...NONE, paths: root }).workingDirectory, '/mnt/data/a/job');
   const back = parsePaths(['/data=/']);
-  t.is(rewritePaths(process, { ...NONE, paths: back }).workingDirectory, '/a/work');
+  t.is(rewritePaths(process, { ...NONE, paths: back }).workingDirectory, '/a/job');
   t.is(rewritePaths(process, { ...NONE, paths, cwd: '/else' }).workingDirectory, '/else');
 });
 

@@ -1,8 +1,8 @@
 /** IPv4 and IPv6 sockets: TCP, MPTCP, UDP, UDP-Lite, raw, and those of ICMP's echo. */
 import { constants } from 'node:os';
 import { addressText, isBound, type Making, type Protocol, SO, scopeOf } from '../../inet.js';
-import { privateOf } from '../../kernel/objects.js';
 import { lookInto } from '../../kernel/open.js';
+import { sockOf } from '../../kernel/sockets.js';
 import {
   interfaceName,
   isPortGivenBack,
@@ -235,8 +235,7 @@ function captureConnection(
 /** Reading the error takes it; whoever may look into the kernel sees whether it is the one that can be made again. */
 function warnOfError(copy: number, what: string, warnings: string[]): void {
   const error = lookInto(
-    (kernel) =>
-      Number(kernel.member('sock', kernel.member('socket', privateOf(kernel, copy), 'sk'), 'sk_err')),
+    (kernel) => Number(kernel.member('sock', sockOf(kernel, copy), 'sk_err')),
     () => 0,
   );
   if (error === 0 || error === ERRORS.ECONNRESET) return;

@@ -1,9 +1,7 @@
 /** The number that signals of F_SETSIG bear: that of the descriptor by which they were asked for. */
 import { O } from '../../fcntl.js';
-import { BtfError } from '../../kernel/btf.js';
 import { type SignalSource, signalNumber } from '../../kernel/fasync.js';
-import { KernelFault } from '../../kernel/memory.js';
-import { openKernel } from '../../kernel/open.js';
+import { lookInto } from '../../kernel/open.js';
 import { NUMBERED_SIGNALS } from '../../snapshot/in-flight.js';
 import { parseLockLines } from './fdinfo.js';
 import type { Description, KindContext, UnlockedFile } from './kind.js';
@@ -51,12 +49,8 @@ export function signalNumberOf(
 
 /** The number; or why it cannot be seen, if that can be told. */
 function look(copy: number, source: SignalSource): number | string | null {
-  const kernel = openKernel();
-  if (typeof kernel === 'string') return kernel;
-  try {
-    return signalNumber(kernel, copy, source);
-  } catch (error) {
-    if (error instanceof BtfError || error instanceof KernelFault) return error.message;
-    throw error;
-  }
+  return lookInto<number | string | null>(
+    (kernel) => signalNumber(kernel, copy, source),
+    (why) => why,
+  );
 }

@@ -1,8 +1,6 @@
 /** TCP_MAXSEG of a socket without a connection: what the program has set, or what its last connection has left. */
 import { SOL } from '../../inet.js';
-import { BtfError } from '../../kernel/btf.js';
-import { KernelFault } from '../../kernel/memory.js';
-import { openKernel } from '../../kernel/open.js';
+import { lookInto } from '../../kernel/open.js';
 import { sockOf } from '../../kernel/sockets.js';
 import { tcpInfo } from '../../native/inet.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
@@ -34,12 +32,8 @@ export function dropLeftSegment(
 
 /** `null`: the kernel does not tell. */
 function isChosen(copy: number): boolean | null {
-  const kernel = openKernel();
-  if (typeof kernel === 'string') return null;
-  try {
-    return kernel.member('tcp_sock', sockOf(kernel, copy), 'rx_opt.user_mss') !== 0n;
-  } catch (error) {
-    if (error instanceof BtfError || error instanceof KernelFault) return null;
-    throw error;
-  }
+  return lookInto<boolean | null>(
+    (kernel) => kernel.member('tcp_sock', sockOf(kernel, copy), 'rx_opt.user_mss') !== 0n,
+    () => null,
+  );
 }

@@ -17,7 +17,8 @@ const PR_SET_DUMPABLE = 4;
 const DEFAULT_ACTION = new Uint8Array(32);
 /** Bytes of a signal mask. */
 const MASK = 8;
-const ADVICE = 'proc2elf rewrite can leave the descriptor out (--drop-fd)';
+/** For whom no such process can be had. */
+export const ADVICE = 'proc2elf rewrite can leave the descriptor out (--drop-fd)';
 
 /**
  * Makes descriptors of a process that ends.

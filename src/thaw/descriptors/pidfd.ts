@@ -9,7 +9,7 @@ import { call, flagNames, show } from '../calls.js';
 import type { Op, Operand } from '../program.js';
 import type { Bench, Place } from './bench.js';
 import { close, control, duplicate, open as openPath } from './calls.js';
-import { makeEnded } from './pidfd-ended.js';
+import { ADVICE, makeEnded } from './pidfd-ended.js';
 import type { KindPlanner } from './planner.js';
 
 type Pidfd = OpenFileOf<'pidfd'>;
@@ -18,7 +18,6 @@ type Stranger = NonNullable<Pidfd['stranger']>;
 /** `sizeof (struct stat)`, and where the inode number lies in it. */
 const STAT = 144;
 const ST_INO = 8n;
-const ADVICE = 'proc2elf rewrite can leave the descriptor out (--drop-fd)';
 const NAMES = { PIDFD_NONBLOCK: O.NONBLOCK, PIDFD_THREAD };
 
 /** Plans a descriptor that names a process or thread. */

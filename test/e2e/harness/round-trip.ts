@@ -37,6 +37,9 @@ export interface RoundTrip {
   readonly prepare?: (running: Running, cwd: string) => Promise<void>;
 }
 
+/** Debian's nobody: a user that every machine has. */
+export const nobody = 65534;
+
 /** What runs a program as an ordinary user without any capability. */
 export function asUser(uid: number): readonly string[] {
   return ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', '--inh-caps=-all'];
