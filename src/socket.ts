@@ -56,9 +56,14 @@ export const SO = {
   TIMESTAMPNS_NEW: 64,
   TIMESTAMPING_NEW: 65,
   PREFER_BUSY_POLL: 69,
+  /** Which sizes of buffers the program has set: {@link BUFFER_LOCK}. */
+  BUF_LOCK: 72,
   RCVMARK: 75,
   PASSPIDFD: 76,
   RCVPRIORITY: 82,
   PASSRIGHTS: 83,
   INQ: 84,
 } as const;
+
+/** Bits of SO_BUF_LOCK: a size that the program has set, which the kernel no longer changes. */
+export const BUFFER_LOCK = { SEND: 1, RECEIVE: 2 } as const;

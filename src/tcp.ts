@@ -57,8 +57,6 @@ export const REPAIR = { OFF: 0, ON: 1, OFF_SILENT: -1 } as const;
 export const QUEUE = { RECEIVE: 1, SEND: 2 } as const;
 /** What TCP_REPAIR_OPTIONS sets: kinds of the options of a SYN; `TCPOPT_*` of `net/tcp.h`. */
 export const TCPOPT = { MSS: 2, WINDOW: 3, SACK_PERM: 4, TIMESTAMP: 8 } as const;
-/** SO_BUF_LOCK: which sizes of buffers the program has set. */
-export const SO_BUF_LOCK = 72;
 
 /** Where sequence numbers come to, modulo 2^32. */
 export function advance(sequence: number, bytes: number): number {

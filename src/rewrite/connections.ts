@@ -8,16 +8,17 @@ import { closedProblem } from '../proc/descriptors/signals.js';
 import type { DescriptorTable, OpenFile, OpenFileOf } from '../snapshot/descriptors.js';
 import { carriersOf } from '../snapshot/in-flight.js';
 import type { TcpConnection } from '../snapshot/tcp-connection.js';
+import { BUFFER_LOCK } from '../socket.js';
 import { socketName } from '../unix-name.js';
 
 type Inet = OpenFileOf<'inet'>;
 /** What of the choices is about connections. */
 type PeerChoices = Pick<DescriptorChoices, 'tcp' | 'unixPeer' | 'ptyPeer'>;
 
-/** Bits of SO_BUF_LOCK: sizes of buffers that the program has set. */
+/** Sizes of buffers that the program has set, by what SO_BUF_LOCK tells. */
 const SET = [
-  [1, SO.SNDBUF, 'sendBuffer'],
-  [2, SO.RCVBUF, 'receiveBuffer'],
+  [BUFFER_LOCK.SEND, SO.SNDBUF, 'sendBuffer'],
+  [BUFFER_LOCK.RECEIVE, SO.RCVBUF, 'receiveBuffer'],
 ] as const;
 
 /**

@@ -247,6 +247,7 @@ const socket = (name: string | Uint8Array, peer: number | null): OpenFile => ({
     credentials: false,
     sendBuffer: 1,
     receiveBuffer: 1,
+    bufferLocks: null,
     options: [],
     filter: null,
   },

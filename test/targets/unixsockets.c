@@ -100,6 +100,9 @@ static void check_pairs(void) {
               "%s: FD_CLOEXEC", name);
         CHECK(option(pair[i][0], SO_SNDBUF) == 2 * (20000 + i), "%s: SO_SNDBUF is %d", name,
               option(pair[i][0], SO_SNDBUF));
+        CHECK(option(pair[i][0], SO_BUF_LOCK) == 1 && option(pair[i][1], SO_BUF_LOCK) == 0,
+              "%s: SO_BUF_LOCK is %d and %d", name, option(pair[i][0], SO_BUF_LOCK),
+              option(pair[i][1], SO_BUF_LOCK));
         NEED(getsockopt(pair[i][1], SOL_SOCKET, SO_RCVTIMEO, &patience, &length));
         CHECK(patience.tv_sec == 3 && patience.tv_usec == 500000, "%s: SO_RCVTIMEO", name);
         NEED(getsockopt(pair[i][0], SOL_SOCKET, SO_PEERCRED, &maker, &size));

@@ -15,15 +15,14 @@ import {
 import { interfaceName } from '../../native/inet.js';
 import { getOption, makeSocket, optionMemory } from '../../native/sockets.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
+import { BUFFER_LOCK } from '../../socket.js';
 import { captureFilter } from './filter.js';
 import { Refusal } from './refusal.js';
 
 type Inet = OpenFileOf<'inet'>;
 
 const SO_NETNS_COOKIE = 71;
-const SO_BUF_LOCK = 72;
-/** The bits of SO_BUF_LOCK: a size that the program has set, which the kernel no longer changes. */
-const LOCKS = { [SO.SNDBUF]: 1, [SO.RCVBUF]: 2 } as const;
+const LOCKS = { [SO.SNDBUF]: BUFFER_LOCK.SEND, [SO.RCVBUF]: BUFFER_LOCK.RECEIVE } as const;
 const SIZES = [SO.SNDBUF, SO.RCVBUF] as const;
 const TCP_MAXSEG = 2;
 /** The least that setsockopt(2) takes; below it is what IP options have left of a segment. */
@@ -157,7 +156,7 @@ function refuseLostDevice(copy: number): void {
 
 /** Sizes of buffers that the program has chosen. */
 function captureSizes(copy: number, { sizes }: Fresh): Inet['options'] {
-  const locks = getOption(copy, SOL.SOCKET, SO_BUF_LOCK);
+  const locks = getOption(copy, SOL.SOCKET, SO.BUF_LOCK);
   return SIZES.flatMap((option) => {
     const value = getOption(copy, SOL.SOCKET, option)!;
     // Before Linux 5.14 nothing tells whether the kernel chose the size.

@@ -4,7 +4,7 @@ import { unconfirmed } from '../../native/inet.js';
 import { getOption, Poll, pollNow } from '../../native/sockets.js';
 import { peekSendQueue, queueEnd, unsentBytes } from '../../native/tcp-repair.js';
 import type { TcpConnection } from '../../snapshot/tcp-connection.js';
-import { advance, isEnded, isEndedByPeer, KEPT_STATES, SO_BUF_LOCK, TCP_OPTION } from '../../tcp.js';
+import { advance, isEnded, isEndedByPeer, KEPT_STATES, TCP_OPTION } from '../../tcp.js';
 import type { Entry } from './entries.js';
 import { PassingRefusal } from './refusal.js';
 import { endsOf } from './tcp-hold.js';
@@ -56,7 +56,7 @@ export function captureConnection(
     clamp: word(copy, SOL.TCP, TCP_OPTION.WINDOW_CLAMP),
     sendBuffer: word(copy, SOL.SOCKET, SO.SNDBUF),
     receiveBuffer: word(copy, SOL.SOCKET, SO.RCVBUF),
-    locks: getOption(copy, SOL.SOCKET, SO_BUF_LOCK)?.[0] ?? 0,
+    locks: getOption(copy, SOL.SOCKET, SO.BUF_LOCK)?.[0] ?? 0,
   };
   const queues = repair(entry, copy, () => queuesOf(copy, state, input.length));
   return { ...common, ...queues };

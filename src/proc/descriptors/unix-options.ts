@@ -22,13 +22,18 @@ function sizeOf(option: number): number {
   return option === SO.RCVTIMEO || option === SO.SNDTIMEO ? 16 : 4;
 }
 
-type Options = Pick<OpenFileOf<'unix'>, 'sendBuffer' | 'receiveBuffer' | 'options' | 'filter'>;
+type Options = Pick<
+  OpenFileOf<'unix'>,
+  'sendBuffer' | 'receiveBuffer' | 'bufferLocks' | 'options' | 'filter'
+>;
 
 /** Reads the options. @param type `SOCK_*` @throws Refusal for a filter in eBPF */
 export function captureOptions(copy: number, type: number): Options {
   return {
     sendBuffer: integerOption(copy, SO.SNDBUF),
     receiveBuffer: integerOption(copy, SO.RCVBUF),
+    // Since Linux 5.14.
+    bufferLocks: getOption(copy, SOL_SOCKET, SO.BUF_LOCK, 4)?.[0] ?? null,
     options: usualOptions(type).flatMap(({ option, size, usual }) => {
       const value = getOption(copy, SOL_SOCKET, option, size)!;
       return Buffer.from(value).equals(usual) ? [] : [{ option, value }];

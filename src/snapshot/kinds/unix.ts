@@ -47,6 +47,8 @@ const schema = z.object({
   /** SO_SNDBUF and SO_RCVBUF as getsockopt(2) tells them. */
   sendBuffer: index,
   receiveBuffer: index,
+  /** SO_BUF_LOCK: which of both the program has set; `null` where the kernel did not tell. */
+  bufferLocks: int.min(0).max(3).nullable().default(null),
   /** Options of SOL_SOCKET that a new socket does not have. */
   options: z.array(z.object({ option: index, value: bytes })),
   filter: socketFilter,

@@ -6,16 +6,7 @@ import { O } from '../../fcntl.js';
 import { addressText, isIpv4, SO, SO_FORCE, SOL } from '../../inet.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import type { TcpConnection } from '../../snapshot/tcp-connection.js';
-import {
-  advance,
-  isEnded,
-  isEndedByPeer,
-  QUEUE,
-  REPAIR,
-  SO_BUF_LOCK,
-  TCP_OPTION,
-  TCPOPT,
-} from '../../tcp.js';
+import { advance, isEnded, isEndedByPeer, QUEUE, REPAIR, TCP_OPTION, TCPOPT } from '../../tcp.js';
 import { call, type Extra, show, tolerate } from '../calls.js';
 import type { Op, Operand } from '../program.js';
 import type { Bench, Place } from './bench.js';
@@ -228,7 +219,7 @@ function buffers(fd: number, connection: TcpConnection, { arena }: Bench, extra:
   return [
     force(SO.SNDBUF, sendBuffer),
     force(SO.RCVBUF, receiveBuffer),
-    setInteger(fd, SOL.SOCKET, SO_BUF_LOCK, locks, arena, { ...extra, check: tolerate('ENOPROTOOPT') }),
+    setInteger(fd, SOL.SOCKET, SO.BUF_LOCK, locks, arena, { ...extra, check: tolerate('ENOPROTOOPT') }),
   ];
 }
 

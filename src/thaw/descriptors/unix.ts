@@ -181,7 +181,7 @@ function shut({ shutdown, gone, type }: Socket, fd: number, name: string): Op[] 
 }
 
 function setOptions(
-  { sendBuffer, receiveBuffer, options, filter }: Socket,
+  { sendBuffer, receiveBuffer, bufferLocks, options, filter }: Socket,
   fd: number,
   name: string,
   bench: Bench,
@@ -190,6 +190,7 @@ function setOptions(
   return [
     ...setBuffer(fd, SO.SNDBUF, sendBuffer, label, bench),
     ...setBuffer(fd, SO.RCVBUF, receiveBuffer, label, bench),
+    ...(bufferLocks === null ? [] : [setLocks(fd, bufferLocks, label, bench)]),
     // SO_LOCK_FILTER, which forbids another filter, is among the options.
     ...attachFilter(fd, filter, name, bench.arena),
     ...options.map(({ option, value }) => set(fd, option, bench.arena.bytes(value), value.length, { label })),
@@ -219,6 +220,11 @@ function setBuffer(fd: number, option: number, value: number, label: string, ben
       text: `test ${nameOf(option)} == ${value}`,
     },
   ];
+}
+
+/** Which sizes count as set by the program: here all are. An older kernel does not tell. */
+function setLocks(fd: number, locks: number, label: string, bench: Bench): Op {
+  return { ...setInt(fd, SO.BUF_LOCK, locks, label, bench), check: tolerate('ENOPROTOOPT') } as Op;
 }
 
 /** Sets a buffer: first within the limit, then beyond it, which takes a privilege. */
