@@ -1,6 +1,8 @@
-import { ImageError } from '../errors.js';
 import { PAGE_SIZE } from '../page.js';
-import { aioRange } from './aio-context.js';
+import { checkAioContexts } from './checks/aio.js';
+import { fail, requireIndex } from './checks/damage.js';
+import { checkEnds, checkPidfd } from './checks/pidfd.js';
+import { checkUrings } from './checks/uring.js';
 import type { DescriptorTable, OpenFileOf } from './descriptors.js';
 import { describedBy } from './fdinfo-path.js';
 import { inFlightProblem } from './in-flight.js';
@@ -129,15 +131,7 @@ function checkDescriptors({ descriptors: table, objects, threads }: Process, whe
       checkLate(file, file.late.thread, threads, place);
       checkDescribed(file, table, place);
     }
-    if (file.kind === 'pidfd' && file.thread !== null && !threads.some(({ tid }) => tid === file.thread)) {
-      fail(`${place}.thread`, `there is no thread ${file.thread}`);
-    }
-    if (
-      file.kind === 'pidfd' &&
-      [file.thread, file.stranger, file.ended].filter((of) => of !== null).length > 1
-    ) {
-      fail(place, 'refers to two processes');
-    }
+    if (file.kind === 'pidfd') checkPidfd(file, threads, place);
     if (file.kind === 'unix' && file.peer !== null) {
       requireIndex(file.peer, table.files, `${place}.peer`);
       if (table.files[file.peer]!.kind !== 'unix') fail(`${place}.peer`, 'is no Unix domain socket');
@@ -194,78 +188,6 @@ function checkRings({ regions, descriptors: { files } }: Process, where: string)
   });
 }
 
-/** All descriptors of a process that has ended tell the same end. */
-function checkEnds({ files }: DescriptorTable, where: string): void {
-  const ends = new Map<bigint, number | null>();
-  files.forEach((file, i) => {
-    if (file.kind !== 'pidfd' || !file.ended || file.ended.inode === null) return;
-    const { inode, exit } = file.ended;
-    if (ends.has(inode) && ends.get(inode) !== exit) fail(`${where}[${i}].ended`, 'differs for one process');
-    ends.set(inode, exit);
-  });
-}
-
-/** Their rings are put in place by address as well, and each has all that it shows. */
-function checkAioContexts({ regions, aioContexts }: Process, where: string): void {
-  const left = new Set(regions.filter(({ backing }) => backing.kind === 'aio'));
-  let next = 0;
-  aioContexts.forEach((context, i) => {
-    const place = `${where}.aioContexts[${i}]`;
-    const { start, end } = aioRange(context);
-    if (context.id < next) fail(`${place}.id`, 'is not behind the one before it');
-    next = context.id + 1;
-    let shown = start;
-    for (const region of left) {
-      if (region.start !== shown || region.end > end) continue;
-      if (region.offset !== shown - start || !region.shared)
-        fail(place, 'is mapped otherwise than as a ring');
-      left.delete(region);
-      shown = region.end;
-    }
-    if (shown !== end) fail(place, 'is not mapped as a whole');
-  });
-  if (left.size > 0) fail(`${where}.regions`, 'show a ring of no context');
-}
-
-/** Views of an io_uring are mapped as such, each by one, and what is registered with it is there. */
-function checkUrings(
-  { regions, threads, descriptors: { files, descriptors } }: Process,
-  where: string,
-): void {
-  const shown = new Map(
-    regions.filter(({ backing }) => backing.kind === 'uring').map((region) => [region.start, region]),
-  );
-  const isNumbered = (index: number): boolean => descriptors.some(({ file }) => file === index);
-  files.forEach((file, i) => {
-    if (file.kind !== 'uring') return;
-    const place = `${where}.descriptors.files[${i}]`;
-    for (const { address, size, offset } of file.ring.views) {
-      const region = shown.get(address);
-      if (!region?.shared || region.end !== address + BigInt(size) || region.offset !== BigInt(offset))
-        fail(`${place}.ring.views`, 'are not mapped');
-      shown.delete(address);
-    }
-    const { slots, eventfd, numbers } = file;
-    slots?.files.forEach((slot, j) => {
-      if (slot === null) return;
-      requireIndex(slot.file, files, `${place}.slots.files[${j}].file`);
-      if (!isNumbered(slot.file)) fail(`${place}.slots.files[${j}].file`, 'has no descriptor');
-    });
-    if (slots !== null && (slots.first > slots.end || slots.end > slots.files.length))
-      fail(`${place}.slots`, 'ends before it begins, or behind its end');
-    if (eventfd !== null) {
-      requireIndex(eventfd.file, files, `${place}.eventfd.file`);
-      if (files[eventfd.file]!.kind !== 'eventfd') fail(`${place}.eventfd.file`, 'is no eventfd');
-      if (!isNumbered(eventfd.file)) fail(`${place}.eventfd.file`, 'has no descriptor');
-    }
-    for (const { thread } of numbers) {
-      if (thread !== null && !threads.slice(1).some(({ tid }) => tid === thread))
-        fail(`${place}.numbers`, `there is no thread ${thread}`);
-    }
-  });
-  if (shown.size > 0) fail(`${where}.regions`, 'show an io_uring that is not there');
-}
-
 /** What is sent without a byte of a stream would not arrive, and what is sent has to be there by then. */
 function checkPassed(
   { passed, content, type, peer, gone }: OpenFileOf<'unix'>,
@@ -294,12 +216,4 @@ function checkPassed(
 function isAnothers(fd: number, file: number, { descriptors }: DescriptorTable): boolean {
   const owner = descriptors.find((one) => one.fd === fd)?.file;
   return owner === undefined ? fd <= 2 : owner !== file;
-}
-
-function requireIndex(index: number, list: readonly unknown[], where: string): void {
-  if (index >= list.length) fail(where, `there is no number ${index}`);
-}
-
-function fail(where: string, what: string): never {
-  throw new ImageError(`the snapshot is damaged: ${where}: ${what}`);
 }
