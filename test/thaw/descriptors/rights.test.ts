@@ -1,58 +1,12 @@
-import { readdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
-import test, { type ExecutionContext } from 'ava';
-import { parseChoices } from '../../../src/proc/descriptors/choices.js';
-import { surveyDescriptors } from '../../../src/proc/descriptors/index.js';
+/** What is on its way in Unix domain sockets (SCM_RIGHTS), carried. */
+import { readdirSync } from 'node:fs';
+import test from 'ava';
 import type { OpenFile, OpenFileOf } from '../../../src/snapshot/descriptors.js';
 import { Flag } from '../../../src/thaw/program.js';
 import { capture, fileOf, startTarget, untilStopped } from '../../proc/descriptors/support.js';
-import { refusal, roundTrip } from './support.js';
+import { carried, SOCKETS, same, socketAt } from './rights.js';
 
-/** Pairs of sockets at numbers, and what is sent with descriptors, some of which are then closed. */
-const SOCKETS = `
-def pair(one, two, type=socket.SOCK_STREAM):
-    a, b = socket.socketpair(socket.AF_UNIX, type)
-    at(a.detach(), one); at(b.detach(), two)
-def send(through, data, *fds, close=True):
-    s = socket.socket(fileno=os.dup(through))
-    assert socket.send_fds(s, [data], fds) == len(data)
-    s.close()
-    if close:
-        for fd in set(fds): os.close(fd)
-`;
-
-type Table = ReturnType<typeof capture>['table'];
 type Socket = OpenFileOf<'unix'>;
-
-function socketAt(captured: { table: Table }, fd: number): Socket {
-  return fileOf(captured as ReturnType<typeof capture>, fd) as Socket;
-}
-
-/** What is on its way in a socket, message by message. */
-function carried({ table }: { table: Table }, { passed, content }: Socket): [string, ...OpenFile[]][] {
-  return passed.map(({ message, files }) => [
-    Buffer.from(content[message]!).toString(),
-    ...files.map((index) => table.files[index]!),
-  ]);
-}
-
-/** Members of epoll sets come in an order of the kernel's own; timers run; numbers of terminals are others' by now. */
-function ordered(table: Table): Table {
-  const files = table.files.map((file): OpenFile => {
-    if (file.kind === 'timerfd') return { ...file, next: BigInt(Number(file.next > 0n)) };
-    if (file.kind === 'pty-master' || file.kind === 'pty-slave') return { ...file, number: 0 };
-    if (file.kind !== 'epoll') return file;
-    return { ...file, members: file.members.toSorted((a, b) => a.fd - b.fd) };
-  });
-  return { ...table, files };
-}
-
-/** The same again, and nothing of it is left open. */
-async function same(t: ExecutionContext, code: string, flags = 0) {
-  const outcome = await roundTrip(t, SOCKETS + code, undefined, flags);
-  t.deepEqual(ordered(outcome.after.table), ordered(outcome.before.table));
-  return outcome;
-}
 
 test('in a stream: where in it, and what', async (t) => {
   const { before } = await same(
@@ -358,72 +312,6 @@ send(11, b'session', 20, 21, 24)
   t.is(before.table.files[slave.master!], master);
 });
 
-test('what is refused is named, with the socket that carries it', async (t) => {
-  const target = await startTarget(
-    t,
-    `${SOCKETS}
-pair(10, 11); pair(20, 21)
-i = at(libc.inotify_init(), 30); libc.inotify_add_watch(i, b'.', 0xc0); open('new', 'w').close(); os.rename('new', 'old'); os.read(i, 32)
-send(21, b'watch', i)
-send(11, b'nested', 20, 21)
-pair(12, 13); master, slave = os.openpty(); fcntl.fcntl(slave, fcntl.F_SETFL, os.O_ASYNC)
-send(13, b'x', at(master, 30), at(slave, 31))
-pair(14, 15); r, w = os.pipe(); at(r, 30); at(w, 31)
-fcntl.fcntl(30, fcntl.F_SETOWN, os.getpid()); fcntl.fcntl(30, 10, 50); fcntl.fcntl(30, fcntl.F_SETFL, os.O_ASYNC)
-send(15, b'numbered', 30)
-pair(16, 17, socket.SOCK_DGRAM); s = socket.socket(fileno=os.dup(16)); s.bind(b'\\0rights %d' % os.getpid()); s.close()
-send(17, b'named', at(os.eventfd(0), 30))
-listener = socket.socket(socket.AF_UNIX); listener.bind(b'\\0listens %d' % os.getpid()); listener.listen()
-client = socket.socket(socket.AF_UNIX); client.connect(b'\\0listens %d' % os.getpid())
-at(client.detach(), 18); at(listener.detach(), 19)
-send(18, b'not accepted', at(os.eventfd(0), 30))
-pair(40, 41, socket.SOCK_SEQPACKET); s = socket.socket(fileno=os.dup(40)); s.setsockopt(socket.SOL_SOCKET, 42, 0); s.close()
-send(41, b'offset', at(os.eventfd(0), 30))
-at(os.eventfd(0), 30)
-`,
-  );
-  const refused = (drop: number[]): [string, string][] =>
-    capture(target, parseChoices(drop, [])).problems.map((problem) => {
-      const [, name, why, fd] = /^(.*?) \(.* cannot be carried: (.*?); use --drop-fd (\d+), /.exec(problem)!;
-      t.true(name!.endsWith(` ${fd}`), problem);
-      return [name!, why!];
-    });
-  const known: [string, string][] = [
-    [
-      'what is on its way in descriptor 12',
-      'it sends signals when there is input or output (O_ASYNC), and looking into it would send some',
-    ],
-    ['descriptor 18', 'its connection has not been accepted yet'],
-    [
-      'descriptor 19',
-      'descriptors are on their way in it (SCM_RIGHTS), with connections that wait to be accepted',
-    ],
-    [
-      'descriptor 40',
-      'messages wait in it, and it peeks at an offset (SO_PEEK_OFF), so that a look could hide empty ones',
-    ],
-  ];
-  const byName = (list: [string, string][]) => list.toSorted(([a], [b]) => (a < b ? -1 : 1));
-  t.deepEqual(byName(refused([])), byName(known));
-  t.deepEqual(refused([12, 13, 18, 19, 40, 41]), [
-    [
-      'descriptor 16',
-      'descriptors are on their way in it (SCM_RIGHTS), and others could send to it as well, or nobody any more',
-    ],
-    [
-      'what is on its way in descriptor 14',
-      'its signals (F_SETSIG) bear number 30, by which they were asked for and which is not its own any more',
-    ],
-    [
-      'what is on its way in descriptor 10',
-      'an event in it was not read yet, one of the two of a rename (IN_MOVED_TO), that may belong to one that was',
-    ],
-  ]);
-  // What the user lets go of takes along what it carries.
-  t.deepEqual(refused([10, 12, 13, 14, 16, 17, 18, 19, 40, 41]), []);
-  t.deepEqual(surveyDescriptors(target.pid, parseChoices([12, 13, 18, 19, 40, 41], [])), []);
-});
-
 test('the process is left as it was, and so are we', async (t) => {
   const target = await startTarget(
     t,
@@ -451,73 +339,6 @@ for fd in (10, 12):
   // The program stops itself again only where all is as it should be.
   await untilStopped(target.pid);
   t.like(socketAt(capture(target), 11), { content: [], passed: [] });
-});
-
-test('an image that cannot make what is on its way names where it is', async (t) => {
-  const { target, planned } = await same(
-    t,
-    `
-pair(10, 11); pair(20, 21)
-open('gone', 'w').close()
-send(21, b'x', at(os.open('gone', os.O_RDONLY), 30)); send(11, b'x', 20, 21)
-`,
-  );
-  rmSync(join(target.folder, 'gone'));
-  const says = new RegExp(
-    `^cannot reopen ${target.folder}/gone \\(file on its way in descriptor 10\\): No such file`,
-  );
-  t.regex(await refusal(t, planned), says);
-  t.regex(await refusal(t, planned, Flag.CHECK), says);
-});
-
-test('what is said of others is said of what is on its way', async (t) => {
-  const target = await startTarget(
-    t,
-    `${SOCKETS}
-listener = socket.create_server(('127.0.0.1', 0)); client = socket.create_connection(listener.getsockname())
-server, _ = listener.accept(); server.send(b'unread'); listener.close(); at(server.detach(), 20)
-pair(10, 11); send(11, b'connection', at(client.detach(), 21))
-`,
-  );
-  const captured = capture(target);
-  t.deepEqual(captured.problems, []);
-  t.like(carried(captured, socketAt(captured, 10)), [['connection', { kind: 'inet', ended: 'closed' }]]);
-  const [, warning] = captured.warnings.toSorted();
-  t.regex(warning!, /^what is on its way in descriptor 10 \(TCP, socket:\[\d+\]\): the connection from 127/);
-});
-
-test('what another process has, too, is refused', async (t) => {
-  const target = await startTarget(
-    t,
-    `${SOCKETS}
-pair(10, 11); at(os.eventfd(0), 20); at(os.eventfd(0), 21); at(os.memfd_create('m'), 22)
-r, w = os.pipe()
-if os.fork() == 0:
-    os.closerange(10, 20); os.close(21); os.write(w, b'x'); signal.pause()
-os.read(r, 1); os.close(r); os.close(w)
-send(11, b'shared', 20, 22); send(11, b'not shared', 21)
-`,
-  );
-  const says = (kind: string, more: string) =>
-    new RegExp(
-      `^what is on its way in descriptor 10 \\(${kind}.*: it is shared with process \\d+ .*; use ${more}--drop-fd 10`,
-    );
-  const { problems } = capture(target);
-  t.is(problems.length, 2);
-  t.regex(problems[0]!, says('deleted file', '--embed-shared, '));
-  t.regex(problems[1]!, says('eventfd', ''));
-  t.deepEqual(capture(target, parseChoices([10], [])).problems, []);
-});
-
-test('in a socket that is standard input', async (t) => {
-  const target = await startTarget(t, `${SOCKETS}pair(0, 11); send(11, b'x', at(os.eventfd(0), 20))`);
-  const { problems } = capture(target);
-  t.is(problems.length, 1);
-  t.regex(
-    problems[0]!,
-    /^descriptor 0 \(socket, .*: descriptors are on their way in it .* stream of the image; use/,
-  );
-  t.deepEqual(capture(target, parseChoices([0], [])).problems, []);
 });
 
 test('datagrams that wait in a socket on its way', async (t) => {
