@@ -1,5 +1,8 @@
 /** Names of Unix domain sockets. */
+import { join } from 'node:path/posix';
 import { bytesOfText, textOfBytes } from './byte-text.js';
+
+const SLASH = 0x2f;
 
 /**
  * A name as text, as {@link textOfBytes} makes it: the path, or, as ss(8) and /proc/net/unix show it, `@name` for an abstract one.
@@ -18,6 +21,16 @@ export function isAbstract(name: Uint8Array): boolean {
 /** Whether it is a path in the file system. */
 export function isPath(name: Uint8Array): boolean {
   return name.length > 0 && name[0] !== 0;
+}
+
+/** Whether it is a path that starts at a folder: the one in which the process was when it bound the socket. */
+export function isRelative(name: Uint8Array): boolean {
+  return isPath(name) && name[0] !== SLASH;
+}
+
+/** The path of a socket's file. @param folder at which the name starts, if it is relative */
+export function socketPath(name: Uint8Array, folder: string | null): string {
+  return folder === null ? socketName(name) : join(folder, socketName(name));
 }
 
 /** Whether a path can be that of a socket: absolute, and no longer than `sun_path` takes, in bytes. */

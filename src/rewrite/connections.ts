@@ -9,7 +9,7 @@ import type { DescriptorTable, OpenFile, OpenFileOf } from '../snapshot/descript
 import { carriersOf } from '../snapshot/in-flight.js';
 import type { TcpConnection } from '../snapshot/tcp-connection.js';
 import { BUFFER_LOCK } from '../socket.js';
-import { socketName } from '../unix-name.js';
+import { socketPath } from '../unix-name.js';
 
 type Inet = OpenFileOf<'inet'>;
 /** What of the choices is about connections. */
@@ -71,7 +71,7 @@ function describe(file: OpenFile): string {
     case 'inet':
       return file.connection ? `TCP, ${between(file.connection)}` : 'TCP';
     case 'unix':
-      return ['socket', socketName(file.name)].filter((part) => part !== '').join(', ');
+      return ['socket', socketPath(file.name, file.folder)].filter((part) => part !== '').join(', ');
     case 'pty-master':
       return `pseudoterminal master, /dev/pts/${file.number}`;
     default:

@@ -85,11 +85,16 @@ function mapPaths<T>(value: T, map: (path: string) => string): T {
   ) as T;
 }
 
-/** A Unix domain socket: its name, and where its file was moved to. */
+/** A Unix domain socket: its name, or the folder at which that starts, and where its file was moved to. */
 function moveSocket(file: OpenFileOf<'unix'>, moved: (path: string) => string): OpenFile {
-  const { name, node } = file;
+  const { name, node, folder } = file;
   const place = node?.path ? textOfBytes(moveName(bytesOfText(node.path), moved)) : null;
-  return { ...file, name: moveName(name, moved), node: node && { ...node, path: place } };
+  return {
+    ...file,
+    name: moveName(name, moved),
+    folder: folder && moved(folder),
+    node: node && { ...node, path: place },
+  };
 }
 
 /** The name of a Unix domain socket, as `sun_path` of `bind(2)`. @throws UsageError for one that is too long */

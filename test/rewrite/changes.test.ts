@@ -252,6 +252,7 @@ const socket = (name: string | Uint8Array, peer: number | null): OpenFile => ({
     filter: null,
   },
   name: Buffer.from(name),
+  folder: null,
 });
 
 test('Unix domain sockets: their names are paths, and their other ends may go', (t) => {
@@ -276,6 +277,9 @@ test('Unix domain sockets: their names are paths, and their other ends may go', 
   const [odd] = move(Buffer.from('/data/a/\xff', 'latin1')).descriptors.files;
   t.like(odd, { name: Buffer.from('/data/other/\xff', 'latin1') });
   t.throws(() => move(`/data/a/${'x'.repeat(99)}`), { instanceOf: UsageError });
+  const relative = { ...socket('s', null), folder: '/data/a/b' } as OpenFile;
+  const moved = rewritePaths(processWith([relative], [[3, 0]]), { ...NONE, paths });
+  t.like(moved.descriptors.files[0], { name: Buffer.from('s'), folder: '/b/b' });
   const alone = rewriteDescriptors(process, parseChoices([4], []), []);
   t.like(alone.files[0], { peer: null, gone: { reset: false }, shutdown: 3 });
 });

@@ -2,11 +2,11 @@
 
 import { constants, lstatSync, type Stats, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { filePath, textOfBytes } from '../../byte-text.js';
+import { filePath } from '../../byte-text.js';
 import type { UnixSocket } from '../../native/sock-diag.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
-import { isPath, isSocketPath } from '../../unix-name.js';
-import { unlessRefused } from '../read.js';
+import { isPath, isRelative, isSocketPath, socketPath } from '../../unix-name.js';
+import { readProcLink, unlessRefused } from '../read.js';
 import { lookThrough } from './folders.js';
 import { once } from './once.js';
 import type { Target } from './target.js';
@@ -26,12 +26,40 @@ interface Folder {
 /**
  * Mode and owner of the file that leads to a socket; `null` where it has no path, or another file, or
  * none, is there now. A socket that was accepted has its name from the one that listens.
- * @param root prefix by which the process's paths are seen from here
  */
-export function nodeAt(root: string, socket: UnixSocket, view: UnixView): Node {
+export function nodeAt(target: Target, socket: UnixSocket, view: UnixView): Node {
   if (!isPath(socket.name) || view.isAccepted(socket)) return null;
-  const stat = unlessRefused(() => statSync(filePath(root + nameOf(socket))), null);
-  return stat && isSocket(stat) && keyOf(stat) === socket.node ? nodeOf(stat, null) : null;
+  const folder = folderOf(target, socket, view);
+  return folder === undefined ? null : nodeIn(target, socket, folder);
+}
+
+/**
+ * The folder at which the name of a socket starts: `null` for one that is no relative path, `undefined`
+ * where it is not known. The kernel does not tell it: the file is looked for in the working directory
+ * and wherever the process has a folder open. No file leads to one that was accepted: it has the folder
+ * of the socket that listens, or any.
+ */
+export function folderOf(target: Target, socket: UnixSocket, view: UnixView): string | null | undefined {
+  if (!isRelative(socket.name)) return null;
+  const folders = once(target, 'folders of relative names', () => foldersOf(target));
+  const lies = (one: UnixSocket) => folders.find((folder) => nodeIn(target, one, folder) !== null);
+  if (!view.isAccepted(socket)) return lies(socket);
+  const bound = view.boundLike(socket);
+  return (bound && lies(bound)) ?? folders[0];
+}
+
+/** The working directory first. */
+function foldersOf({ pid, entries, root }: Target): string[] {
+  const folders = entries.filter(({ stat }) => stat.isDirectory()).map(({ link }) => link);
+  const isThere = (path: string): boolean =>
+    unlessRefused(() => statSync(filePath(root + path)), null) !== null;
+  return [...new Set([readProcLink(pid, 'cwd') ?? '/', ...folders])].filter(isThere);
+}
+
+/** @param folder at which its name starts */
+function nodeIn({ root }: Target, { name, node }: UnixSocket, folder: string | null): Node {
+  const stat = unlessRefused(() => statSync(filePath(root + socketPath(name, folder))), null);
+  return stat && isSocket(stat) && keyOf(stat) === node ? nodeOf(stat, null) : null;
 }
 
 /**
@@ -41,13 +69,12 @@ export function nodeAt(root: string, socket: UnixSocket, view: UnixView): Node {
  */
 export function movedNode(target: Target, socket: UnixSocket, view: UnixView): Node | undefined {
   if (!isPath(socket.name) || view.isAccepted(socket)) return null;
-  const folder = dirname(nameOf(socket));
+  const start = folderOf(target, socket, view);
+  // Of a relative name that leads nowhere nobody knows in which folder it was: a refusal.
+  if (start === undefined) return null;
+  const folder = dirname(socketPath(socket.name, start));
   const { nodes, complete } = once(target, `sockets in ${folder}`, () => readFolder(folder, target));
   return nodes.get(socket.node!) ?? (complete ? null : undefined);
-}
-
-function nameOf({ name }: UnixSocket): string {
-  return textOfBytes(name);
 }
 
 function readFolder(folder: string, target: Target): Folder {

@@ -30,6 +30,7 @@ export class UnixView {
   /** Sockets may be on their way in others, which were not looked at. */
   readonly #mayHide: boolean;
   readonly #names = new Map<string, number>();
+  #bound: ReadonlyMap<string, UnixSocket> | undefined;
 
   constructor({ pid, entries, choices, inFlight, others }: Target) {
     const own = entries.filter((entry) => inodeOf(entry) !== null);
@@ -47,8 +48,8 @@ export class UnixView {
       if (!kept) this.#let.add(entry.link);
       else if (!this.#entries.has(inode)) this.#entries.set(inode, entry);
     }
-    for (const { name } of this.#sockets.values()) {
-      const key = keyOf(name);
+    for (const socket of this.#sockets.values()) {
+      const key = keyOf(socket);
       this.#names.set(key, (this.#names.get(key) ?? 0) + 1);
     }
   }
@@ -90,6 +91,17 @@ export class UnixView {
     return this.#entries.get(inode) ?? null;
   }
 
+  /** A socket of the process that was bound to the name that another one bears, if only to one like it. */
+  boundLike(socket: UnixSocket): UnixSocket | null {
+    this.#bound ??= new Map(
+      [...this.#entries.values()]
+        .map((entry) => this.socket(entry))
+        .filter((own) => own !== null && !this.isAccepted(own))
+        .map((own) => [textOf(own!), own!]),
+    );
+    return this.#bound.get(textOf(socket)) ?? null;
+  }
+
   /**
    * Whether a connected socket has its name from the listening socket that accepted it. A name of its
    * own is of one socket only; where the listening socket is gone, the later of both ends was accepted.
@@ -97,10 +109,10 @@ export class UnixView {
   isAccepted(socket: UnixSocket): boolean {
     if (socket.type === Sock.DGRAM || socket.state !== SocketState.ESTABLISHED) return false;
     if (socket.name.length === 0) return false;
-    if (this.#names.get(keyOf(socket.name))! > 1) return true;
+    if (this.#names.get(keyOf(socket))! > 1) return true;
     const peer = this.peerSocket(socket);
     if (!peer || peer.name.length === 0) return true;
-    return this.#names.get(keyOf(peer.name))! === 1 && socket.inode > peer.inode;
+    return this.#names.get(keyOf(peer))! === 1 && socket.inode > peer.inode;
   }
 }
 
@@ -136,6 +148,11 @@ export function lookUpSockets(pid: number): Map<bigint, UnixSocket> | string {
   }
 }
 
-function keyOf(name: Uint8Array): string {
+/** A relative name may be that of several files. */
+function keyOf(socket: UnixSocket): string {
+  return `${textOf(socket)} ${socket.node ?? ''}`;
+}
+
+function textOf({ name }: UnixSocket): string {
   return Buffer.from(name).toString('latin1');
 }

@@ -4,14 +4,14 @@ import { SocketState, type UnixSocket } from '../../native/sock-diag.js';
 import { getOption, type Peeked, Poll, pollNow } from '../../native/sockets.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { SO, SOL_SOCKET, Sock } from '../../socket.js';
-import { isAbstract, isPath, socketName } from '../../unix-name.js';
+import { isAbstract, isPath, socketName, socketPath } from '../../unix-name.js';
 import type { Entry } from './entries.js';
 import { queueProblem } from './in-flight.js';
 import type { DescriptorKind, KindContext } from './kind.js';
 import { leadsHere, NOT_FROM_HERE } from './paths.js';
 import { leaveBehind, noteEmpty, PassingRefusal, Refusal } from './refusal.js';
 import type { Target } from './target.js';
-import { movedNode, nodeAt } from './unix-node.js';
+import { folderOf, movedNode, nodeAt } from './unix-node.js';
 import { captureOptions } from './unix-options.js';
 import { captureQueue, EMPTY_QUEUE } from './unix-queue.js';
 import { carriedIn, inodeOf, type UnixView, unixView } from './unix-view.js';
@@ -57,7 +57,7 @@ function problemOf(entry: Entry, socket: UnixSocket, view: UnixView, target: Tar
   if (where === 'inside' && !isMutual(socket, peer!) && !isReachable(peer!, view, target)) {
     return 'it is connected to a socket that is not connected to it, and cannot be found by a name';
   }
-  return nameProblem(socket) ?? folderProblem(socket, view, target);
+  return folderProblem(socket, view, target);
 }
 
 /** Both are connected to each other, as socketpair(2) does it. */
@@ -65,21 +65,19 @@ function isMutual(socket: UnixSocket, peer: UnixSocket): boolean {
   return peer.peer === socket.inode && peer !== socket;
 }
 
-function isReachable(peer: UnixSocket, view: UnixView, { root }: Target): boolean {
-  return isAbstract(peer.name) || nodeAt(root, peer, view) !== null;
-}
-
-function nameProblem({ name }: UnixSocket): string | null {
-  if (!isPath(name)) return null;
-  return name[0] === '/'.charCodeAt(0)
-    ? null
-    : `its name ${socketName(name)} is a relative path, which is not carried`;
+function isReachable(peer: UnixSocket, view: UnixView, target: Target): boolean {
+  return isAbstract(peer.name) || nodeAt(target, peer, view) !== null;
 }
 
 /** A socket that listens is bound anew; one that was accepted only bears the name. */
 function folderProblem(socket: UnixSocket, view: UnixView, target: Target): string | null {
-  if (!isPath(socket.name) || view.isAccepted(socket)) return null;
-  return leadsHere(dirname(socketName(socket.name)), target) ? null : NOT_FROM_HERE;
+  if (!isPath(socket.name)) return null;
+  const folder = folderOf(target, socket, view);
+  if (folder === undefined) {
+    return `its name ${socketName(socket.name)} is a relative path, which leads to it neither from the working directory nor from another folder that the process has open`;
+  }
+  if (view.isAccepted(socket)) return null;
+  return leadsHere(dirname(socketPath(socket.name, folder)), target) ? null : NOT_FROM_HERE;
 }
 
 function captureSocket(
@@ -108,7 +106,7 @@ function captureSocket(
   if (failed && (where !== 'closed' || type === 'datagram')) {
     throw new PassingRefusal('an error waits in it, of which the program has not been told yet');
   }
-  const node = nodeAt(target.root, socket, view) ?? movedNode(target, socket, view);
+  const node = nodeAt(target, socket, view) ?? movedNode(target, socket, view);
   if (node === undefined) {
     context.warnings.push(
       `descriptor ${fd}: its file is not at ${socketName(socket.name)} any more, and too much is in the folder to look for it there: nothing will lead to it in the image`,
@@ -128,6 +126,7 @@ function captureSocket(
     flags: info.flags,
     type,
     name: socket.name,
+    folder: folderOf(target, socket, view) ?? null,
     accepted: view.isAccepted(socket),
     node: node ?? null,
     backlog: listens ? socket.sent : null,

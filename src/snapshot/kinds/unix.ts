@@ -1,6 +1,6 @@
 /** A Unix domain socket. */
 import * as z from 'zod';
-import { isSocketPath, socketName } from '../../unix-name.js';
+import { isSocketPath, socketPath } from '../../unix-name.js';
 import { bytes, index, int, text } from '../fields.js';
 import { common, letGo, socketFilter } from './common.js';
 import { kindModel } from './model.js';
@@ -14,6 +14,8 @@ const schema = z.object({
   type: z.enum(['stream', 'datagram', 'seqpacket']),
   /** `sun_path`: a path, or an abstract name behind a NUL; empty for a socket without a name. */
   name: bytes.refine((value) => value.length <= 108, 'a name has at most 108 bytes'),
+  /** The folder at which a name starts that is a relative path. */
+  folder: text.startsWith('/').nullable().default(null),
   /** It has its name from the listening socket that accepted it. */
   accepted: z.boolean(),
   /** The socket file, at the path that is its name or where it was moved to; `null` where there is none. */
@@ -67,7 +69,7 @@ function describe(file: Unix): string {
   const bytes = file.content.reduce((sum, part) => sum + part.length, 0);
   const parts = [
     file.type,
-    file.name.length > 0 ? socketName(file.name) : '',
+    file.name.length > 0 ? socketPath(file.name, file.folder) : '',
     file.backlog === null ? '' : `listens, backlog ${file.backlog}`,
     file.peer === null ? '' : `to file ${file.peer}`,
     file.gone ? 'its peer has gone' : '',

@@ -3,15 +3,15 @@
 import { dirname } from 'node:path/posix';
 import { bytesOfText, quoted } from '../../byte-text.js';
 import { UnsupportedError } from '../../errors.js';
-import { AT_FDCWD } from '../../fcntl.js';
+import { AT_FDCWD, O } from '../../fcntl.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { AF_UNIX, Sock } from '../../socket.js';
-import { isAbstract, isPath, socketName } from '../../unix-name.js';
+import { isAbstract, isPath, socketName, socketPath } from '../../unix-name.js';
 import { call, show, tolerate } from '../calls.js';
 import { errnoNumber } from '../errno.js';
 import type { Cell, Op, Operand } from '../program.js';
 import type { Bench } from './bench.js';
-import { close } from './calls.js';
+import { close, open } from './calls.js';
 import type { Tools } from './planner.js';
 
 type Socket = OpenFileOf<'unix'>;
@@ -63,6 +63,25 @@ export function bind(bench: Bench, fd: Operand, name: Uint8Array, owner: string)
     label: `cannot bind ${socketName(name)} (${owner})`,
     text: `bind(${show(fd)}, {AF_UNIX, ${quoted(socketName(name))}})`,
   });
+}
+
+/**
+ * Operations with a name that is a relative path, done in the folder at which it starts.
+ * @param folder `null` for any other name
+ */
+export function inFolder(folder: string | null, label: string, bench: Bench, ops: readonly Op[]): Op[] {
+  if (folder === null) return [...ops];
+  const { arena } = bench;
+  const here = arena.cell();
+  // At the end there may be no number left.
+  bench.temporary();
+  return [
+    open(arena, '.', O.PATH | O.CLOEXEC, { label, result: here }),
+    call('chdir', [arena.string(folder)], { label, text: `chdir(${quoted(folder)})` }),
+    ...ops,
+    call('fchdir', [here], { label }),
+    close(here),
+  ];
 }
 
 /** connect(2). */
@@ -118,7 +137,7 @@ function namedByPath({ table, places, arena }: Bench): Named[] {
   const named = places.flatMap(({ at, name }, index) => {
     const file = table.files[index]!;
     if (file.kind !== 'unix' || !isPath(file.name) || file.accepted) return [];
-    const path = socketName(file.name);
+    const path = socketPath(file.name, file.folder);
     const place = file.node?.path ?? path;
     return [{ file, at, owner: name, path, place, bound: arena.cell(1n) }];
   });
@@ -164,13 +183,13 @@ export function testSocketNames(bench: Bench): Op[] {
   return places.flatMap(({ name: owner }, index) => {
     const file = table.files[index]!;
     if (file.kind !== 'unix' || !isPath(file.name)) return [];
-    const path = socketName(file.name);
+    const path = socketPath(file.name, file.folder);
     if (seen.has(path)) return [];
     seen.add(path);
     const label = `cannot bind ${path} (${owner})`;
     const place = file.node?.path;
     return [
-      ...testPath(path, file.name, label, bench),
+      ...inFolder(file.folder, label, bench, testPath(path, file.name, label, bench)),
       ...(place ? testPath(place, bytesOfText(place), `cannot move it to ${place} (${owner})`, bench) : []),
     ];
   });
@@ -320,7 +339,13 @@ function bindOne(socket: Named, undo: Undo, dead: boolean, bench: Bench): Op[] {
   const { node, backlog } = file;
   return [
     ...(node || dead ? [unlink(bench, path)] : []),
-    { ...bind(bench, at, file.name, owner), result: bound, check: { kind: 'ok', jump: undo.unbound } } as Op,
+    ...inFolder(file.folder, label, bench, [
+      {
+        ...bind(bench, at, file.name, owner),
+        result: bound,
+        check: { kind: 'ok', jump: undo.unbound },
+      } as Op,
+    ]),
     ...(place === path ? [] : [move(socket, undo, bench)]),
     ...(node ? restoreNode(node, place, label, bench) : [unlink(bench, path)]),
     ...(backlog === null
@@ -368,6 +393,7 @@ function connectAll(bench: Bench): Op[] {
     if (file.kind !== 'unix' || file.peer === null) return [];
     const peer = files[file.peer] as Socket;
     if (file.peer !== index && peer.peer === index) return [];
-    return [connect(bench, at, peer.name, `cannot connect to ${socketName(peer.name)} (${name})`)];
+    const label = `cannot connect to ${socketPath(peer.name, peer.folder)} (${name})`;
+    return inFolder(peer.folder, label, bench, [connect(bench, at, peer.name, label)]);
   });
 }

@@ -3,12 +3,12 @@ import { quoted } from '../../byte-text.js';
 import { O } from '../../fcntl.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { AF_UNIX, Sock } from '../../socket.js';
-import { isPath, socketName } from '../../unix-name.js';
+import { isPath, socketPath } from '../../unix-name.js';
 import { call, show, tolerate } from '../calls.js';
 import type { Op } from '../program.js';
 import type { Bench } from './bench.js';
 import { close, duplicate, open } from './calls.js';
-import { bind, connect, listen, makeSocket, showType, TYPES, unlink } from './unix-names.js';
+import { bind, connect, inFolder, listen, makeSocket, showType, TYPES, unlink } from './unix-names.js';
 
 type SocketType = OpenFileOf<'unix'>['type'];
 
@@ -34,6 +34,8 @@ export function makePair(bench: Bench, type: SocketType, one: number, two: numbe
 export interface Connection {
   readonly type: SocketType;
   readonly name: Uint8Array;
+  /** At which the name starts, if it is a relative path. */
+  readonly folder: string | null;
   /** The numbers of the ends. */
   readonly accepted: number;
   readonly client: number;
@@ -45,11 +47,12 @@ export interface Connection {
  */
 export function makeAccepted(
   bench: Bench,
-  { type, name, accepted, client }: Connection,
+  { type, name, folder, accepted, client }: Connection,
   owner: string,
 ): Op[] {
   const { arena } = bench;
-  const label = `cannot connect to ${socketName(name)} (${owner})`;
+  const shown = socketPath(name, folder);
+  const label = `cannot connect to ${shown} (${owner})`;
   const listener = arena.cell();
   const end = arena.cell();
   const node = bench.temporary();
@@ -57,10 +60,9 @@ export function makeAccepted(
   const reached = path ? Buffer.from(`/proc/self/fd/${node}`) : name;
   return [
     makeSocket(type, listener, label),
-    ...(path
-      ? [moveAside(bench, name), bind(bench, listener, name, owner)]
-      : [bind(bench, listener, name, owner)]),
-    ...(path ? openNode(bench, name, node, label) : []),
+    ...(path ? [moveAside(bench, shown)] : []),
+    ...inFolder(folder, label, bench, [bind(bench, listener, name, owner)]),
+    ...(path ? openNode(bench, shown, node, label) : []),
     listen(listener, 1, label),
     makeSocket(type, end, label),
     duplicate(end, client, true, { label }),
@@ -79,9 +81,8 @@ export function makeAccepted(
 }
 
 /** Opens the file of a socket that was just bound, and removes it. */
-function openNode(bench: Bench, name: Uint8Array, node: number, label: string): Op[] {
+function openNode(bench: Bench, path: string, node: number, label: string): Op[] {
   const file = bench.arena.cell();
-  const path = socketName(name);
   return [
     open(bench.arena, path, O.PATH | O.NOFOLLOW | O.CLOEXEC, { label, result: file }),
     duplicate(file, node, true, { label }),
@@ -92,8 +93,7 @@ function openNode(bench: Bench, name: Uint8Array, node: number, label: string): 
 }
 
 /** The file of a socket on which nobody listens any more stays what it is. */
-function moveAside(bench: Bench, name: Uint8Array): Op {
-  const path = socketName(name);
+function moveAside(bench: Bench, path: string): Op {
   return rename(bench, path, asideOf(path));
 }
 

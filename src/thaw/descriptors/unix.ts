@@ -84,10 +84,8 @@ function connected(
 ): Op[] {
   bench.opened(fd);
   bench.opened(other);
-  if (one.accepted)
-    return makeAccepted(bench, { type: one.type, name: one.name, accepted: fd, client: other }, name);
-  if (two?.accepted)
-    return makeAccepted(bench, { type: two.type, name: two.name, accepted: other, client: fd }, name);
+  if (one.accepted) return makeAccepted(bench, { ...one, accepted: fd, client: other }, name);
+  if (two?.accepted) return makeAccepted(bench, { ...two, accepted: other, client: fd }, name);
   return makePair(bench, one.type, fd, other, name);
 }
 

@@ -143,6 +143,64 @@ listen(folder + "/temporary", 60); os.chmod("temporary", 0o604); os.rename("temp
   t.true(await answers(join(target.folder, 'moved')));
 });
 
+test('names that are relative paths start at the folder where their files are', async (t) => {
+  const { before, after, target } = await roundTrip(
+    t,
+    `
+folder = os.getcwd()
+os.mkdir("sub"); at(os.open(folder, os.O_RDONLY), 9); at(os.open("sub", os.O_PATH), 8)
+def listen(name, n):
+    l = socket.socket(socket.AF_UNIX); l.bind(name); l.listen(7)
+    c = socket.socket(socket.AF_UNIX); c.connect(name); s, _ = l.accept(); c.send(b"hello")
+    for i, x in enumerate((l, c, s)): at(x.detach(), n + i)
+listen("path", 20); listen("./dot", 30)
+os.chdir("sub"); listen("path", 40); listen("../up", 50)
+d = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); d.bind("datagrams"); at(d.detach(), 60)
+e = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); e.connect("datagrams"); at(e.detach(), 61)
+os.chdir("/")
+`,
+  );
+  const sub = join(target.folder, 'sub');
+  const starts = [20, 30, 40, 42, 50, 60, 61].map((fd) => {
+    const file = fileOf(before, fd);
+    return file.kind === 'unix' ? file.folder : undefined;
+  });
+  t.deepEqual(starts, [target.folder, target.folder, sub, sub, sub, sub, null]);
+  t.deepEqual(after.table, before.table);
+  for (const name of ['path', 'dot', 'up', 'sub/path'])
+    t.true(await answers(join(target.folder, name)), name);
+});
+
+test('a relative name that leads nowhere from the folders of the process is refused', async (t) => {
+  const target = await startTarget(
+    t,
+    `
+os.mkdir("sub"); os.chdir("sub")
+l = socket.socket(socket.AF_UNIX); l.bind("path"); l.listen(); at(l.detach(), 10)
+os.chdir("..")
+`,
+  );
+  const { problems } = capture(target);
+  t.is(problems.length, 1);
+  t.regex(problems[0]!, /^descriptor 10 .*: its name path is a relative path, .*; use --drop-fd 10/);
+});
+
+test('a relative path that is taken is refused, and left alone', async (t) => {
+  const target = await startTarget(
+    t,
+    'l = socket.socket(socket.AF_UNIX); l.bind("path"); l.listen(); at(l.detach(), 10)',
+  );
+  const { table, objects } = capture(target);
+  const planned = withContent(table, objects);
+  for (const flags of [0, 2]) {
+    t.regex(
+      await refusal(t, planned, flags),
+      /^cannot bind \/.*\/path \(descriptor 10, .*: another socket is/,
+    );
+  }
+  t.true(await answers(join(target.folder, 'path')));
+});
+
 /** Whether somebody listens at a path. */
 async function answers(path: string): Promise<boolean> {
   const client = connect(path);
