@@ -119,6 +119,7 @@ test('what was let go of cannot be had again; what had ended by itself stays so'
     flags: 2,
     locks: [],
     name: Buffer.from('/run/s'),
+    folder: null,
     gone: { reset: false },
     passed: [],
   };
@@ -149,7 +150,7 @@ test('what was let go of cannot be had again; what had ended by itself stays so'
 });
 
 test('so it is with what is on its way in a socket', (t) => {
-  const common = { kind: 'unix', flags: 2, locks: [], name: Buffer.from('/run/s') };
+  const common = { kind: 'unix', flags: 2, locks: [], name: Buffer.from('/run/s'), folder: null };
   const carrier = fileOf({ ...common, gone: null, passed: [{ message: 0, files: [1] }] });
   const table = tableOf([carrier, fileOf({ ...common, gone: { reset: false }, letGo: true, passed: [] })]);
   table.descriptors.pop();
