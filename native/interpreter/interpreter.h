@@ -151,6 +151,7 @@ void futex_wait(uint32_t *word, uint32_t value);
 void futex_wake(uint32_t *word);
 int64_t fix_tid(uint64_t address, uint32_t old, uint64_t fs_base);
 int64_t create_timer(uint64_t clock, uint64_t event, int32_t id);
+int64_t own_folder(char *link);
 
 /* become.c, clock.c, vdso.c, xstate.c, limits.c, aio.c, uring.c, finish.c: the built-ins. */
 int64_t become(int64_t pid, int64_t *refusal);

@@ -75,6 +75,8 @@ enum {
     BUILTIN_ADVANCE_RING = 16, /* context of io_setup(2), descriptor that can be written to, events,
                                   how many of them stay unread; value: the ring's tail */
     BUILTIN_ADVANCE_URING = 17, /* address of struct uring_plan */
+    BUILTIN_OWN_FOLDER = 18,    /* address of "4242/task/4243", as /proc/thread-self tells, of which
+                                   "/proc/4243" is made; value: the address of that */
 };
 
 /* One operation. */

@@ -150,6 +150,8 @@ static int64_t builtin(uint16_t number, const uint64_t *a) {
         return advance_ring(a[0], a[1], a[2], a[3]);
     case BUILTIN_ADVANCE_URING:
         return advance_uring((const struct uring_plan *)a[0]);
+    case BUILTIN_OWN_FOLDER:
+        return own_folder((char *)a[0]);
     case BUILTIN_NOTE:
         line_start(&line, header()->name);
         line_text(&line, (const char *)a[0]);

@@ -130,6 +130,7 @@ const BUILTIN_OPERANDS: Readonly<Record<(typeof BUILTINS)[number], string>> = {
   say_ids: 'nn',
   advance_ring: 'xnnn',
   advance_uring: 'x',
+  own_folder: 'x',
 };
 
 function showBuiltin(op: RawOp, shown: readonly string[], memory: ThawMemory): string {

@@ -47,6 +47,7 @@ export const BUILTINS = [
   'say_ids',
   'advance_ring',
   'advance_uring',
+  'own_folder',
 ] as const;
 /** Name of a function of the interpreter. */
 export type Builtin = (typeof BUILTINS)[number];

@@ -78,8 +78,8 @@ if child == 0: signal.pause()
   );
   await refused(
     t,
-    `${thread.replace('/proc/self/task/%d/mounts', '/proc/%d/status')}`,
-    /: it belongs to thread (\d+) by an id that may be another's .*: \/proc\/self\/task\/\1 is carried; /,
+    `${thread.replace('"/proc/self/task/%d/mounts" % ids[0]', '"/proc/%d/task/%d/stat" % (ids[0], os.getpid())')}`,
+    /\/task\/(\d+)\/stat\) .*: it belongs to thread \d+ by an id that may be another's .*: \/proc\/self\/task\/\1 is carried; /,
   );
   await refused(
     t,

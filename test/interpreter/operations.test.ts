@@ -321,6 +321,30 @@ test('notes are printed with the name', (t) => {
   t.is(run(image).stderr, `${nameOf(image)}: by the way\n`);
 });
 
+test('the folder of a thread is found by its own id', (t) => {
+  const made = (link: string, size: number): string => {
+    const image = simple((arena) => {
+      const at = arena.bytes(Buffer.from(`${link}\0`));
+      const folder = arena.cell();
+      const fd = arena.cell();
+      const output = arena.reserve(16);
+      return [
+        { op: 'builtin', name: 'own_folder', args: [at], result: folder, label: 'no folder' },
+        // Read as a file would be: a path that is not there says nothing.
+        call('memfd_create', [arena.string('text'), 0], { result: fd }),
+        call('write', [fd, folder, size]),
+        { op: 'read', fd, address: output, size, offset: 0n },
+        dump(output, size),
+      ];
+    });
+    const { stdout, stderr } = run(image);
+    return stdout.toString('latin1') || stderr.replace(/^[^:]+: /, '');
+  };
+  t.is(made('4242/task/4243', 11), '/proc/4243\0');
+  t.is(made('4/task/12345678', 15), '/proc/12345678\0');
+  t.is(made('4242', 1), 'no folder: EINVAL\n');
+});
+
 test('all signals are blocked, and SIGTERM waits', (t) => {
   const image = simple((arena) => {
     const mask = arena.cell();

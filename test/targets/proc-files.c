@@ -62,8 +62,8 @@ static void *rest(void *unused) {
     return NULL;
 }
 
-/* "/proc/self/task/ID/NAME" of the other thread, by the id that it has now. */
-static const char *of_thread(const char *name) {
+/* "FOLDER/ID/NAME" of the other thread, by the id that it has now. */
+static const char *below(const char *folder, const char *name) {
     static char path[64];
     char line[64] = {0};
     /* The kernel's list: the C library need not know of another id. */
@@ -73,8 +73,25 @@ static const char *of_thread(const char *name) {
         if (atoi(entry->d_name) > 0 && atoi(entry->d_name) != getpid())
             snprintf(line, sizeof line, "%.20s", entry->d_name);
     closedir(tasks);
-    snprintf(path, sizeof path, "/proc/self/task/%.20s/%.20s", line, name);
+    snprintf(path, sizeof path, "%.20s/%.20s%s%.20s", folder, line, *name ? "/" : "", name);
     return path;
+}
+
+static const char *of_thread(const char *name) {
+    return below("/proc/self/task", name);
+}
+
+/* "/proc/ID/NAME": what the thread has by its own id, which no list of /proc shows. */
+static const char *apart(const char *name) {
+    return below("/proc", name);
+}
+
+/* It was opened by just that path. */
+static void has_path(const char *path, int fd) {
+    char link[32], found[64] = {0};
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    NEED(readlink(link, found, sizeof found - 1));
+    CHECK(strcmp(found, path) == 0, "%s is opened as %s", path, found);
 }
 
 int main(void) {
@@ -85,6 +102,8 @@ int main(void) {
     int thread = open_at(of_thread("status"), O_RDONLY, OFFSET);
     int again = (int)NEED(fcntl(thread, F_DUPFD_CLOEXEC, 50));
     int thread_folder = open_at(of_thread(""), O_RDONLY | O_DIRECTORY, 0);
+    int apart_status = open_at(apart("status"), O_RDONLY, OFFSET);
+    int apart_folder = open_at(apart(""), O_RDONLY | O_DIRECTORY, 0);
     int own_info = open_at("/proc/self/fdinfo/0", O_RDONLY, 3);
     static const char known[] = "what is read through /proc/self/mem";
     int status = open_at("/proc/self/status", O_RDONLY, OFFSET);
@@ -114,6 +133,11 @@ int main(void) {
     is(of_thread("status"), thread);
     is(of_thread("status"), again);
     is(of_thread(""), thread_folder);
+    is(apart("status"), apart_status);
+    has_path(apart("status"), apart_status);
+    stands_at("status of a thread by its id", apart_status, OFFSET);
+    is(apart(""), apart_folder);
+    has_path(apart(""), apart_folder);
     is("/proc/self/fdinfo/0", own_info);
     stands_at("status of a thread", again, OFFSET);
     NEED(lseek(thread, 1, SEEK_SET));

@@ -1,6 +1,7 @@
 /** Files below `/proc/PID` of the process itself: opened again as those of whatever id it has then. */
 
 import { existsSync } from 'node:fs';
+import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { describedBy } from '../../snapshot/fdinfo-path.js';
 import { readProcText } from '../read.js';
 import { parseStatus } from '../status.js';
@@ -11,7 +12,7 @@ import type { DescriptorKind } from './kind.js';
 import { isOfProcess, pathFile, regular } from './regular.js';
 import type { Target } from './target.js';
 
-/** `/proc/4242/task/4243/stat`: process, thread, and what is below. */
+/** `/proc/4242/task/4243/stat`: process, or a thread by its own id; thread; and what is below. */
 const OWN = /^\/proc\/(\d+)(?:\/task\/(\d+))?((?:\/.*)?)$/;
 
 /** Files that are there only once what they are about is. */
@@ -24,16 +25,23 @@ const OF_DESCRIPTOR = /\/fdinfo\/[^/]+$/;
  */
 export function ownPath(link: string, pid: number): string | null {
   const match = OWN.exec(link);
-  if (!match || Number(match[1]) !== pid) return null;
-  const [, , tid, rest] = match;
+  if (!match) return null;
+  const [, process, tid, rest] = match;
+  if (Number(process) !== pid)
+    return tid === undefined && isThread(process!, pid) ? `/proc/thread-self${rest}` : null;
   if (tid === undefined) return `/proc/self${rest}`;
-  return tid === String(pid) || existsSync(`/proc/${pid}/task/${tid}`) ? `/proc/thread-self${rest}` : null;
+  return tid === String(pid) || isThread(tid, pid) ? `/proc/thread-self${rest}` : null;
+}
+
+function isThread(tid: string, pid: number): boolean {
+  return existsSync(`/proc/${pid}/task/${tid}`);
 }
 
 /** What is not there when files are opened: another thread, a descriptor. */
-function lateness(link: string, pid: number): { thread: number | null } | null {
-  const tid = Number(OWN.exec(link)?.[2] ?? pid);
-  if (tid !== pid) return { thread: tid };
+function lateness(link: string, pid: number): OpenFileOf<'file'>['late'] | null {
+  const [, process, tid] = OWN.exec(link) ?? [];
+  if (Number(process) !== pid) return { thread: Number(process), apart: true };
+  if (Number(tid ?? pid) !== pid) return { thread: Number(tid) };
   return OF_DESCRIPTOR.test(link) ? { thread: null } : null;
 }
 

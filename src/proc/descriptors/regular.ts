@@ -117,7 +117,7 @@ function strangerProblem({ link }: Entry, pid: number): string {
   if (/^\/proc\/\d+.* \(deleted\)$/.test(link) || !existsSync(`/proc/${process}`))
     return `it belongs to process ${process}, which has ended`;
   if (existsSync(`/proc/${pid}/task/${process}`))
-    return `it belongs to thread ${process} by an id that may be another's when it is opened again: /proc/self/task/${process} is carried`;
+    return `it belongs to thread ${process} by an id that may be another's when it is opened again: /proc/self/task/${thread ?? process} is carried`;
   return `it belongs to process ${nameOf(Number(process))}, which is not frozen with this one`;
 }
 

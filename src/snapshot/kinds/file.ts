@@ -22,9 +22,10 @@ const schema = z.object({
   device: z.object({ major: int, minor: int }).nullable(),
   /**
    * It is about what is not there yet when files are opened, and opened when all else is: a descriptor, a socket's file, or the
-   * thread with this id, whose folder `path` names as `/proc/thread-self`.
+   * thread with this id, whose folder `path` names as `/proc/thread-self`. `apart`: not that below its process, but that
+   * which it has in `/proc` by its own id.
    */
-  late: z.object({ thread: index.nullable() }).optional(),
+  late: z.object({ thread: index.nullable(), apart: z.boolean().optional() }).optional(),
 });
 
 type File = z.infer<typeof schema>;
@@ -35,7 +36,8 @@ export const file = kindModel({
   title: ({ type }) => TITLES[type],
   describe: ({ path, type, device, late, offset }) => {
     const number = device ? ` ${device.major}:${device.minor}` : '';
-    const thread = late?.thread == null ? '' : ` of thread ${late.thread}`;
+    const own = late?.apart ? ', by its own id' : '';
+    const thread = late?.thread == null ? '' : ` of thread ${late.thread}${own}`;
     return `${path}${thread} (${type}${number}${offset ? `, at ${offset}` : ''})`;
   },
 });

@@ -55,7 +55,7 @@ export const file: KindPlanner<OpenFileOf<'file'>> = {
       ...(unblocked(file) & ~file.flags ? [setFlags(place.at, file.flags, { label })] : []),
     ];
   },
-  start: (file, place, tools) => (file.late ? openLate(file, file.late.thread, place, tools) : []),
+  start: (file, place, tools) => (file.late ? openLate(file, file.late, place, tools) : []),
   check: (file, place, { bench }) => {
     if (file.late) return [];
     const label = labelOf(file, place);
@@ -92,7 +92,7 @@ function hold({ path }: OpenFileOf<'file'>, { at, closeOnExec }: Place, label: s
 /** Opens a file about what is there by now, and puts it at all its numbers. */
 function openLate(
   file: OpenFileOf<'file'>,
-  thread: number | null,
+  { thread, apart = false }: NonNullable<OpenFileOf<'file'>['late']>,
   place: Place,
   { bench, folderOf }: Tools,
 ): Op[] {
@@ -101,7 +101,7 @@ function openLate(
   const flags = (file.flags & REOPENED) | O.NOCTTY | O.CLOEXEC;
   const path = thread === null ? file.path : `.${file.path.slice(THREAD_SELF.length)}`;
   return [
-    openAt(bench.arena, thread === null ? AT_FDCWD : folderOf(thread), path, flags, { label, result }),
+    openAt(bench.arena, thread === null ? AT_FDCWD : folderOf(thread, apart), path, flags, { label, result }),
     ...verify(file, result, label, bench),
     ...position(file, result, label, bench),
     ...place.descriptors.map(({ fd, closeOnExec }) => duplicate(result, fd, closeOnExec, { label })),

@@ -15,8 +15,8 @@ export interface Tools {
   readonly scratch: Cell;
   /** The id that a thread has now, by the one that it had. The threads are there when things are started. */
   tidOf(tid: number): Operand;
-  /** The folder of a thread in `/proc`, when things are started. */
-  folderOf(tid: number): Operand;
+  /** The folder of a thread in `/proc`, when things are started; `apart`: by its own id, not below its process. */
+  folderOf(tid: number, apart: boolean): Operand;
   /** Unix domain sockets while they are made, by index of the file. */
   readonly sockets: ReadonlyMap<number, SocketPlace>;
   /** Where sockets with datagrams stand before they have their address, by index of the file. */
