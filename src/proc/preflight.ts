@@ -8,7 +8,7 @@ import { isFolderRemoved } from './descriptors/folder.js';
 import { commOf } from './identity.js';
 import { inodeKey } from './inode.js';
 import { surveyUserNamespace } from './namespaces.js';
-import { errnoOf, processIds, readProcLink, readProcText, unlessRefused } from './read.js';
+import { errnoOf, LONG_PATH, processIds, readProcLink, readProcText, unlessRefused } from './read.js';
 import { isStarter } from './starter.js';
 import { field, numbers, parseStat, parseStatus } from './status.js';
 import { surveyThreads } from './threads-apart.js';
@@ -187,8 +187,11 @@ export function surveyProcess(pid: number, concessions: Concessions): string[] {
 
 /** The working directory is entered by its path, which must lead there from here, too. */
 function surveyFolder(pid: number, { workingDirectory }: Concessions): string[] {
+  if (workingDirectory !== undefined) return [];
   const path = readProcLink(pid, 'cwd');
-  if (workingDirectory !== undefined || path === null) return [];
+  if (path === null) return [];
+  if (path === LONG_PATH)
+    return [`process ${pid} has a working directory with ${path}: --cwd DIR gives it another`];
   const own = identityOf(`/proc/${pid}/cwd`);
   if (own === null || own === identityOf(path)) return [];
   if (unlessRefused(() => isFolderRemoved(pid), false)) return [];

@@ -98,9 +98,17 @@ function* linesOf(bytes: Buffer): Generator<string> {
   }
 }
 
-/** Where a link leads, as {@link textOfBytes} makes it. @throws as `readlinkSync` */
+/** In place of a path that has no room in the page by which the kernel tells paths: a program gets there step by step. */
+export const LONG_PATH = 'a path of more than 4095 bytes';
+
+/** Where a link of `/proc` leads, as {@link textOfBytes} makes it, or {@link LONG_PATH}. @throws as `readlinkSync` */
 export function readLink(path: string): string {
-  return textOfBytes(readlinkSync(path, { encoding: 'buffer' }));
+  try {
+    return textOfBytes(readlinkSync(path, { encoding: 'buffer' }));
+  } catch (error) {
+    if (errnoOf(error) === 'ENAMETOOLONG') return LONG_PATH;
+    throw error;
+  }
 }
 
 /** Reads the link `/proc/PID/<name>`; `null` where the link names nothing (kernel threads). */

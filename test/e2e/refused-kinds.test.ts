@@ -2,9 +2,10 @@
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { testWith } from './harness/needs.js';
+
 import { start } from './harness/running.js';
 import { scratch } from './harness/scratch.js';
-import { proc2elf } from './harness/tool.js';
+import { freeze, proc2elf } from './harness/tool.js';
 
 /** Runs Python code that makes something, and has its freeze refused. */
 async function refused(t: ExecutionContext<unknown>, code: string, says: RegExp): Promise<void> {
@@ -177,3 +178,60 @@ fcntl.fcntl(fd, fcntl.F_SETOWN, -os.getpgrp())`,
     /: it sends signals \(F_SETOWN\) to process group \d+, which is another where the image is run; use --drop-fd 3, --external/,
   ),
 );
+
+/** Makes folders in each other, and goes into them, until the kernel can no longer tell where that is. */
+const deep = `import atexit, shutil
+here = os.getcwd()
+atexit.register(lambda: (os.chdir(here), shutil.rmtree("d" * 200, ignore_errors=True)))
+while len(os.getcwd()) < 3900: os.mkdir("d" * 200); os.chdir("d" * 200)
+os.mkdir("e" * 250); os.chdir("e" * 250)
+`;
+
+testWith(['python3'], 'what has a path that the kernel does not tell', async (t) => {
+  const why = 'a path of more than 4095 bytes\\) cannot be carried: the kernel does not tell the path';
+  const opened = `${deep}at = os.open("file", os.O_RDWR | os.O_CREAT)
+folder = os.open(".", os.O_RDONLY); reference = os.open(".", os.O_PATH); os.mkfifo("fifo"); fifo = os.open("fifo", os.O_RDWR)
+os.write(at, b"kept")
+gone = os.open("gone", os.O_RDWR | os.O_CREAT); os.write(gone, b"kept, too"); os.unlink("gone")
+os.chdir(here)
+`;
+  await refused(
+    t,
+    opened,
+    new RegExp(
+      [
+        '^proc2elf: 4 things cannot be carried:\\n',
+        `  descriptor 3 \\(file, ${why}.*; use --files embed, --drop-fd 3, .*\\n`,
+        ...['directory', 'directory', 'fifo'].map(
+          (type, i) => `  descriptor ${4 + i} \\(${type}, ${why}.*; use --drop-fd ${4 + i}, .*\\n`,
+        ),
+        '$',
+      ].join(''),
+    ),
+  );
+  await refused(
+    t,
+    deep,
+    /^proc2elf: process \d+ has a working directory with a path of more than 4095 bytes: --cwd DIR gives it another\n$/,
+  );
+  const cwd = scratch(t);
+  const program = `import os, sys
+${opened}
+print("ready", flush=True)
+sys.stdin.readline()
+assert os.pread(at, 9, 0) == b"kept" and os.pread(gone, 9, 0) == b"kept, too"
+print("ok")`;
+  const original = start(t, 'python3', ['-c', program], { cwd });
+  await original.ready();
+  await freeze(
+    original.pid,
+    'x.bin',
+    ['--files', 'embed', '--drop-fd', '4', '--fd', '5=/', '--drop-fd', '6'],
+    {
+      cwd,
+    },
+  );
+  await original.goAndExpectOk();
+  const thawed = start(t, join(cwd, 'x.bin'), [], { cwd });
+  await thawed.goAndExpectOk();
+});

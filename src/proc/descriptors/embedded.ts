@@ -3,6 +3,7 @@ import { O } from '../../fcntl.js';
 import { isOfKernel } from './file-systems.js';
 import type { DescriptorKind } from './kind.js';
 import { leaseProblem } from './locks.js';
+import { hasPath } from './long-path.js';
 import { captureObject } from './memory.js';
 import { isRegular } from './regular.js';
 
@@ -13,7 +14,7 @@ const STREAMS = 3;
 export const embedded: DescriptorKind = {
   matches: (entry, { pid, files }) => {
     const { link, stat } = entry;
-    if (!isRegular(stat) || stat.nlink === 0n || !link.startsWith('/')) return false;
+    if (!isRegular(stat) || stat.nlink === 0n || !hasPath(link)) return false;
     if (files.of(link, stat).kind !== 'embed') return false;
     return files.chosen(link, stat) !== null || !isOfKernel(pid, entry);
   },

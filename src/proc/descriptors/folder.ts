@@ -69,6 +69,7 @@ function nameOf(link: string): string {
 
 /** Path of the directory above a deleted one; `null` where it is not the one to which `..` leads. */
 function folderAbove(place: string, link: string, root: string): string | null {
+  if (!link.startsWith('/')) return null;
   const above = dirname(nameOf(link));
   const look = (path: string) => unlessRefused(() => statSync(filePath(path), { bigint: true }), null);
   const [own, found] = [look(`${place}/..`), look(root + above)];

@@ -11,6 +11,7 @@ import { folder } from './folder.js';
 import { inet } from './inet.js';
 import { inotify } from './inotify.js';
 import type { DescriptorKind } from './kind.js';
+import { longPath } from './long-path.js';
 import { memory } from './memory.js';
 import { mqueue } from './mqueue.js';
 import { namespace } from './namespace.js';
@@ -36,6 +37,7 @@ import { uring } from './uring.js';
 const KINDS: readonly DescriptorKind[] = [
   chosen,
   external,
+  longPath,
   reference,
   ptyMaster,
   ptySlave,

@@ -13,6 +13,7 @@ import { errnoOf } from '../read.js';
 import { type Entry, linkOf } from './entries.js';
 import type { DescriptorKind, KindContext } from './kind.js';
 import { leaseProblem } from './locks.js';
+import { hasPath } from './long-path.js';
 import { Refusal } from './refusal.js';
 import { isRegular } from './regular.js';
 
@@ -28,7 +29,7 @@ export const memory: DescriptorKind = {
     const { link } = entry;
     const leased = leaseProblem(entry);
     if (leased !== null) return leased;
-    if (!link.startsWith('/')) return 'it is not a file of a file system';
+    if (!hasPath(link)) return 'it is not a file of a file system';
     return null;
   },
   capture: ({ entries: [entry] }, context) => ({

@@ -50,7 +50,7 @@ export const regular: DescriptorKind = {
   },
   describe: ({ link, stat, info }) => {
     const path = info.flags & O.PATH ? ' by O_PATH' : '';
-    return `${TYPES[Number(stat.mode) & S_IFMT] === 'regular' ? 'file' : typeName(stat)}${path}, ${link}`;
+    return `${fileTypeName(stat)}${path}, ${link}`;
   },
   problem: (entry, target) => {
     if (isOfProcess(entry)) return strangerProblem(entry, target.pid);
@@ -99,8 +99,10 @@ function stateOf(entry: Entry, { pid, files }: Target): { size: bigint; modified
   return { size: stat.size, modified: compared ? stat.mtimeNs : null };
 }
 
-function typeName(stat: BigIntStats): string {
-  return TYPES[Number(stat.mode) & S_IFMT] ?? 'unknown';
+/** What a file is called in messages. */
+export function fileTypeName(stat: BigIntStats): string {
+  const type = fileType(stat) ?? 'unknown';
+  return type === 'regular' ? 'file' : type;
 }
 
 /** Whether it lies below `/proc/PID`. */

@@ -11,7 +11,7 @@ import { O } from '../../fcntl.js';
 import { IN } from '../../inotify.js';
 import { type FileHandle, nameToHandle, openByHandle } from '../../native/file-handle.js';
 import { deviceNumbers } from '../objects.js';
-import { errnoOf, readLink, readProc, readProcLink, readProcText, unescapePath } from '../read.js';
+import { errnoOf, LONG_PATH, readLink, readProc, readProcLink, readProcText, unescapePath } from '../read.js';
 import { leadsHere } from './paths.js';
 import { fileType, isOfProcess } from './regular.js';
 import type { Target } from './target.js';
@@ -40,19 +40,19 @@ export function findWatched(target: Target, watches: readonly Watch[]): Map<Watc
   const search = new Search(target, watches);
   for (const path of nearPaths(target)) search.tryPath(path);
   search.askKernel();
-  if (!watches.some(({ mask }) => mask & SEEN_BY_LOOKING)) search.walk(readProcLink(target.pid, 'cwd'));
+  if (!watches.some(({ mask }) => mask & SEEN_BY_LOOKING)) search.walk(pathTold(target.pid, 'cwd'));
   return search.found;
 }
 
 /** Paths that the process has, or was started with, and the directories above them. */
 function* nearPaths({ pid, entries }: Target): Generator<string> {
-  const cwd = readProcLink(pid, 'cwd') ?? '/';
+  const cwd = pathTold(pid, 'cwd') ?? '/';
   const words = (name: string): string[] => textOfBytes(readProc(pid, name)).split('\0');
   const parameters = words('cmdline').flatMap((word) => [word, word.slice(word.indexOf('=') + 1)]);
   const variables = words('environ').flatMap((word) => word.slice(word.indexOf('=') + 1).split(':'));
   const paths = [
     cwd,
-    readProcLink(pid, 'exe') ?? '/',
+    pathTold(pid, 'exe') ?? '/',
     ...entries.map(({ link }) => link).filter((link) => link.startsWith('/')),
     ...parameters.filter((word) => word !== '').map((word) => resolve(cwd, word)),
     ...variables.filter((word) => word.startsWith('/')),
@@ -64,6 +64,11 @@ function* nearPaths({ pid, entries }: Target): Generator<string> {
       yield path;
     }
   }
+}
+
+function pathTold(pid: number, name: 'cwd' | 'exe'): string | null {
+  const path = readProcLink(pid, name);
+  return path === LONG_PATH ? null : path;
 }
 
 class Search {
