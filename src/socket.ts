@@ -51,6 +51,7 @@ export const SO = {
   INCOMING_CPU: 49,
   /** What the kernel counts, 32 bits each, `SK_MEMINFO_RMEM_ALLOC` first. */
   MEMINFO: 55,
+  PEERGROUPS: 59,
   BINDTOIFINDEX: 62,
   TIMESTAMP_NEW: 63,
   TIMESTAMPNS_NEW: 64,

@@ -248,6 +248,7 @@ const socket = (name: string | Uint8Array, peer: number | null): OpenFile => ({
     sendBuffer: 1,
     receiveBuffer: 1,
     bufferLocks: null,
+    peerCredentials: null,
     options: [],
     filter: null,
   },

@@ -1,9 +1,9 @@
 /** Unix domain sockets. */
 import { dirname } from 'node:path';
 import { SocketState, type UnixSocket } from '../../native/sock-diag.js';
-import { getOption, type Peeked, Poll, pollNow } from '../../native/sockets.js';
+import { type Peeked, Poll, pollNow } from '../../native/sockets.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
-import { SO, SOL_SOCKET, Sock } from '../../socket.js';
+import { Sock } from '../../socket.js';
 import { isAbstract, isPath, socketName, socketPath } from '../../unix-name.js';
 import type { Entry } from './entries.js';
 import { queueProblem } from './in-flight.js';
@@ -13,6 +13,7 @@ import { leaveBehind, noteEmpty, PassingRefusal, Refusal } from './refusal.js';
 import type { Target } from './target.js';
 import { folderOf, movedNode, nodeAt } from './unix-node.js';
 import { captureOptions } from './unix-options.js';
+import { peerCredentialsOf } from './unix-peer.js';
 import { captureQueue, EMPTY_QUEUE } from './unix-queue.js';
 import { carriedIn, inodeOf, type UnixView, unixView } from './unix-view.js';
 
@@ -100,7 +101,6 @@ function captureSocket(
       `descriptor ${fd}: ${socket.queued} connections that wait to be accepted at ${socketName(socket.name)} are not carried`,
     );
   }
-  warnOfCredentials(fd, copy, context);
   const gone = where === 'closed' || where === 'outside';
   const failed = (pollNow(copy) & Poll.ERR) !== 0;
   if (failed && (where !== 'closed' || type === 'datagram')) {
@@ -134,6 +134,7 @@ function captureSocket(
     gone: gone ? { reset: failed } : null,
     ...(where === 'outside' ? { letGo: true } : {}),
     shutdown: gone && type !== 'datagram' ? 3 : socket.shutdown,
+    peerCredentials: peerCredentialsOf(fd, copy, context),
     ...queue,
     passed: passed.map(({ message, descriptors }) => ({
       message,
@@ -141,13 +142,4 @@ function captureSocket(
     })),
     ...captureOptions(copy, socket.type),
   };
-}
-
-/** SO_PEERCRED is noted down when a connection is made, and will be by the thawed process. */
-function warnOfCredentials(fd: number, copy: number, { pid, warnings }: KindContext): void {
-  const [maker] = new Int32Array(Uint8Array.from(getOption(copy, SOL_SOCKET, SO.PEERCRED, 12)!).buffer);
-  if (maker === 0 || maker === pid) return;
-  warnings.push(
-    `descriptor ${fd}: SO_PEERCRED, which tells process ${maker} now, will tell the thawed process itself`,
-  );
 }

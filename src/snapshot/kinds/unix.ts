@@ -7,6 +7,11 @@ import { kindModel } from './model.js';
 
 /** `SCM_MAX_FD`: the most descriptors that a message can carry. */
 const MOST_PASSED = 253;
+/** `NGROUPS_MAX`. */
+const MOST_GROUPS = 65536;
+
+/** A user or group; the last number means none. */
+const id = int.min(0).max(0xffff_fffe);
 
 const schema = z.object({
   kind: z.literal('unix'),
@@ -44,6 +49,14 @@ const schema = z.object({
   content: z.array(bytes),
   /** What is on its way in it (SCM_RIGHTS): index into `content`, ascending, and into `files`. */
   passed: z.array(z.object({ message: index, files: z.array(index).min(1).max(MOST_PASSED) })).default([]),
+  /**
+   * Whom SO_PEERCRED and SO_PEERGROUPS tell: who made the pair, listened or connected. `null`: nobody, or not noted down
+   * in the image.
+   */
+  peerCredentials: z
+    .object({ uid: id, gid: id, groups: z.array(id).max(MOST_GROUPS) })
+    .nullable()
+    .default(null),
   /** The content bears the credentials of the process itself (SO_PASSCRED). */
   credentials: z.boolean(),
   /** SO_SNDBUF and SO_RCVBUF as getsockopt(2) tells them. */

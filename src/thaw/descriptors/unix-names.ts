@@ -13,6 +13,7 @@ import type { Cell, Op, Operand } from '../program.js';
 import type { Bench } from './bench.js';
 import { close, open } from './calls.js';
 import type { Tools } from './planner.js';
+import { madeBy } from './unix-makers.js';
 
 type Socket = OpenFileOf<'unix'>;
 
@@ -108,7 +109,7 @@ export function unlink({ arena }: Bench, path: string): Op {
 
 /** Binds a socket to its abstract name, and lets it listen. Nothing of that stays if the thaw fails. */
 export function bindAbstract(
-  { name, accepted, backlog }: Socket,
+  { name, accepted, backlog, peerCredentials }: Socket,
   fd: number,
   owner: string,
   bench: Bench,
@@ -116,7 +117,13 @@ export function bindAbstract(
   if (!isAbstract(name) || accepted) return [];
   return [
     bind(bench, fd, name, owner),
-    ...(backlog === null ? [] : [listen(fd, backlog, `cannot listen at ${socketName(name)} (${owner})`)]),
+    ...(backlog === null
+      ? []
+      : madeBy(
+          peerCredentials,
+          [listen(fd, backlog, `cannot listen at ${socketName(name)} (${owner})`)],
+          bench,
+        )),
   ];
 }
 
@@ -336,7 +343,7 @@ interface Undo {
 function bindOne(socket: Named, undo: Undo, dead: boolean, bench: Bench): Op[] {
   const { file, at, owner, path, place, bound } = socket;
   const label = `cannot bind ${path} (${owner})`;
-  const { node, backlog } = file;
+  const { node, backlog, peerCredentials } = file;
   return [
     ...(node || dead ? [unlink(bench, path)] : []),
     ...inFolder(file.folder, label, bench, [
@@ -350,7 +357,14 @@ function bindOne(socket: Named, undo: Undo, dead: boolean, bench: Bench): Op[] {
     ...(node ? restoreNode(node, place, label, bench) : [unlink(bench, path)]),
     ...(backlog === null
       ? []
-      : [{ ...listen(at, backlog, label), result: bound, check: { kind: 'ok', jump: undo.bound } } as Op]),
+      : [
+          ...madeBy(
+            peerCredentials,
+            [{ ...listen(at, backlog, label), result: bound, check: { kind: 'none' } } as Op],
+            bench,
+          ),
+          { ...testBound(bound, path), check: { kind: 'equal', expected: 0, jump: undo.bound } } as Op,
+        ]),
   ];
 }
 

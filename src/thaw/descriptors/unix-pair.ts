@@ -1,6 +1,6 @@
 /** Unix domain sockets that are connected to each other. */
 import { quoted } from '../../byte-text.js';
-import { O } from '../../fcntl.js';
+import { AT_FDCWD, O } from '../../fcntl.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { AF_UNIX, Sock } from '../../socket.js';
 import { isPath, socketPath } from '../../unix-name.js';
@@ -8,6 +8,7 @@ import { call, show, tolerate } from '../calls.js';
 import type { Op } from '../program.js';
 import type { Bench } from './bench.js';
 import { close, duplicate, open } from './calls.js';
+import { type Maker, madeBy } from './unix-makers.js';
 import { bind, connect, inFolder, listen, makeSocket, showType, TYPES, unlink } from './unix-names.js';
 
 type SocketType = OpenFileOf<'unix'>['type'];
@@ -36,6 +37,8 @@ export interface Connection {
   readonly name: Uint8Array;
   /** At which the name starts, if it is a relative path. */
   readonly folder: string | null;
+  /** Who listened, and who connected. */
+  readonly makers: readonly [Maker, Maker];
   /** The numbers of the ends. */
   readonly accepted: number;
   readonly client: number;
@@ -47,7 +50,7 @@ export interface Connection {
  */
 export function makeAccepted(
   bench: Bench,
-  { type, name, folder, accepted, client }: Connection,
+  { type, name, folder, makers, accepted, client }: Connection,
   owner: string,
 ): Op[] {
   const { arena } = bench;
@@ -62,12 +65,12 @@ export function makeAccepted(
     makeSocket(type, listener, label),
     ...(path ? [moveAside(bench, shown)] : []),
     ...inFolder(folder, label, bench, [bind(bench, listener, name, owner)]),
-    ...(path ? openNode(bench, shown, node, label) : []),
-    listen(listener, 1, label),
+    ...(path ? [...openNode(bench, shown, node, label), openToAll(bench, reached, label)] : []),
+    ...madeBy(makers[0], [listen(listener, 1, label)], bench),
     makeSocket(type, end, label),
     duplicate(end, client, true, { label }),
     close(end),
-    connect(bench, client, reached, label),
+    ...madeBy(makers[1], [connect(bench, client, reached, label)], bench),
     call('accept4', [listener, 0, 0, Sock.CLOEXEC], {
       label,
       result: end,
@@ -90,6 +93,15 @@ function openNode(bench: Bench, path: string, node: number, label: string): Op[]
     unlink(bench, path),
     rename(bench, asideOf(path), path),
   ];
+}
+
+/** Whoever connects need not be who has bound it. The file has no name any more: nobody else gets there. */
+function openToAll({ arena }: Bench, node: Uint8Array, label: string): Op {
+  const path = Buffer.from(node).toString();
+  return call('fchmodat', [AT_FDCWD, arena.string(path), 0o777], {
+    label,
+    text: `fchmodat(AT_FDCWD, ${quoted(path)}, 0777)`,
+  });
 }
 
 /** The file of a socket on which nobody listens any more stays what it is. */

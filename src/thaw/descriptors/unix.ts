@@ -8,6 +8,7 @@ import type { Bench } from './bench.js';
 import { close, duplicate, setFlags, settable } from './calls.js';
 import type { KindPlanner, SocketPlace, Tools } from './planner.js';
 import { attachFilter } from './socket-calls.js';
+import { type Maker, madeBy, makerKey } from './unix-makers.js';
 import { bind, bindAbstract, makeSocket } from './unix-names.js';
 import { makeAccepted, makePair } from './unix-pair.js';
 import { sendCarrying } from './unix-rights.js';
@@ -51,20 +52,47 @@ export function socketPlaces(bench: Bench): Map<number, SocketPlace> {
 /** Makes the sockets at temporary numbers, and connects those that are connected to each other. */
 export function makeSockets({ bench, sockets }: Tools): Op[] {
   const { files } = bench.table;
-  return [...sockets].flatMap(([index, { fd, other }]): Op[] => {
+  const pairs = new Map<string, { maker: Maker; ops: Op[] }>();
+  const single = [...sockets].flatMap(([index, { fd, other }]): Op[] => {
     const file = files[index] as Socket;
     const { name } = bench.places[index]!;
     const label = `cannot make a socket (${name})`;
-    if (other !== null) return connected(file, fd, null, other, name, bench);
     const peer = mutualPeer(files, index);
-    if (peer === null) {
+    if (peer === null && other === null) {
       const cell = bench.arena.cell();
       bench.opened(fd);
       return [makeSocket(file.type, cell, label), duplicate(cell, fd, true, { label }), close(cell)];
     }
-    if (peer < index) return [];
-    return connected(file, fd, files[peer] as Socket, sockets.get(peer)!.fd, name, bench);
+    if (peer !== null && peer < index) return [];
+    const one: End = { file, fd };
+    const two: End = {
+      file: peer === null ? null : (files[peer] as Socket),
+      fd: other ?? sockets.get(peer!)!.fd,
+    };
+    bench.opened(one.fd);
+    bench.opened(two.fd);
+    if (one.file?.accepted) return accept(one, two, name, bench);
+    if (two.file?.accepted) return accept(two, one, name, bench);
+    // One maker has made many, as a rule.
+    const maker = file.peerCredentials;
+    const group = pairs.get(makerKey(maker)) ?? { maker, ops: [] };
+    pairs.set(makerKey(maker), group);
+    group.ops.push(...makePair(bench, file.type, one.fd, two.fd, name));
+    return [];
   });
+  return [...single, ...[...pairs.values()].flatMap(({ maker, ops }) => madeBy(maker, ops, bench))];
+}
+
+/** An end of a connection; `null` where it is to be closed at last. */
+interface End {
+  readonly file: Socket | null;
+  readonly fd: number;
+}
+
+/** @param one has its name from a listening socket, and tells who connected; the other tells who listened */
+function accept(one: End, two: End, owner: string, bench: Bench): Op[] {
+  const makers = [two.file?.peerCredentials ?? null, one.file!.peerCredentials] as const;
+  return makeAccepted(bench, { ...one.file!, makers, accepted: one.fd, client: two.fd }, owner);
 }
 
 /** The socket at the other end, if that is connected to this one, too. */
@@ -72,21 +100,6 @@ function mutualPeer(files: Bench['table']['files'], index: number): number | nul
   const { peer } = files[index] as Socket;
   if (peer === null || peer === index) return null;
   return (files[peer] as Socket).peer === index ? peer : null;
-}
-
-function connected(
-  one: Socket,
-  fd: number,
-  two: Socket | null,
-  other: number,
-  name: string,
-  bench: Bench,
-): Op[] {
-  bench.opened(fd);
-  bench.opened(other);
-  if (one.accepted) return makeAccepted(bench, { ...one, accepted: fd, client: other }, name);
-  if (two?.accepted) return makeAccepted(bench, { ...two, accepted: other, client: fd }, name);
-  return makePair(bench, one.type, fd, other, name);
 }
 
 /** Sends what was in the sockets, closes ends that nobody has, sets options, and closes the temporary numbers. */
