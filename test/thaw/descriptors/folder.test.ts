@@ -20,24 +20,3 @@ os.rmdir("gone")
   t.like(after.table.folders[0], { mode: 0o1510, owner: folder!.owner, times: folder!.times });
   for (const fd of [10, 11]) t.deepEqual(fileOf(after, fd), fileOf(before, fd));
 });
-
-test('a deleted FIFO comes back without a name, with what is in it', async (t) => {
-  const { before, after } = await roundTrip(
-    t,
-    `
-os.mkfifo("gone", 0o600)
-at(os.open("gone", os.O_RDWR), 10)
-at(os.open("gone", os.O_WRONLY), 11)
-os.write(10, b"left")
-os.chmod("gone", 0o640); os.utime("gone", ns=(1, -2))
-os.unlink("gone")
-`,
-  );
-  const [fifo] = before.table.pipes;
-  t.like(fifo, { path: '', content: [new Uint8Array(Buffer.from('left'))] });
-  t.like(fifo!.removed, { mode: 0o640, times: { accessed: 1n, modified: -2n } });
-  const [again] = after.table.pipes;
-  const { name } = again!.removed!;
-  t.deepEqual(again, { ...fifo!, removed: { ...fifo!.removed!, name } });
-  for (const fd of [10, 11]) t.deepEqual(fileOf(after, fd), fileOf(before, fd));
-});

@@ -1,9 +1,10 @@
-import { readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, truncateSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
+import { parseChoices } from '../../../src/proc/descriptors/choices.js';
 import { FileDecisions, parseFileChoices } from '../../../src/proc/file-choices.js';
 import { capture, fileOf, startTarget } from '../../proc/descriptors/support.js';
-import { refusal, restore, withContent } from './support.js';
+import { refusal, restore, roundTrip, withContent } from './support.js';
 
 const CHECK = 2;
 const opened = `
@@ -15,6 +16,78 @@ at(os.open("log", os.O_RDONLY), 12)
 at(os.open("/proc/meminfo", os.O_RDONLY), 13)
 at(os.open("log", os.O_PATH), 14)
 `;
+
+test('regular files, directories and devices', async (t) => {
+  const { before, after } = await roundTrip(
+    t,
+    `
+a = at(os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 10)
+os.write(a, b"twenty bytes of log.")
+os.dup2(a, 11, inheritable=False)
+at(os.open("log", os.O_RDONLY | os.O_NONBLOCK | os.O_SYNC), 3)
+at(os.open(".", os.O_RDONLY | os.O_DIRECTORY), 13)
+at(os.open("log", os.O_PATH), 14)
+os.dup2(11, 1)
+at(os.open("/dev/urandom", os.O_RDONLY), 15)
+x = os.open("log", os.O_RDWR); os.lseek(x, 1000, 0); os.dup2(x, 2); os.close(x)
+`,
+  );
+  t.deepEqual(after.table, before.table);
+});
+
+test('a file that has lost the name by which it was opened, and has another', async (t) => {
+  const { before, after } = await roundTrip(
+    t,
+    `
+at(os.open("one", os.O_RDWR | os.O_CREAT), 10)
+os.write(10, b"content"); os.link("one", "beside"); os.unlink("one")
+at(os.open("two", os.O_RDWR | os.O_CREAT), 11)
+os.mkdir("far"); os.link("two", "far/away"); at(os.open("far/away", os.O_RDONLY), 12)
+os.rename("beside", "two")
+`,
+  );
+  t.deepEqual(after.table, before.table);
+  const names = before.table.files.map((file) => (file.kind === 'file' ? file.path.split('/').at(-1) : ''));
+  t.deepEqual(names.slice(-3), ['two', 'away', 'away']);
+});
+
+test('refusals name the file, the descriptor and why', async (t) => {
+  const target = await startTarget(
+    t,
+    `
+f = at(os.open("log", os.O_RDWR | os.O_CREAT), 10)
+os.write(f, b"x" * 20)
+`,
+  );
+  const { table, objects } = capture(target);
+  const planned = withContent(table, objects);
+  const log = join(target.folder, 'log');
+  truncateSync(log, 19);
+  const shorter = `cannot reopen ${log} (descriptor 10, file): the file is shorter than the offset 20\n`;
+  t.is(await refusal(t, planned), shorter);
+  t.is(await refusal(t, planned, 2), shorter);
+  unlinkSync(log);
+  t.is(await refusal(t, planned), `cannot reopen ${log} (descriptor 10, file): No such file or directory\n`);
+});
+
+test('chosen paths: an offset where there can be one', async (t) => {
+  const { after } = await roundTrip(
+    t,
+    `
+f = at(os.open("log", os.O_RDWR | os.O_CREAT), 10)
+os.write(f, b"x" * 20)
+os.dup2(os.open("log", os.O_RDWR), 11)
+os.lseek(11, 7, 0)
+open("copy", "w").write("y" * 20)
+at(socket.socket().detach(), 12)
+`,
+    parseChoices([3, 4, 5].slice(0, 0), ['10=/dev/null', '12=/dev/zero'], '/'),
+  );
+  const paths = after.table.files.flatMap((file) => (file.kind === 'file' ? [[file.path, file.offset]] : []));
+  t.true(paths.some(([path, offset]) => path === '/dev/null' && offset === 0n));
+  t.true(paths.some(([path]) => path === '/dev/zero'));
+  t.true(paths.some(([path, offset]) => String(path).endsWith('/log') && offset === 7n));
+});
 
 test('a file that is only read must have its size and its time of modification', async (t) => {
   const target = await startTarget(t, opened);
