@@ -3,12 +3,11 @@
  * bound them. An image could not bind the address while they live, or would take part of what comes from them.
  * Reads without a stop.
  */
-import { closeSync } from 'node:fs';
 import { addressText, isBound } from '../inet.js';
 import { isPortGivenBack, socketName, tcpInfo } from '../native/inet.js';
-import { pidfdGetfd, pidfdOpen } from '../native/syscalls.js';
 import { TCP } from '../tcp.js';
 import type { DescriptorChoices } from './descriptors/choices.js';
+import { withDuplicateOf } from './descriptors/duplicate.js';
 import { type Entry, readEntries } from './descriptors/entries.js';
 import { refusalOf } from './descriptors/refusal.js';
 import { nameOf } from './descriptors/threads.js';
@@ -62,17 +61,7 @@ export function surveySharedSockets(
 }
 
 function heldBy(pid: number, { fd, protocol }: Entry): string | null {
-  const process = pidfdOpen(pid);
-  try {
-    const copy = pidfdGetfd(process, fd);
-    try {
-      return (TABLE[PROTOCOL.exec(protocol!)![1]!] ?? BOUND)(copy);
-    } finally {
-      closeSync(copy);
-    }
-  } finally {
-    closeSync(process);
-  }
+  return withDuplicateOf(pid, fd, TABLE[PROTOCOL.exec(protocol!)![1]!] ?? BOUND);
 }
 
 /** Connections are closed in the image, or looked at with `--tcp keep`. */

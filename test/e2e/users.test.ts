@@ -34,6 +34,18 @@ for (const [what, trip] of Object.entries(trips)) {
   );
 }
 
+testWith(['setpriv'], 'an ordinary user is told beforehand that it will be carried', async (t) => {
+  if (!isRoot) return leaveOut(t, 'only root can become another user');
+  const cwd = scratch(t);
+  chownSync(cwd, nobody, nobody);
+  const [command, ...args] = [...asUser(nobody), target('descriptors')];
+  const original = start(t, command as string, args, { cwd });
+  await original.ready();
+  const checked = await proc2elf(['check', String(original.pid)], { cwd }, asUser(nobody));
+  t.is(checked.stdout, `process ${original.pid} can be frozen\n`);
+  await original.goAndExpectOk();
+});
+
 testWith(['setpriv'], 'root freezes what an ordinary user thaws', async (t) => {
   if (!isRoot) return leaveOut(t, 'only root can do this');
   const cwd = scratch(t);

@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -126,6 +127,7 @@ static void check_devices(void) {
 }
 
 static int filled[2], packets[2], orphan[2], ended[2], spare, fifo_both, fifo_read, fifo_write;
+static int fifo_quiet, fifo_orphan;
 static char big[PIPE_SIZE / 2];
 static void make_pipes(void) {
     NEED(pipe2(filled, O_NONBLOCK));
@@ -150,6 +152,19 @@ static void make_pipes(void) {
     NEED(mkfifo("fifo2", 0600));
     fifo_read = (int)NEED(open("fifo2", O_RDONLY | O_NONBLOCK));
     fifo_write = (int)NEED(open("fifo2", O_WRONLY));
+    unlink("fifo3");
+    NEED(mkfifo("fifo3", 0600));
+    fifo_quiet = (int)NEED(open("fifo3", O_RDONLY | O_NONBLOCK));
+    unlink("fifo4");
+    NEED(mkfifo("fifo4", 0600));
+    int reader = (int)NEED(open("fifo4", O_RDONLY | O_NONBLOCK));
+    fifo_orphan = (int)NEED(open("fifo4", O_WRONLY));
+    NEED(close(reader));
+}
+static short polled(int fd) {
+    struct pollfd asked = {.fd = fd, .events = POLLIN | POLLOUT};
+    NEED(poll(&asked, 1, 0));
+    return asked.revents;
 }
 static void check_pipes(void) {
     static char back[sizeof big];
@@ -183,6 +198,16 @@ static void check_pipes(void) {
     NEED(fstat(fifo_read, &of_fd));
     NEED(stat("fifo2", &of_path));
     CHECK(of_fd.st_ino == of_path.st_ino, "FIFO is no longer the one with a name");
+    CHECK(polled(fifo_quiet) == 0, "a FIFO that nobody has written to: events %x",
+          (unsigned)polled(fifo_quiet));
+    int writer = (int)NEED(open("fifo3", O_WRONLY | O_NONBLOCK));
+    NEED(write(writer, "first", 5));
+    holds("FIFO that waited for its writer", fifo_quiet, "first");
+    NEED(close(writer));
+    CHECK(polled(fifo_quiet) == POLLHUP, "a FIFO whose writer has gone: events %x",
+          (unsigned)polled(fifo_quiet));
+    CHECK(polled(fifo_orphan) & POLLERR, "a FIFO without readers: events %x",
+          (unsigned)polled(fifo_orphan));
 }
 
 static int plain_event, semaphore, sealed;

@@ -13,8 +13,10 @@ import type { DescriptorTable, OpenFile } from '../../snapshot/descriptors.js';
 import { inFlightProblem } from '../../snapshot/in-flight.js';
 import { FileDecisions } from '../file-choices.js';
 import type { ObjectTable } from '../objects.js';
+import { unlessRefused } from '../read.js';
 import { type SharingConcessions, surveySharedInFlight } from '../shared-outside.js';
 import { type DescriptorChoices, NO_CHOICES, optionsOf } from './choices.js';
+import { withDuplicateOf } from './duplicate.js';
 import { type Entry, FIRST_IN_FLIGHT, nameOf } from './entries.js';
 import { closeInFlight, findInFlight, type InFlight } from './in-flight.js';
 import type { Description, DescriptorKind, KindContext } from './kind.js';
@@ -62,7 +64,8 @@ export interface CapturedDescriptors {
 }
 
 /**
- * What cannot be carried, as far as `/proc` tells. The process is not touched and may run.
+ * What cannot be carried, as far as `/proc` tells, and poll(2) of the ends of pipes. The process may run, and nothing of
+ * it changes.
  * @returns a line for each: `descriptor 7 (socket, socket:[123]) cannot be carried: ...`
  * @throws TargetError, PermissionError, UsageError for a choice of a descriptor that is not open
  */
@@ -71,7 +74,11 @@ export function surveyDescriptors(
   choices: DescriptorChoices = NO_CHOICES,
   files: FileDecisions = new FileDecisions(),
 ): string[] {
-  const target = readTarget(pid, choices, files);
+  // One that is open may be on its way in a socket of the process.
+  const isClosed = (entry: Entry): true | null =>
+    unlessRefused(() => withDuplicateOf(pid, entry.fd, (copy) => isOtherEndClosed(entry, copy)), null) ||
+    null;
+  const target = readTarget(pid, choices, files, isClosed);
   assertChoicesKnown(target);
   const unable = choices.tcp === 'keep' ? keepProblem() : null;
   return [...(unable === null ? [] : [unable]), ...privateTables(pid), ...problemsOf(target)];

@@ -188,9 +188,24 @@ function enlarge(pipe: number, capacity: number): void {
  * Asks the kernel whether the other end of a pipe is closed.
  * @param copy a duplicate of the target's descriptor: whether a reader has missed a writer is known
  * to its own open file description only
- * @returns `null` for the read end of a FIFO that may never have had a writer
+ * @returns `null` where nobody tells: a FIFO with something in it, of whose writers this reader has seen none
  */
 export function isOtherEndClosed({ link, info }: Entry, copy: number): boolean | null {
   if (pollNow(copy) & (Poll.ERR | Poll.HUP)) return true;
-  return isNamed(link) && endOf(info.flags) === 'read' ? null : false;
+  return isNamed(link) && endOf(info.flags) === 'read' ? hasNoWriter(copy) : false;
+}
+
+/** Of an empty pipe tee(2) copies nothing: at once where there is no writer, else because it would have to wait. */
+function hasNoWriter(reader: number): boolean | null {
+  if (fionread(reader) > 0) return null;
+  const [ours, writer] = makePipe();
+  try {
+    return tee(reader, writer, 1, SPLICE_F_NONBLOCK) === 0 ? true : null;
+  } catch (error) {
+    if (errnoOf(error) === 'EAGAIN') return false;
+    throw error;
+  } finally {
+    closeSync(ours);
+    closeSync(writer);
+  }
 }

@@ -48,7 +48,6 @@ export type Poll = (entry: Entry) => boolean | null;
 
 /**
  * Reads a process's descriptors.
- * @param poll for a dry run, which may not touch the descriptors: always `null`
  * @param look finds what is on its way in sockets; for a dry run: nothing
  * @throws TargetError, PermissionError
  */

@@ -1,4 +1,10 @@
+import { execFileSync } from 'node:child_process';
+import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
 import test from 'ava';
+import { readEntries } from '../../../src/proc/descriptors/entries.js';
+import { isOtherEndClosed } from '../../../src/proc/descriptors/pipe.js';
+import { makeFolder } from '../../folder.js';
 import { capture, fileOf, startTarget } from '../../proc/descriptors/support.js';
 import { refusal, roundTrip, withContent } from './support.js';
 
@@ -168,4 +174,30 @@ os.unlink("gone")
   const { name } = again!.removed!;
   t.deepEqual(again, { ...fifo!, removed: { ...fifo!.removed!, name } });
   for (const fd of [10, 11]) t.deepEqual(fileOf(after, fd), fileOf(before, fd));
+});
+
+test('whether somebody has the other end of a FIFO is told by the kernel, who may look at others or not', (t) => {
+  const path = join(makeFolder('fifo-'), 'fifo');
+  execFileSync('mkfifo', [path]);
+  const isClosed = (fd: number): boolean | null =>
+    isOtherEndClosed(readEntries(process.pid).find((entry) => entry.fd === fd)!, fd);
+  const { O_RDONLY, O_WRONLY, O_NONBLOCK } = constants;
+  const reader = openSync(path, O_RDONLY | O_NONBLOCK);
+  t.true(isClosed(reader), 'nobody has written to it yet');
+  const writer = openSync(path, O_WRONLY | O_NONBLOCK);
+  t.false(isClosed(reader), 'a writer that has written nothing');
+  t.false(isClosed(writer));
+  writeSync(writer, 'x');
+  t.is(isClosed(reader), null, 'with something in it');
+  closeSync(writer);
+  t.true(isClosed(reader), 'a writer that has gone');
+  const late = openSync(path, O_RDONLY | O_NONBLOCK);
+  t.is(isClosed(late), null, 'something of a writer that this one has not seen');
+  t.is(readSync(reader, new Uint8Array(2)), 1, 'nothing was consumed');
+  t.true(isClosed(late));
+  const last = openSync(path, O_WRONLY | O_NONBLOCK);
+  closeSync(reader);
+  closeSync(late);
+  t.true(isClosed(last), 'no reader');
+  closeSync(last);
 });
