@@ -1,6 +1,7 @@
 /** Other descriptors in place of those of an image, as `--fd`, `--drop-fd` and `--external` say. */
 import { UsageError } from '../errors.js';
 import { type DescriptorChoices, NULL_DEVICE, optionsOf } from '../proc/descriptors/choices.js';
+import { isReplaced, watchedInstead } from '../proc/descriptors/epoll.js';
 import { lockLetGo } from '../proc/descriptors/locks.js';
 import { signalsLetGo } from '../proc/descriptors/signals.js';
 import type { DescriptorTable, OpenFile, OpenFileOf } from '../snapshot/descriptors.js';
@@ -54,7 +55,12 @@ export function rewriteDescriptors(
       assertUnmapped(file, index, table);
       return nothing(file);
     }
-    if (file.kind === 'epoll') return { ...file, members: membersOf(file, table, place, gone) };
+    if (file.kind === 'epoll') {
+      const set = table.descriptors.find(
+        (descriptor) => descriptor.file === index && place.has(descriptor.fd),
+      );
+      return { ...file, members: membersOf(file, set?.fd, table, place, gone, choices, warnings) };
+    }
     if (file.kind === 'uring') return registeredOf(file, table, place, result.files);
     if (file.kind === 'pty-slave' && file.master !== null && gone.has(file.master)) {
       return { ...file, master: null };
@@ -196,17 +202,30 @@ function alone(socket: Extract<OpenFile, { kind: 'unix' }>): OpenFile {
   return { ...socket, peer: null, gone: { reset: false }, shutdown };
 }
 
-/** What a set watches is what the descriptor means now by which it did so; what is gone leaves the set. */
+/**
+ * What a set watches is what the descriptor means now by which it did so; where that is dropped, as with close(2), the
+ * same file as before while there is another descriptor of it. What is gone leaves the set.
+ * @param set a descriptor of the set, for warnings
+ */
 function membersOf(
   { members }: Extract<OpenFile, { kind: 'epoll' }>,
+  set: number | undefined,
   table: DescriptorTable,
   place: ReadonlyMap<number, number>,
   gone: ReadonlySet<number>,
+  choices: DescriptorChoices,
+  warnings: string[],
 ) {
   return members.flatMap((member) => {
-    const meaning = table.descriptors.filter(({ file }) => file === member.file);
-    const watched = meaning.find(({ fd }) => fd === member.fd) ?? meaning[0];
-    const file = watched ? place.get(watched.fd) : member.file;
-    return file === undefined || gone.has(file) ? [] : [{ ...member, file }];
+    const left = table.descriptors.filter(({ fd, file }) => file === member.file && place.has(fd));
+    const watched =
+      left.find(({ fd }) => fd === member.fd) ??
+      left.find(({ fd }) => place.get(fd) === member.file) ??
+      left[0];
+    const file = watched ? place.get(watched.fd)! : member.file;
+    if (gone.has(file)) return [];
+    if (set !== undefined && watched && isReplaced(watched.fd, choices))
+      warnings.push(watchedInstead(set, watched.fd));
+    return [{ ...member, file }];
   });
 }

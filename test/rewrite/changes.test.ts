@@ -185,7 +185,8 @@ test('descriptors by number, and the epoll sets that watch them', (t) => {
     ],
   );
   const choices = parseChoices([6], ['0=inherit', '3=/new', '7=/new', '8=null'], '/', [5]);
-  const table = rewriteDescriptors(process, choices, []);
+  const warnings: string[] = [];
+  const table = rewriteDescriptors(process, choices, warnings);
   const at = (fd: number) => table.descriptors.find((one) => one.fd === fd)?.file;
   t.like(table.files[at(0)!], { kind: 'stream', stream: 0, was: '/x' });
   t.like(table.files[at(3)!], { kind: 'file', type: 'chosen', path: '/new', offset: 7n, modified: null });
@@ -201,6 +202,41 @@ test('descriptors by number, and the epoll sets that watch them', (t) => {
   ]);
   t.is(table.pipes[0]?.path, '', 'the FIFO is not opened');
   for (const gone of [0, 2, 3]) t.like(table.files[gone], { kind: 'file', path: '/dev/null' });
+  t.deepEqual(
+    warnings.map((line) => /^descriptor 4 \(epoll set\): .* descriptor (\d+) /.exec(line)?.[1]).sort(),
+    ['3', '5', '5'],
+  );
+});
+
+test('a descriptor that is dropped stays in epoll sets by another that means the same', (t) => {
+  const set = (...members: number[]): OpenFile => ({
+    ...{ kind: 'epoll', flags: 2, locks: [] },
+    members: members.map((fd) => ({ fd, file: 0, events: 1, data: 0n })),
+  });
+  const process = processWith(
+    [{ kind: 'eventfd', flags: 2, locks: [], count: 0n, semaphore: false }, set(5, 9)],
+    [
+      [4, 1],
+      [5, 0],
+      [6, 0],
+    ],
+  );
+  const membersIn = (drop: number[], replace: string[] = []) => {
+    const table = rewriteDescriptors(process, parseChoices(drop, replace, '/'), []);
+    const file = table.files[1];
+    return file?.kind === 'epoll' ? file.members.map(({ fd, file: index }) => [fd, index]) : null;
+  };
+  const both = [
+    [5, 0],
+    [9, 0],
+  ];
+  t.deepEqual(membersIn([5]), both);
+  t.deepEqual(membersIn([6]), both);
+  t.deepEqual(membersIn([5, 6]), []);
+  t.deepEqual(membersIn([], ['5=/x']), [
+    [5, 2],
+    [9, 0],
+  ]);
 });
 
 test('signals, leases and locks go with a descriptor as at the freeze, or a warning says that they do not', (t) => {

@@ -66,9 +66,8 @@ export function captureSlots(
         `the file in its slot ${slot} (IORING_REGISTER_FILES) is one that no descriptor of the process means`,
       );
     }
-    // A descriptor that the user lets go of leaves the slots in which it was.
-    const index = fds.map((fd) => context.fileOf(fd)).find((found) => found !== null);
-    return index == null ? null : { file: index, tag: kernel.member('io_rsrc_node', node, 'tag') };
+    const index = carriedOf(fds, context);
+    return index === null ? null : { file: index, tag: kernel.member('io_rsrc_node', node, 'tag') };
   });
   return {
     files: slots,
@@ -76,6 +75,11 @@ export function captureSlots(
     end: Number(field(ring, 'file_alloc_end')),
     next: Number(field(ring, 'file_table.alloc_hint')),
   };
+}
+
+/** What descriptors of one description are in the snapshot; `null` where the user lets go of all of them. */
+function carriedOf(fds: readonly number[], { fileOf }: KindContext): number | null {
+  return fds.map(fileOf).find((index) => index !== null) ?? null;
 }
 
 /**
@@ -150,10 +154,10 @@ export function captureEventfd(
   const told = field(ring, 'io_ev_fd');
   if (told === 0n) return null;
   const counter = kernel.member('io_ev_fd', told, 'cq_ev_fd');
-  for (const [file, [fd]] of files) {
-    if (context.target.entry(fd!)?.link !== 'anon_inode:[eventfd]') continue;
+  for (const [file, fds] of files) {
+    if (context.target.entry(fds[0]!)?.link !== 'anon_inode:[eventfd]') continue;
     if (kernel.member('file', file, 'private_data') !== counter) continue;
-    const index = context.fileOf(fd!);
+    const index = carriedOf(fds, context);
     if (index === null) return null;
     return { file: index, async: kernel.member('io_ev_fd', told, 'eventfd_async') !== 0n };
   }
