@@ -25,6 +25,7 @@ const schema = z.object({
 /** Marks of files, mounts and file systems. */
 export const fanotify = kindModel({
   schema,
+  watchesFiles: true,
   title: () => 'fanotify',
   describe: ({ marks }) => `fanotify, ${marks.length} marks`,
 });

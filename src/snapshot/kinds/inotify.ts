@@ -44,6 +44,7 @@ const schema = z.object({
 /** Watches of files, and what they have told. */
 export const inotify = kindModel({
   schema,
+  watchesFiles: true,
   title: () => 'inotify',
   describe: ({ watches, events }) => {
     const unread = events.length === 0 ? '' : `, ${events.length} events unread`;

@@ -16,6 +16,8 @@ export interface KindModel<F, S = z.ZodType<F>> {
   readonly schema: S;
   /** What it is, for messages: `TCP socket`. */
   title(file: F): string;
+  /** It tells of what is done to files, and so would tell of the thaw. */
+  readonly watchesFiles?: true;
   /** What `inspect` says of it; whatever text is in it has yet to be made safe for a terminal. */
   describe(file: F, tables: NamedTables): string;
 }

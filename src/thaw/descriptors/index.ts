@@ -1,4 +1,5 @@
 /** Plans the descriptor table: a pure function from the captured table to operations. */
+import { modelOf } from '../../snapshot/descriptors.js';
 import type { Process } from '../../snapshot/schema.js';
 import type { Arena } from '../arena.js';
 import { type Cell, Flag, type Op, type Operand } from '../program.js';
@@ -14,7 +15,7 @@ import { planFolders, testPlaces } from './nameless.js';
 import { openNetlink } from './netlink-calls.js';
 import { planObjects } from './objects.js';
 import { planOwners } from './owners.js';
-import { fifoNumbers, fillFifos, fillPipes, makePipes, pipePlaces, sealFifos } from './pipe.js';
+import { fillNumbers, fillPipes, makePipes, pipePlaces, sealFifos } from './pipe.js';
 import type { Tools } from './planner.js';
 import { fillPtys, makePtys } from './pty.js';
 import { testScratch } from './scratch.js';
@@ -66,7 +67,7 @@ export interface DescriptorPlan {
   readonly finish: readonly Op[];
   /** When the thaw fails, at whatever step: removes what `finish` has made outside of the process. */
   readonly undo: readonly Op[];
-  /** When all else is done, with the privileges of whoever started the image: connections go on. */
+  /** When all else is done, with the privileges of whoever started the image: FIFOs are filled, connections go on. */
   readonly release: readonly Op[];
 }
 
@@ -99,7 +100,7 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
     ...makeAll(tools),
     ...planStep(bench.places, tools, 'listen'),
     ...connectAll(tools),
-    ...fillPipes(tools),
+    ...fillPipes(tools, 'soon'),
     ...fillPtys(tools),
     ...fillSockets(tools),
   ];
@@ -118,9 +119,12 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
     ...planStep(sent, tools, 'start'),
     ...planSignals(sent, tools),
     ...locks.sent,
-    ...closeOthers(bench, firstTemporary, [...numbersOf([...watching, ...going]), ...fifoNumbers(tools)]),
+    ...closeOthers(bench, firstTemporary, [
+      ...numbersOf([...watching, ...going]),
+      ...fillNumbers(tools, ['late', 'last']),
+    ]),
     ...locks.early,
-    ...fillFifos(tools),
+    ...fillPipes(tools, 'late'),
     ...placeStandard(bench),
     ...locks.late,
     ...planStreamFlags(bench),
@@ -137,18 +141,21 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
     // With these, any other may be registered.
     ...planStep(numbered.filter(isUring), tools, 'start'),
     ...planSignals([...numbered, ...watching], tools),
-    ...(watching.length > 0 ? closeTemporary(firstTemporary, numbersOf(going)) : []),
+    ...(watching.length > 0
+      ? closeTemporary(firstTemporary, [...numbersOf(going), ...fillNumbers(tools, ['last'])])
+      : []),
+    ...locks.last,
   ];
   const { hold } = bench.table;
   const netlink = arena.cell();
-  const release =
-    hold === null
-      ? []
-      : [
-          ...removeHold(hold, netlink, arena),
-          ...planStep([...numbered, ...going], tools, 'release'),
-          ...(going.length > 0 ? closeTemporary(firstTemporary, []) : []),
-        ];
+  const release = fillPipes(tools, 'last');
+  if (hold !== null) {
+    release.push(
+      ...removeHold(hold, netlink, arena),
+      ...planStep([...numbered, ...going], tools, 'release'),
+      ...(going.length > 0 ? closeTemporary(firstTemporary, []) : []),
+    );
+  }
   // Open until then, as there may be no number left at the end.
   if (hold !== null)
     finish.push(openNetlink(netlink, 'NETFILTER', { label: 'cannot open a netlink socket' }));
@@ -206,7 +213,7 @@ function connectAll(tools: Tools): Op[] {
  */
 function lastNumbers({ places, table }: Bench): Record<'numbered' | 'sent' | 'watching' | 'going', Place[]> {
   const isSent = ({ descriptors }: Place): boolean => descriptors.length === 0;
-  const watches = ({ index }: Place): boolean => /^(inotify|fanotify)$/.test(table.files[index]!.kind);
+  const watches = ({ index }: Place): boolean => modelOf(table.files[index]!).watchesFiles === true;
   const goesOn = ({ index }: Place): boolean => {
     const file = table.files[index]!;
     return file.kind === 'inet' && file.connection !== null;

@@ -4,6 +4,7 @@ import { call, show } from '../calls.js';
 import type { Op, Operand } from '../program.js';
 import { type Bench, STANDARD } from './bench.js';
 import { control } from './calls.js';
+import { borrowedNumber } from './signals.js';
 
 const LOCK_SH = 1;
 const LOCK_EX = 2;
@@ -14,9 +15,10 @@ const F_UNLCK = 2;
 
 /**
  * The locks of all files: those of what is only on its way in sockets, while that has a number (none of them is a
- * POSIX lock); then those that may be taken before 0, 1 and 2 are placed, then the others.
+ * POSIX lock); then those that may be taken before 0, 1 and 2 are placed, then the others. Where a number is borrowed for
+ * signals, and closed again, all but the first are `last`.
  */
-export function planLocks(bench: Bench): { sent: Op[]; early: Op[]; late: Op[] } {
+export function planLocks(bench: Bench): { sent: Op[]; early: Op[]; late: Op[]; last: Op[] } {
   const { files } = bench.table;
   const low = new Set(
     bench.table.descriptors.filter(({ fd }) => fd < STANDARD).map(({ file }) => identity(files[file]!)),
@@ -24,15 +26,18 @@ export function planLocks(bench: Bench): { sent: Op[]; early: Op[]; late: Op[] }
   const sent: Op[] = [];
   const early: Op[] = [];
   const late: Op[] = [];
+  const last: Op[] = [];
+  const areLast = bench.places.some((place) => borrowedNumber(files[place.index]!, place) !== null);
   bench.places.forEach(({ at, descriptors, name }, index) => {
     const file = files[index]!;
     const fd = descriptors.find(({ fd }) => fd >= STANDARD)?.fd ?? descriptors[0]?.fd ?? at;
     const listed = fd < STANDARD || low.has(identity(file)) ? late : early;
-    const list = descriptors.length === 0 ? sent : listed;
+    const numbered = areLast ? last : listed;
+    const list = descriptors.length === 0 ? sent : numbered;
     for (const lock of file.locks)
       list.push(take(lock, fd, `cannot take the lock on ${describe(file)} (${name})`, bench));
   });
-  return { sent, early, late };
+  return { sent, early, late, last };
 }
 
 /** What tells that two descriptions are of one file. */

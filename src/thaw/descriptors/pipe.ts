@@ -1,7 +1,7 @@
 /** Pipes and FIFOs: made first, so that their ends can be placed; filled last, when nothing waits on them yet. */
 
 import { O } from '../../fcntl.js';
-import type { DescriptorTable, OpenFileOf } from '../../snapshot/descriptors.js';
+import { type DescriptorTable, modelOf, type OpenFileOf } from '../../snapshot/descriptors.js';
 import { call, tolerate } from '../calls.js';
 import type { Op } from '../program.js';
 import type { Bench, Place } from './bench.js';
@@ -173,28 +173,33 @@ function openFifo(path: string, unwritten: boolean, { reader }: PipePlace, name:
 }
 
 /**
- * Whether a FIFO is filled only when locks are taken and sockets have their paths: others may read what is written to
- * its path, and find it there when the thaw has failed. One with a POSIX lock is not, as to close it lets go of that.
+ * When a pipe is filled:
+ * - `soon`: before memory is mapped; a FIFO that has a path, too, if it has a POSIX lock, as to close it lets go of that
+ * - `late`: when locks are taken and sockets have their paths, but nothing of the process hears of it yet
+ * - `last`: when nothing else can fail any more. Others may read what is written to a path, and would find it there when
+ *   the thaw has failed
  */
-function isFilledLate(index: number, { table }: Bench): boolean {
+export type FillTime = 'soon' | 'late' | 'last';
+
+function fillTime(index: number, { table }: Bench): FillTime {
   const { path, removed, content } = table.pipes[index]!;
-  if (path === '' || removed || content.length === 0) return false;
-  return !table.files.some((file) => file.kind === 'pipe' && file.pipe === index && file.locks.length > 0);
+  if (path === '' || removed || content.length === 0) return 'soon';
+  const ends = table.files.filter((file) => file.kind === 'pipe' && file.pipe === index);
+  if (ends.some(({ locks }) => locks.length > 0)) return 'soon';
+  const isHeard =
+    ends.some(({ flags }) => (flags & O.ASYNC) !== 0) ||
+    table.files.some((file) => modelOf(file).watchesFiles);
+  return isHeard ? 'late' : 'last';
 }
 
-/** The temporary numbers of those that {@link fillFifos} fills and closes. */
-export function fifoNumbers({ bench, pipes }: Pick<Tools, 'bench' | 'pipes'>): number[] {
-  return pipes.flatMap(({ reader }, index) => (isFilledLate(index, bench) ? [reader] : []));
+/** The temporary numbers of pipes that are filled and closed at some times. */
+export function fillNumbers({ bench, pipes }: Tools, times: readonly FillTime[]): number[] {
+  return pipes.flatMap(({ reader }, index) => (times.includes(fillTime(index, bench)) ? [reader] : []));
 }
 
 /** Writes what was in the pipes, and closes the temporary numbers: an end that nobody has is closed with them. */
-export function fillPipes(tools: Tools): Op[] {
-  return tools.pipes.flatMap((_, index) => (isFilledLate(index, tools.bench) ? [] : fill(index, tools)));
-}
-
-/** The same of FIFOs that others may have, when little can fail any more. */
-export function fillFifos(tools: Tools): Op[] {
-  return tools.pipes.flatMap((_, index) => (isFilledLate(index, tools.bench) ? fill(index, tools) : []));
+export function fillPipes(tools: Tools, time: FillTime): Op[] {
+  return tools.pipes.flatMap((_, index) => (fillTime(index, tools.bench) === time ? fill(index, tools) : []));
 }
 
 function fill(index: number, { bench, pipes }: Tools): Op[] {

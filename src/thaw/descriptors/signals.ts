@@ -43,13 +43,21 @@ function name({ signals }: OpenFile, fd: number, place: Place, { bench, tidOf }:
   ];
 }
 
-/** Signals bear the number by which they are asked for, which may be closed by now. */
-function byItsNumber({ signals }: OpenFile, place: Place, ask: (fd: number) => Op[]): Op[] {
-  const { at, descriptors, name } = place;
-  const number = signals?.number ?? at;
-  if (number === at || descriptors.some(({ fd }) => fd === number)) return ask(number);
-  const label = `cannot use number ${number}, which its signals bear (${name})`;
-  return [duplicate(at, number, true, { label }), ...ask(number), close(number)];
+/** The number that its signals bear, where no descriptor has it any more: for a moment it has; `null` for most. */
+export function borrowedNumber(
+  { signals }: OpenFile,
+  { descriptors }: Pick<Place, 'descriptors'>,
+): number | null {
+  const number = signals?.number;
+  return number === undefined || descriptors.some(({ fd }) => fd === number) ? null : number;
+}
+
+/** Signals bear the number by which they are asked for. */
+function byItsNumber(file: OpenFile, place: Place, ask: (fd: number) => Op[]): Op[] {
+  const number = borrowedNumber(file, place);
+  if (number === null || number === place.at) return ask(file.signals?.number ?? place.at);
+  const label = `cannot use number ${number}, which its signals bear (${place.name})`;
+  return [duplicate(place.at, number, true, { label }), ...ask(number), close(number)];
 }
 
 /** Where somebody else has the file open meanwhile: EAGAIN. */

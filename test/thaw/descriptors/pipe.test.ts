@@ -35,30 +35,62 @@ at(os.open("fifo", os.O_WRONLY), 19)
   t.deepEqual(after.table, before.table);
 });
 
-test('a FIFO is not written to where a lock or a path of a socket is taken', async (t) => {
-  const target = await startTarget(
-    t,
-    `
+/** What the process has, and what another process may have that stands against that. */
+const TAKEN: readonly (readonly [what: string, ours: string, theirs: string, says: RegExp])[] = [
+  [
+    'a lock',
+    'fcntl.flock(11, fcntl.LOCK_EX)',
+    'fcntl.flock(11, fcntl.LOCK_EX)',
+    /^cannot take the lock on .*taken \(descriptor 11, file\): /,
+  ],
+  [
+    'a lease',
+    'fcntl.fcntl(11, 1024, fcntl.F_WRLCK)',
+    '',
+    /^cannot take the lease on .*taken \(descriptor 11, file\): /,
+  ],
+];
+
+for (const [what, ours, theirs, says] of TAKEN) {
+  test(`a FIFO is not written to where ${what} cannot be had`, async (t) => {
+    const target = await startTarget(
+      t,
+      `
 os.mkfifo("fifo"); at(os.open("fifo", os.O_RDWR), 10); os.write(10, b"fifo!")
-at(os.open("locked", os.O_RDWR | os.O_CREAT), 11); fcntl.flock(11, fcntl.LOCK_EX)
+at(os.open("taken", os.O_RDWR | os.O_CREAT), 11); ${ours}
 `,
-  );
-  const { table, objects } = capture(target);
-  t.is(Buffer.concat(table.pipes[0]!.content).toString(), 'fifo!');
-  target.child.kill('SIGKILL');
-  await new Promise((resolve) => target.child.once('exit', resolve));
-  const other = await startTarget(
+      // A stream of its own, which is the image's to the end.
+      ['ignore', 'ignore', 'pipe'],
+    );
+    const { table, objects } = capture(target);
+    t.is(Buffer.concat(table.pipes[0]!.content).toString(), 'fifo!');
+    target.child.kill('SIGKILL');
+    await new Promise((resolve) => target.child.once('exit', resolve));
+    const other = await startTarget(
+      t,
+      `
+os.chdir(${JSON.stringify(target.folder)})
+at(os.open("fifo", os.O_RDWR), 10); at(os.open("taken", os.O_RDWR), 11); ${theirs}
+`,
+    );
+    t.regex(await refusal(t, withContent(table, objects)), says);
+    t.deepEqual(capture(other).table.pipes[0]!.content, []);
+  });
+}
+
+test('what hears of a FIFO hears nothing of its being filled', async (t) => {
+  const { before, after } = await roundTrip(
     t,
     `
-os.chdir(${JSON.stringify(target.folder)})
-at(os.open("fifo", os.O_RDWR), 10); at(os.open("locked", os.O_RDWR), 11); fcntl.flock(11, fcntl.LOCK_EX)
+os.mkfifo("watched"); at(os.open("watched", os.O_RDWR | os.O_NONBLOCK), 10); os.write(10, b"in it")
+os.mkfifo("told"); at(os.open("told", os.O_RDWR | os.O_NONBLOCK), 11); os.write(11, b"too")
+i = at(libc.inotify_init1(0), 12); assert libc.inotify_add_watch(i, b".", 0xfff) == 1
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGIO])
+fcntl.fcntl(11, fcntl.F_SETOWN, os.getpid()); fcntl.fcntl(11, fcntl.F_SETFL, os.O_NONBLOCK | os.O_ASYNC)
 `,
   );
-  t.regex(
-    await refusal(t, withContent(table, objects)),
-    /^cannot take the lock on .*locked \(descriptor 11, file\): /,
-  );
-  t.deepEqual(capture(other).table.pipes[0]!.content, []);
+  t.deepEqual(after.table, before.table);
+  t.like(fileOf(after, 12), { events: [] });
 });
 
 test('pipes with several readers, and with packets of which part was read', async (t) => {

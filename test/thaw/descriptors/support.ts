@@ -54,13 +54,13 @@ export function plan({ table, objects }: Pick<Planned, 'table' | 'objects'>): {
   const arena = new Arena(BASE);
   const imageFd = Math.max(100, ...table.descriptors.map(({ fd }) => fd + 1));
   const process = { descriptors: table, objects: [...objects] };
-  const { open, finish } = planDescriptors({
+  const { open, finish, release } = planDescriptors({
     ...{ arena, process, imageFd, firstTemporary: imageFd + 1, scratch: arena.cell() },
     redraw: [],
     tidOf: () => THREAD,
     folders: planThreadFolders(arena, { descriptors: table, threads: [] }),
   });
-  return { ops: [...open, ...finish], arena, imageFd };
+  return { ops: [...open, ...finish, ...release], arena, imageFd };
 }
 
 /** Writes a plan down; the command that carries it out. `flags`: bits of `Flag`. */
