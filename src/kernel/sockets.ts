@@ -13,6 +13,25 @@ export function sockOf(kernel: KernelMemory, fd: number): bigint {
   return kernel.member('socket', privateOf(kernel, fd), 'sk');
 }
 
+/** Bits of `sk_userlocks`: what of its address the program has chosen itself (`net/sock.h`). */
+export const BIND_LOCK = { ADDRESS: 4, PORT: 8 } as const;
+
+/** What of the address of a socket was chosen by bind(2): bits of {@link BIND_LOCK}. */
+export function bindLocks(kernel: KernelMemory, sock: bigint): number {
+  return Number(kernel.member('sock', sock, 'sk_userlocks')) & (BIND_LOCK.ADDRESS | BIND_LOCK.PORT);
+}
+
+/**
+ * Whether a socket has its address by SO_REUSEPORT, even if the option is off by now: it is one of those among which the
+ * kernel distributes what comes, or (of TCP, where that begins with listen(2)) its port is one of such sockets alone.
+ */
+export function sharesByPort(kernel: KernelMemory, sock: bigint, stream: boolean): boolean {
+  if (kernel.member('sock', sock, 'sk_reuseport_cb') !== 0n) return true;
+  if (!stream) return false;
+  const bucket = kernel.member('inet_connection_sock', sock, 'icsk_bind_hash');
+  return bucket !== 0n && kernel.member('inet_bind_bucket', bucket, 'fastreuseport') !== 0n;
+}
+
 /** How many buffers a socket has that are not sent yet. */
 export function sendQueueLength(kernel: KernelMemory, sock: bigint): bigint {
   return kernel.member('sock', sock, 'sk_write_queue.qlen');

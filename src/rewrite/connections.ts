@@ -98,5 +98,6 @@ function closed(file: Inet): Inet {
   });
   const ended = state === 'syn-sent' ? 'refused' : 'closed';
   const rest = { ended, input, urgent: null, letGo: true, connection: null, scope: '' } as const;
-  return { ...file, ...rest, keys: [], options: [...file.options, ...options] };
+  const unbound = { switchedOff: [], chosen: [] };
+  return { ...file, ...rest, ...unbound, keys: [], options: [...file.options, ...options] };
 }

@@ -17,6 +17,7 @@ import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { isEnded, KEPT_STATES, TCP } from '../../tcp.js';
 import { errnoOf } from '../read.js';
 import type { Entry } from './entries.js';
+import { captureBinding, chosenOfConnection, warnOfSharing } from './inet-binding.js';
 import { captureCorked } from './inet-cork.js';
 import { captureOptions, type Fresh, isHere, readFreshInet } from './inet-options.js';
 import { captureDatagrams } from './inet-queue.js';
@@ -108,9 +109,12 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
     const options = captureOptions(copy, fresh, true);
     const datagrams = captureDatagrams(entry, copy, making, context);
     warnOfInterface(entry, copy, { ...options, groups, family }, context);
+    const binding = captureBinding(copy, making, { local: common.local, peer });
     const rest = { backlog: null, ended: null, ...UNREAD };
     const shutdown = shutdownOf(entry, making, context);
-    return { ...common, ...rest, peer, keys: [], ...options, groups, shutdown, datagrams, corked };
+    const file = { ...common, ...rest, peer, keys: [], ...options, ...binding, groups };
+    warnOfSharing(entry, file, context);
+    return { ...file, shutdown, datagrams, corked };
   }
   const { state, waiting, backlog, hadPeer } = tcpInfo(copy);
   if (protocol === 'mptcp' && state !== TCP.LISTEN && (state !== TCP.CLOSE || hadPeer)) {
@@ -137,7 +141,8 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
     const connection = captureKept(entry, copy, input, context.repair, warn);
     const none = { local: null, peer: null, backlog: null, ended: null, ...UNREAD };
     const idle = { groups: [], shutdown: 0, datagrams: [], corked: null };
-    return { ...common, ...none, ...idle, connection, keys, ...options };
+    const binding = { switchedOff: [], chosen: chosenOfConnection(copy, making, connection.local) };
+    return { ...common, ...none, ...idle, connection, keys, ...options, ...binding };
   }
   const connection = captureConnection(entry, copy, making, state, context);
   const options = captureOptions(copy, fresh, connection.ended === null);
@@ -148,7 +153,9 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
   const keys = hasKeys ? captureKeys(entry, copy, about, context) : [];
   return {
     ...{ ...common, ...connection, peer: null },
-    ...(connection.ended === null ? {} : { local: null, scope: '' }),
+    ...(connection.ended === null
+      ? captureBinding(copy, making, { local: common.local, peer: null })
+      : { local: null, scope: '', switchedOff: [], chosen: [] }),
     backlog: state === TCP.LISTEN ? backlog : null,
     keys,
     ...options,

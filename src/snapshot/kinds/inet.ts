@@ -46,6 +46,13 @@ const schema = z.object({
   keys: tcpKeysSchema,
   /** What setsockopt(2) takes; SO_RCVBUF and SO_SNDBUF as getsockopt(2) tells them. */
   options: z.array(z.object({ level: index, option: index, value: bytes })),
+  /**
+   * What was on as the socket got its address or its peer, was switched off since, and must be on as it gets them again.
+   * `reusePort`: as far as others of the process have the address, too.
+   */
+  switchedOff: z.array(z.enum(['freeBind', 'transparent', 'broadcast', 'reusePort'])).default([]),
+  /** What of its address the kernel has chosen, at connect(2) or by itself, and takes back with the connection. */
+  chosen: z.array(z.enum(['address', 'port'])).default([]),
   /** Options whose value is the number of an interface; `swapped`: in the network's order of bytes. */
   interfaces: z
     .array(z.object({ level: index, option: index, name: interfaceName, swapped: z.boolean() }))

@@ -1,6 +1,7 @@
 /** Plans the descriptor table: a pure function from the captured table to operations. */
 import { modelOf } from '../../snapshot/descriptors.js';
 import type { Process } from '../../snapshot/schema.js';
+import { sharesOf } from '../../snapshot/shared-address.js';
 import type { Arena } from '../arena.js';
 import { type Cell, Flag, type Op, type Operand } from '../program.js';
 import type { ThreadFolders } from '../thread-folders.js';
@@ -82,7 +83,7 @@ export function planDescriptors(context: DescriptorPlanContext): DescriptorPlan 
   const tools: Tools = {
     ...{ bench, objects: objects.fds, pipes: pipePlaces(bench), sockets: socketPlaces(bench) },
     ...{ folders: folders.fds, scratch: context.scratch },
-    filled: datagramPlaces(bench),
+    ...{ filled: datagramPlaces(bench), shares: sharesOf(bench.table.files) },
     tidOf: context.tidOf,
     folderOf: context.folders.folderOf,
   };

@@ -1,17 +1,19 @@
 /** IPv4 and IPv6 sockets: made, set up, bound; and listening, or with a fixed peer. */
 import { O } from '../../fcntl.js';
-import { addressText, optionName, SOL, scopeOf, takeApart } from '../../inet.js';
+import { addressText, optionName, SO, SOL, scopeOf } from '../../inet.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
+import { isOn, type Shares, type Sharing } from '../../snapshot/shared-address.js';
 import { call, show, tolerate } from '../calls.js';
-import type { Op, Operand } from '../program.js';
+import type { Cell, Op, Operand } from '../program.js';
 import type { Bench, Place } from './bench.js';
 import { close, duplicate, setFlags, settable } from './calls.js';
+import { takeAddress, testAddress } from './inet-address.js';
 import { testDatagrams } from './inet-datagrams.js';
 import { makeEnded } from './inet-ended.js';
 import { findInterface, storeIndex, testInterface } from './interfaces.js';
 import { joinGroups } from './multicast.js';
 import type { KindPlanner } from './planner.js';
-import { makeSocket, setInteger, setOptions, toAddress } from './socket-calls.js';
+import { makeSocket, setInteger, setOptions } from './socket-calls.js';
 import {
   type Connected,
   isConnected,
@@ -25,25 +27,26 @@ import { setKeys } from './tcp-keys.js';
 type Inet = OpenFileOf<'inet'>;
 
 const MSG_MORE = 0x8000;
-const IP_BIND_ADDRESS_NO_PORT = 24;
 
 /** Plans a socket. */
 export const inet: KindPlanner<Inet> = {
-  make: (file, place, { bench, filled }) => {
+  make: (file, place, { bench, filled, shares }) => {
     if (file.ended !== null) return makeEnded(file, file.ended, place, bench);
     if (isConnected(file)) return makeConnection(file, place, bench);
-    const { arena } = bench;
     const label = `cannot make a socket (${place.name})`;
     const from = filled.get(place.index);
     const ops = from === undefined ? create(file, place, bench) : take(from, place, bench);
-    ops.push(...setUp(place.at, file, place.name, bench));
-    if (file.peer) {
-      ops.push(
-        toAddress('connect', place.at, file.peer, arena, {
-          label: `cannot connect to ${addressText(file.peer)} (${place.name})`,
-        }),
-      );
-    }
+    ops.push(
+      ...testShared(place, bench, shares),
+      ...setUp(place.at, file, place.name, bench),
+      ...setSharing(place, 1, bench, shares),
+      ...takeAddress(place.at, file, place.name, bench, (made) => [
+        makeSocket(file, O.CLOEXEC, { label, result: made }),
+        ...setOptions(made, file, place.name, bench.arena),
+        ...setInterfaces(made, file, place.name, bench),
+        ...setSharing({ ...place, at: made }, 1, bench, shares),
+      ]),
+    );
     ops.push(...cork(file, place.at, place.name, bench), ...shut(file, place));
     if (settable(file.flags) & ~O.NONBLOCK) ops.push(setFlags(place.at, file.flags, { label }));
     return ops;
@@ -54,21 +57,16 @@ export const inet: KindPlanner<Inet> = {
     const where = file.local ? addressText(file.local) : 'any port';
     return [call('listen', [at, file.backlog], { label: `cannot listen at ${where} (${name})` })];
   },
-  connect: (file, place, { bench }) => (isConnected(file) ? reconnect(file, place, bench) : []),
+  // All have their addresses, and listen: what that took is not needed any more.
+  connect: (file, place, { bench, shares }) =>
+    isConnected(file) ? reconnect(file, place, bench) : setSharing(place, 0, bench, shares),
   release: (file, place, { bench }) => (isConnected(file) ? startConnection(file, place, bench) : []),
   check: (file, place, { bench }) => {
     if (isConnected(file)) return testConnection(file, place.name, bench);
     const datagrams = file.ended === null ? testDatagrams(file, place.name, bench) : [];
     if (file.ended !== null) return datagrams;
-    const cell = bench.arena.cell();
-    const label = `cannot make a socket (${place.name})`;
-    return [
-      ...datagrams,
-      makeSocket(file, O.CLOEXEC, { label, result: cell }),
-      ...setUp(cell, file, place.name, bench),
-      ...(file.corked?.to ? cork(file, cell, place.name, bench) : []),
-      close(cell),
-    ];
+    const { ops, fd } = trial(file, place.name, bench);
+    return [...datagrams, ...ops, ...(file.corked?.to ? cork(file, fd, place.name, bench) : []), close(fd)];
   },
 };
 
@@ -99,29 +97,63 @@ function reconnect(file: Connected, place: Place, bench: Bench): Op[] {
   ];
 }
 
-/** Options, groups and address. */
+/** Options and groups. */
 function setUp(fd: Operand, file: Inet, name: string, bench: Bench): Op[] {
-  const { arena } = bench;
-  const ops = [
+  return [
     ...testScope(fd, file, name, bench),
-    ...setOptions(fd, file, name, arena),
+    ...setOptions(fd, file, name, bench.arena),
     ...setInterfaces(fd, file, name, bench),
     ...setKeys(fd, file, name, bench),
     ...joinGroups(fd, file.groups, name, bench),
   ];
-  if (!file.local) return ops;
-  const label = `cannot bind ${addressText(file.local)} (${name})`;
-  const bind = toAddress('bind', fd, file.local, arena, { label });
-  const late = file.protocol === 'tcp' && takeApart(file.local).port === 0 && !file.options.some(isLatePort);
-  // Port 0 would be any port at once.
-  const chooseLater = (value: number): Op =>
-    setInteger(fd, SOL.IP, IP_BIND_ADDRESS_NO_PORT, value, arena, { label });
-  return late ? [...ops, chooseLater(1), bind, chooseLater(0)] : [...ops, bind];
 }
 
-/** IP_BIND_ADDRESS_NO_PORT. */
-function isLatePort({ level, option }: Inet['options'][number]): boolean {
-  return level === SOL.IP && option === IP_BIND_ADDRESS_NO_PORT;
+/** Another socket like it, with its options and its address, which the caller closes. */
+function trial(file: Inet, name: string, bench: Bench): { fd: Cell; ops: Op[] } {
+  const fd = bench.arena.cell();
+  const label = `cannot make a socket (${name})`;
+  return {
+    fd,
+    ops: [
+      makeSocket(file, O.CLOEXEC, { label, result: fd }),
+      ...setUp(fd, file, name, bench),
+      ...testAddress(fd, file, name, bench),
+    ],
+  };
+}
+
+/**
+ * Before the first of sockets that share an address: whether each could be bound by the options that it has now, while
+ * none of the others is. With more than that it might come to share the address with a stranger.
+ */
+function testShared({ index }: Place, bench: Bench, { together, needed }: Shares): Op[] {
+  const all = together.get(index);
+  if (all?.[0] !== index) return [];
+  return all.flatMap((other) => {
+    const file = bench.table.files[other] as Inet;
+    if (addedOf(file, needed.get(other)).length === 0) return [];
+    const { ops, fd } = trial(file, bench.places[other]!.name, bench);
+    return [...ops, close(fd)];
+  });
+}
+
+/** Lets it share its address with others of the process, as it did; or no longer. */
+function setSharing(
+  { index, at, name }: Pick<Place, 'index' | 'name'> & { at: Operand },
+  value: 0 | 1,
+  { arena, table }: Bench,
+  { needed }: Shares,
+): Op[] {
+  const label = `cannot share an address (${name})`;
+  return addedOf(table.files[index] as Inet, needed.get(index)).map((option) =>
+    setInteger(at, SOL.SOCKET, option, value, arena, { label }),
+  );
+}
+
+/** Options that it takes to share an address beside those that are on. */
+function addedOf(file: Inet, needed: ReadonlySet<Sharing> = new Set()): number[] {
+  const options = { reuseAddress: SO.REUSEADDR, reusePort: SO.REUSEPORT };
+  return [...needed].map((sharing) => options[sharing]).filter((option) => !isOn(file, option));
 }
 
 /** The interface that a link-local address belongs to must have the same number here. */

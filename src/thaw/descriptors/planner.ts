@@ -1,5 +1,6 @@
 /** How a kind of open file description is made again. */
 import type { OpenFile } from '../../snapshot/descriptors.js';
+import type { Shares } from '../../snapshot/shared-address.js';
 import type { Cell, Op, Operand } from '../program.js';
 import type { Bench, Place } from './bench.js';
 
@@ -19,6 +20,8 @@ export interface Tools {
   folderOf(tid: number, apart: boolean): Operand;
   /** Unix domain sockets while they are made, by index of the file. */
   readonly sockets: ReadonlyMap<number, SocketPlace>;
+  /** Sockets that share an address as their own options would not let them. */
+  readonly shares: Shares;
   /** Where sockets with datagrams stand before they have their address, by index of the file. */
   readonly filled: ReadonlyMap<number, number>;
 }

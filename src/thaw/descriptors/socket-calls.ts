@@ -1,6 +1,17 @@
 /** Calls on IPv4 and IPv6 sockets as operations. */
 import { O } from '../../fcntl.js';
-import { AF, addressText, optionName, protocolNumber, SO, SO_FORCE, SOCK, SOL, typeOf } from '../../inet.js';
+import {
+  AF,
+  addressText,
+  optionName,
+  protocolNumber,
+  SO,
+  SO_FORCE,
+  SOCK,
+  SOL,
+  takeApart,
+  typeOf,
+} from '../../inet.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import type { Arena } from '../arena.js';
 import { call, type Extra, show, tolerate } from '../calls.js';
@@ -36,6 +47,57 @@ export function toAddress(
     text: `${name}(${show(fd)}, ${addressText(address)})`,
     ...extra,
   });
+}
+
+/**
+ * Looks whether getsockname(2) tells an address.
+ * @param otherwise where to go on if it tells another; without it, that is a failure
+ */
+export function compareName(
+  fd: Operand,
+  address: Uint8Array,
+  arena: Arena,
+  extra: Extra,
+  otherwise?: string,
+): Op[] {
+  return compareFound(fd, address, { offset: 0, size: address.length }, arena, extra, otherwise);
+}
+
+/** The same whatever the port is. */
+export function compareHost(
+  fd: Operand,
+  address: Uint8Array,
+  arena: Arena,
+  extra: Extra,
+  otherwise?: string,
+): Op[] {
+  const { host } = takeApart(address);
+  const part = { offset: host.byteOffset - address.byteOffset, size: host.length };
+  return compareFound(fd, address, part, arena, extra, otherwise);
+}
+
+function compareFound(
+  fd: Operand,
+  address: Uint8Array,
+  { offset, size }: { offset: number; size: number },
+  arena: Arena,
+  extra: Extra,
+  otherwise?: string,
+): Op[] {
+  const found = arena.reserve(32);
+  return [
+    call('getsockname', [fd, found, arena.bytes(Uint8Array.of(32, 0, 0, 0))], {
+      ...extra,
+      text: `getsockname(${show(fd)})`,
+    }),
+    {
+      ...{ op: 'compare', left: found + BigInt(offset), right: arena.bytes(address) + BigInt(offset), size },
+      check: { kind: 'equal', expected: 0, ...(otherwise === undefined ? {} : { jump: otherwise }) },
+      ...extra,
+      reason: 'the way leads from another address here',
+      text: `compare its name, ${addressText(address)}`,
+    },
+  ];
 }
 
 /** setsockopt(2). */

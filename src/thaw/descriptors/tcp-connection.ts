@@ -3,15 +3,26 @@
  * fails closes them without a word. What repair mode cannot set, the end of a stream, is brought about.
  */
 import { O } from '../../fcntl.js';
-import { addressText, isIpv4, SO, SO_FORCE, SOL } from '../../inet.js';
+import { addressText, isIpv4, putTogether, SO, SO_FORCE, SOL, takeApart } from '../../inet.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import type { TcpConnection } from '../../snapshot/tcp-connection.js';
 import { advance, isEnded, isEndedByPeer, QUEUE, REPAIR, TCP_OPTION, TCPOPT } from '../../tcp.js';
+import type { Arena } from '../arena.js';
 import { call, type Extra, show, tolerate } from '../calls.js';
 import type { Op, Operand } from '../program.js';
 import type { Bench, Place } from './bench.js';
 import { close, setFlags } from './calls.js';
-import { isLock, isReuse, makeSocket, setInteger, setOption, setOptions, toAddress } from './socket-calls.js';
+import {
+  compareHost,
+  compareName,
+  isLock,
+  isReuse,
+  makeSocket,
+  setInteger,
+  setOption,
+  setOptions,
+  toAddress,
+} from './socket-calls.js';
 import { setKeys } from './tcp-keys.js';
 import { awaitState, type Segment, sendSegment } from './tcp-segment.js';
 
@@ -89,8 +100,9 @@ export function restoreConnection(file: Connected, place: Place, bench: Bench): 
   // Last: it might not let through what brings about the end of a stream.
   const lock = { options: file.options.filter(isLock), filter: file.filter };
   const filter = setOptions(fd, lock, place.name, arena);
+  const { ways, found } = bindAsChosen(fd, file, place.name, bench);
   const begin = [
-    ...bind(fd, file, place.name, bench),
+    ...ways,
     ...sequence(QUEUE.SEND, connection.sendSequence),
     ...setKeys(fd, file, place.name, bench),
   ];
@@ -100,6 +112,7 @@ export function restoreConnection(file: Connected, place: Place, bench: Bench): 
       ...(connection.segment === UNSET_SEGMENT ? [] : [integer(TCP_OPTION.MAXSEG, connection.segment)]),
       setRepair(fd, 'OFF_SILENT', bench, { label }),
       toAddress('connect', fd, connection.peer, arena, { label, check: tolerate('EINPROGRESS') }),
+      ...found,
       ...buffers(fd, connection, bench, { label }),
       ...filter,
       setFlags(fd, file.flags, { label }),
@@ -113,6 +126,7 @@ export function restoreConnection(file: Connected, place: Place, bench: Bench): 
     toAddress('connect', fd, connection.peer, arena, {
       label: `${label}, which may be in use`,
     }),
+    ...found,
     setOption(fd, SOL.TCP, TCP_OPTION.REPAIR_OPTIONS, agreed(connection), arena, { label }),
     ...after,
     integer(TCP_OPTION.TIMESTAMP, connection.timestamp | 0),
@@ -152,13 +166,47 @@ export function startConnection(file: Connected, place: Place, bench: Bench): Op
 
 /** Options, and the address that the connection has here. */
 function bind(fd: Operand, file: Connected, name: string, { arena }: Bench): Op[] {
-  const { local } = file.connection;
-  const label = `cannot bind ${addressText(local)} (${name})`;
+  return [...setOwn(fd, file, name, arena), bindTo(fd, file.connection.local, name, arena)];
+}
+
+function setOwn(fd: Operand, file: Connected, name: string, arena: Arena): Op[] {
   const options = file.options.filter((option) => !isReuse(option) && !isLock(option));
-  return [
-    ...setOptions(fd, { options, filter: null }, name, arena),
-    toAddress('bind', fd, local, arena, { label }),
+  return setOptions(fd, { options, filter: null }, name, arena);
+}
+
+function bindTo(fd: Operand, local: Uint8Array, name: string, arena: Arena): Op {
+  return toAddress('bind', fd, local, arena, { label: `cannot bind ${addressText(local)} (${name})` });
+}
+
+/**
+ * The same where connect(2) had chosen the address. bind(2) to one of IPv6 would change what IPV6_V6ONLY tells. So another
+ * connection in repair mode, which is closed without a word, shows whether the way leads from that address here, too.
+ * @returns ways: to be bound; found: after connect(2), whether it has its address
+ */
+function bindAsChosen(fd: number, file: Connected, name: string, bench: Bench): { ways: Op[]; found: Op[] } {
+  const { arena } = bench;
+  const { local, peer } = file.connection;
+  if (!file.chosen.includes('address')) return { ways: bind(fd, file, name, bench), found: [] };
+  const label = `cannot find the address of the ${connectionName(file.connection, name)} again`;
+  const trial = arena.cell();
+  const [otherwise, done] = [bench.mark(), bench.mark()];
+  const { host, port } = takeApart(local);
+  const ways: Op[] = [
+    ...setOwn(fd, file, name, arena),
+    makeSocket(file, O.CLOEXEC, { label, result: trial }),
+    setRepair(trial, 'ON', bench, { label }),
+    ...setOwn(trial, file, name, arena),
+    toAddress('connect', trial, peer, arena, { label, check: { kind: 'ok', jump: otherwise } }),
+    ...compareHost(trial, local, arena, { label }, otherwise),
+    close(trial),
+    bindTo(fd, putTogether(new Uint8Array(host.length), port), name, arena),
+    { op: 'jump', to: done },
+    { op: 'mark', name: otherwise },
+    close(trial),
+    bindTo(fd, local, name, arena),
+    { op: 'mark', name: done },
   ];
+  return { ways, found: compareName(fd, local, arena, { label }) };
 }
 
 function setRepair(fd: Operand, mode: keyof typeof REPAIR, { arena }: Bench, extra: Extra): Op {

@@ -218,6 +218,8 @@ def facts(c):
         (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT),
         (socket.SOL_SOCKET, SO_BUF_LOCK),
     ]
+    if c.family == socket.AF_INET6:
+        options.append((socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
     if c.getsockopt(socket.SOL_SOCKET, SO_BUF_LOCK):  # else the kernel may change it at any time
         options.append((socket.SOL_SOCKET, socket.SO_SNDBUF))
     peer = None if state(c) == SYN_SENT else c.getpeername()

@@ -1,6 +1,7 @@
 /** Sockets that are used by few programs, in a network namespace of their own. */
 import { once } from 'node:events';
 import test from 'ava';
+import { sharesOf } from '../../../src/snapshot/shared-address.js';
 import { capture, fileOf, startTarget } from '../../proc/descriptors/support.js';
 import { ownNetwork } from './network.js';
 import { roundTrip } from './support.js';
@@ -55,6 +56,21 @@ b = udp(); b.setsockopt(0, socket.IP_MULTICAST_LOOP, 0); at(b.detach(), 13)
     before.warnings.map((line) => /^descriptor (\d+) .*IP_MULTICAST_IF/.exec(line)?.[1]),
     ['11', '13'],
   );
+});
+
+test.serial('sockets share a port that each was bound to on an interface of its own', async (t) => {
+  if (!ownNetwork(t)) return;
+  const { before, after } = await roundTrip(
+    t,
+    `
+a = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); a.setsockopt(1, 25, b"lo\\0"); a.bind(("127.0.0.1", 0))
+b = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); b.setsockopt(1, 62, 54321); b.bind(("0.0.0.0", a.getsockname()[1]))
+for s in (a, b): s.setsockopt(1, 25, b"")
+at(a.detach(), 10); at(b.detach(), 11)
+`,
+  );
+  t.deepEqual(after.table, before.table);
+  t.is(sharesOf(before.table.files).needed.size, 2);
 });
 
 test.serial('raw sockets and those of ICMP echo', async (t) => {

@@ -1,5 +1,6 @@
 /** Plans that are really carried out: by a Python program that runs operations as the interpreter does. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
@@ -111,7 +112,9 @@ export async function roundTrip(
   const target = await startTarget(t, code);
   const before = capture(target, choices);
   t.deepEqual(before.problems, []);
+  const ended = once(target.child, 'exit');
   target.child.kill('SIGKILL');
+  await ended;
   const planned = withContent(before.table, before.objects);
   const child = await restore(t, planned, undefined, flags);
   const after = capture({ pid: child.pid! });
