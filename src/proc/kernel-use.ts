@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import { openKernel } from '../kernel/open.js';
 import { readLink, readProcText, unlessRefused } from './read.js';
 
-const DESCRIPTORS = /^(anon_inode:(inotify|\[io_uring\])|socket:)/;
+const DESCRIPTORS = /^(anon_inode:(inotify|\[io_uring\])|socket:)|\/ptmx$/;
 
 /** Opens the look into the kernel beforehand, which takes a tenth of a second: the process is not held yet. */
 export function openIfNeeded(pid: number): void {

@@ -4,6 +4,8 @@ import { statSync } from 'node:fs';
 import { filePath } from '../../byte-text.js';
 import { PermissionError } from '../../errors.js';
 import { O } from '../../fcntl.js';
+import { lookInto } from '../../kernel/open.js';
+import { slaveUse } from '../../kernel/terminals.js';
 import {
   controlledSession,
   foregroundGroup,
@@ -25,9 +27,11 @@ import { Refusal } from './refusal.js';
 import type { Target } from './target.js';
 import { nameOf } from './threads.js';
 
-type Queues = Pick<OpenFileOf<'pty-master'>, 'typed' | 'output' | 'letGo' | 'controls'> & {
+type Queues = Pick<OpenFileOf<'pty-master'>, 'typed' | 'output' | 'letGo' | 'controls' | 'unopened'> & {
   readonly exclusive: boolean;
 };
+
+const NOTHING = { typed: new Uint8Array(), output: new Uint8Array(), exclusive: false, controls: false };
 
 /** Why the queues were left alone, by {@link PtyQueues.obstacle}. */
 const OBSTACLES = [
@@ -71,6 +75,7 @@ export const ptyMaster: DescriptorKind = {
         output: queues.output,
         controls: queues.controls,
         ...(queues.letGo ? { letGo: true } : {}),
+        ...(queues.unopened ? { unopened: true } : {}),
         node: nodeOf(pty, context.target),
       };
     });
@@ -111,14 +116,15 @@ function queuesOf(pty: Pty, copy: number, switches: PtySwitches, context: KindCo
   const events = pollNow(copy);
   if (pty.slaves.length === 0 && !(events & Poll.HUP)) {
     // Others may write and read meanwhile: nothing can be taken and put back.
-    if (!close) throw new Refusal(unseenSlave(copy));
+    const used = usedProblem(copy);
+    if (used === null) return { ...NOTHING, unopened: true };
+    if (!close) throw new Refusal(`${used} (--pty-peer close: the program finds that side closed)`);
     if (events & (Poll.IN | Poll.PRI)) {
       warnings.push(
         `descriptor ${pty.masters[0]!.fd} (master of ${pty.path}): what was written to it and not read stays behind`,
       );
     }
-    const nothing = new Uint8Array();
-    return { typed: nothing, output: nothing, letGo: true, exclusive: false, controls: false };
+    return { ...NOTHING, letGo: true };
   }
   const controls = controlsProcess(copy, target);
   return {
@@ -138,10 +144,19 @@ function controlsProcess(copy: number, { terminal, pid }: Target): boolean {
   return true;
 }
 
-function unseenSlave(copy: number): string {
-  return controlledSession(copy) !== null
-    ? 'its other side controls a session of processes that stay behind (--pty-peer close: the program finds that side closed)'
-    : 'its other side was never opened, so that what may have been typed cannot be seen, or is held by a process that cannot be seen (--pty-peer close: the program finds that side closed)';
+/** Why it is not as new, with a slave that nobody has opened yet; `null` if it is. */
+function usedProblem(copy: number): string | null {
+  if (controlledSession(copy) !== null)
+    return 'its other side controls a session of processes that stay behind';
+  return lookInto(
+    (kernel) => {
+      const { opened, untouched } = slaveUse(kernel, copy);
+      if (opened > 0) return 'its other side is held by a process that cannot be seen';
+      return untouched ? null : 'something was typed before anybody has opened its other side';
+    },
+    (why) =>
+      `its other side was never opened, so that what may have been typed cannot be seen, or is held by a process that cannot be seen: ${why}`,
+  );
 }
 
 function take(copy: number, switches: PtySwitches): Omit<Queues, 'controls'> {

@@ -26,6 +26,8 @@ const schema = z.object({
   /** What the master has not read. */
   output: bytes.refine((value) => value.length <= MOST_OUTPUT, 'is more than fits'),
   letGo,
+  /** Nobody has opened the slave yet: nothing has been typed, and the master does not find it closed. */
+  unopened: z.literal(true).optional(),
   /** It is the controlling terminal of the process, which leads its session, and is in the foreground. */
   controls: z.boolean().default(false),
   /** Of `/dev/pts/N`; `null` where that is not there. */
@@ -36,6 +38,8 @@ const schema = z.object({
 export const ptyMaster = kindModel({
   schema,
   title: () => 'pseudoterminal',
-  describe: ({ number, controls, typed, output }) =>
-    `master of /dev/pts/${number}${controls ? ', which controls the session' : ''}, ${inputLength(typed)} keys unread, ${output.length} bytes of output unread`,
+  describe: ({ number, controls, typed, output, unopened }) =>
+    unopened
+      ? `master of /dev/pts/${number}, which nobody has opened yet`
+      : `master of /dev/pts/${number}${controls ? ', which controls the session' : ''}, ${inputLength(typed)} keys unread, ${output.length} bytes of output unread`,
 });

@@ -268,12 +268,13 @@ export function fillPtys({ bench }: Tools): Op[] {
     const slave = bench.temporary();
     const make = (): Op => openSlave(place.at, O.RDWR | O.NONBLOCK, label);
     const ops = [
-      ...bench.create(make, slave, true),
-      setModes(place.at, TYPING_MODES, label, bench),
+      // Nobody opens a path: the master does not find its other side closed then.
+      ...bench.create(master.unopened ? () => openSlave(place.at, O.PATH, label) : make, slave, true),
+      ...(master.unopened ? [] : [setModes(place.at, TYPING_MODES, label, bench)]),
       ...type(master.typed, place.at, slave, label, bench),
       ...(master.output.length > 0 ? [write(bench.arena, slave, master.output, { label })] : []),
       setModes(place.at, master.modes, label, bench),
-      ...restoreNode(master.node, slave, label),
+      ...restoreNode(master.node, slave, label, bench),
       ...(master.packets ? [setInteger(place.at, 'PKT', 1, label, bench)] : []),
       ...(master.exclusive.slave ? [ioctl(slave, 'TIOC', 'EXCL', 0, { label })] : []),
       ...(master.exclusive.master ? [ioctl(place.at, 'TIOC', 'EXCL', 0, { label })] : []),
@@ -302,11 +303,20 @@ function type(typed: Uint8Array, master: number, slave: number, label: string, b
 }
 
 /** As far as whoever starts the image may. */
-function restoreNode(node: Master['node'], slave: number, label: string): Op[] {
+function restoreNode(node: Master['node'], slave: number, label: string, { arena }: Bench): Op[] {
   if (!node) return [];
   const { mode, uid, gid } = node;
+  // Which of them a path only is takes no calls that need an opened file.
+  const path = `/proc/self/fd/${slave}`;
   return [
-    call('fchown', [slave, uid, gid], { label, check: tolerate('EPERM') }),
-    call('fchmod', [slave, mode], { label, text: `fchmod(${slave}, 0${mode.toString(8)})` }),
+    call('fchownat', [AT_FDCWD, arena.string(path), uid, gid, 0], {
+      label,
+      check: tolerate('EPERM'),
+      text: `fchownat(AT_FDCWD, ${quoted(path)}, ${uid}, ${gid}, 0)`,
+    }),
+    call('fchmodat', [AT_FDCWD, arena.string(path), mode], {
+      label,
+      text: `fchmodat(AT_FDCWD, ${quoted(path)}, 0${mode.toString(8)})`,
+    }),
   ];
 }
