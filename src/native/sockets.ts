@@ -1,5 +1,5 @@
 /** System calls on sockets that Node.js does not offer. But for those that send, none of them changes the socket. */
-import { closeSync } from 'node:fs';
+import { closeSync, readFileSync } from 'node:fs';
 import { AF_UNIX, SO, SOL_SOCKET, Sock } from '../socket.js';
 import { addon } from './addon.js';
 
@@ -25,10 +25,12 @@ const SCM = { RIGHTS: 1, CREDENTIALS: 2, SECURITY: 3, PIDFD: 4 } as const;
 const CMSGHDR = 16;
 /** The most descriptors that a message can carry; `SCM_MAX_FD` of the kernel. */
 const MOST_DESCRIPTORS = 253;
-/** Room for the credentials of a sender, and nothing else: `CMSG_SPACE(sizeof (struct ucred))`. */
-export const CREDENTIALS_SPACE = 32;
+/** Room for the credentials of a sender: `CMSG_SPACE(sizeof (struct ucred))`. */
+const CREDENTIALS_SPACE = 32;
+/** Room for a pidfd of a sender. */
+const PIDFD_SPACE = CMSGHDR + 8;
 /** Room for descriptors beside them. */
-export const RIGHTS_SPACE = CREDENTIALS_SPACE + CMSGHDR + (MOST_DESCRIPTORS + 1) * 4;
+export const RIGHTS_SPACE = CMSGHDR + (MOST_DESCRIPTORS + 1) * 4;
 
 /** Events of poll(2). */
 export const Poll = { IN: 1, PRI: 2, OUT: 4, ERR: 8, HUP: 0x10, RDHUP: 0x2000 } as const;
@@ -144,24 +146,32 @@ export interface Peeked {
   readonly length: number;
   /** `struct ucred` of the sender: pid, uid, gid; `null` without SO_PASSCRED. */
   readonly credentials: readonly [number, number, number] | null;
+  /** The id by which a pidfd of the sender tells it; -1 where it has ended; `null` without SO_PASSPIDFD. */
+  readonly sender: number | null;
   /** It bears what was not asked for, for instance a label, or descriptors where there was no room for any. */
   readonly more: boolean;
   /** Duplicates of the descriptors that it carries (SCM_RIGHTS), which whoever has given room for them closes. */
   readonly descriptors: readonly number[];
 }
 
+/** Room for what a message tells of its sender, as the socket's options want it, and for nothing else. */
+export function senderSpace(fd: number): number {
+  const isSet = (option: number): boolean =>
+    getOption(fd, SOL_SOCKET, option, 4)?.some((byte) => byte !== 0) ?? false;
+  return (isSet(SO.PASSCRED) ? CREDENTIALS_SPACE : 0) + (isSet(SO.PASSPIDFD) ? PIDFD_SPACE : 0);
+}
+
 /**
  * recvmsg(2) with MSG_PEEK: reads without consuming, waiting, or receiving descriptors.
  * @throws EAGAIN where there is nothing
  */
-export function peek(fd: number, size: number, credentials: boolean): Peeked {
+export function peek(fd: number, size: number): Peeked {
   const buffer = new Uint8Array(Math.max(size, 1));
-  const control = Buffer.alloc(CREDENTIALS_SPACE);
+  const control = Buffer.alloc(senderSpace(fd));
   const vector = BigUint64Array.of(addon.address(buffer), BigInt(size));
-  const space = credentials ? BigInt(control.length) : 0n;
   const header = BigUint64Array.of(
     ...[0n, 0n, addon.address(vector), 1n],
-    ...[credentials ? addon.address(control) : 0n, space, 0n],
+    ...[control.length > 0 ? addon.address(control) : 0n, BigInt(control.length), 0n],
   );
   const message = new Uint8Array(header.buffer); // struct msghdr
   const flags = MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC;
@@ -178,6 +188,7 @@ export function readPeeked(
   header: BigUint64Array,
 ): Peeked {
   let credentials: Peeked['credentials'] = null;
+  let sender: number | null = null;
   let more = (Number(header[6]!) & MSG_CTRUNC) !== 0;
   const descriptors: number[] = [];
   for (const { type, data } of controlMessages(control.subarray(0, Number(header[5]!)))) {
@@ -186,13 +197,22 @@ export function readPeeked(
     } else if (type === SCM.RIGHTS) {
       for (let at = 0; at + 4 <= data.length; at += 4) descriptors.push(data.readInt32LE(at));
     } else if (type === SCM.PIDFD) {
-      // An errno, where there is none, or no number for it.
-      const sender = data.length < 4 ? -1 : data.readInt32LE(0);
-      if (sender >= 0) closeSync(sender);
-      more = true;
+      // An errno where there is none, or no number for it.
+      const pidfd = data.length < 4 ? -1 : data.readInt32LE(0);
+      if (pidfd >= 0) sender = takeProcessId(pidfd);
+      else more = true;
     } else if (type === SCM.SECURITY) more = true;
   }
-  return { bytes, length, credentials, more, descriptors };
+  return { bytes, length, credentials, sender, more, descriptors };
+}
+
+/** The id of the process of a pidfd, which is closed; -1 where it has ended, 0 where it has none here. */
+function takeProcessId(pidfd: number): number {
+  try {
+    return Number(/^Pid:\t(-?\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${pidfd}`, 'utf8'))![1]);
+  } finally {
+    closeSync(pidfd);
+  }
 }
 
 /** Those at SOL_SOCKET, each `struct cmsghdr` and data. */

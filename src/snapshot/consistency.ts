@@ -2,10 +2,10 @@ import { PAGE_SIZE } from '../page.js';
 import { checkAioContexts } from './checks/aio.js';
 import { fail, requireIndex } from './checks/damage.js';
 import { checkEnds, checkPidfd } from './checks/pidfd.js';
+import { checkUnix } from './checks/unix.js';
 import { checkUrings } from './checks/uring.js';
 import type { DescriptorTable, OpenFileOf } from './descriptors.js';
 import { describedBy } from './fdinfo-path.js';
-import { inFlightProblem } from './in-flight.js';
 import { ringRange } from './packet-ring.js';
 import type { Extent, Process, Snapshot } from './schema.js';
 
@@ -132,11 +132,7 @@ function checkDescriptors({ descriptors: table, objects, threads }: Process, whe
       checkDescribed(file, table, place);
     }
     if (file.kind === 'pidfd') checkPidfd(file, threads, place);
-    if (file.kind === 'unix' && file.peer !== null) {
-      requireIndex(file.peer, table.files, `${place}.peer`);
-      if (table.files[file.peer]!.kind !== 'unix') fail(`${place}.peer`, 'is no Unix domain socket');
-    }
-    if (file.kind === 'unix') checkPassed(file, table, place);
+    if (file.kind === 'unix') checkUnix(file, table, place);
     if (file.kind === 'pty-slave' && file.master !== null) {
       requireIndex(file.master, table.files, `${place}.master`);
       if (table.files[file.master]!.kind !== 'pty-master') fail(`${place}.master`, 'is no master');
@@ -185,30 +181,6 @@ function checkRings({ regions, descriptors: { files } }: Process, where: string)
       shown = region.end;
     }
     if (shown !== end) fail(place, 'is not mapped as a whole');
-  });
-}
-
-/** What is sent without a byte of a stream would not arrive, and what is sent has to be there by then. */
-function checkPassed(
-  { passed, content, type, peer, gone }: OpenFileOf<'unix'>,
-  { files, descriptors }: DescriptorTable,
-  where: string,
-): void {
-  if (passed.length === 0) return;
-  if (peer === null && gone === null) fail(`${where}.passed`, 'has nobody who could have sent it');
-  let next = 0;
-  passed.forEach(({ message, files: carried }, i) => {
-    const place = `${where}.passed[${i}]`;
-    requireIndex(message, content, `${place}.message`);
-    if (message < next) fail(`${place}.message`, 'is not behind the one before it');
-    next = message + 1;
-    if (type === 'stream' && content[message]!.length === 0) fail(place, 'goes with no byte of the stream');
-    carried.forEach((index, j) => {
-      requireIndex(index, files, `${place}.files[${j}]`);
-      const numbered = descriptors.some(({ file }) => file === index);
-      const why = inFlightProblem(files[index]!, numbered);
-      if (why !== null) fail(`${place}.files[${j}]`, why);
-    });
   });
 }
 

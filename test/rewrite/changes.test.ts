@@ -281,6 +281,7 @@ const socket = (name: string | Uint8Array, peer: number | null): OpenFile => ({
     content: [],
     passed: [],
     credentials: false,
+    senders: [],
     sendBuffer: 1,
     receiveBuffer: 1,
     bufferLocks: null,

@@ -154,7 +154,7 @@ test('what is on its way in a socket is there, and goes with something that was 
   const common = { flags: 2, locks: [] };
   const event = { kind: 'eventfd', ...common, count: 0n, semaphore: false };
   const socket = (passed: object[], more = {}) => ({
-    ...{ kind: 'unix', ...common, type: 'stream', peer: 0, gone: null },
+    ...{ kind: 'unix', ...common, type: 'stream', peer: 0, gone: null, credentials: true, senders: [] },
     ...{ content: [Buffer.from('x'), Buffer.alloc(0)], passed, ...more },
   });
   const table = (passed: object[], more = {}, other: object = event, descriptors: object[] = []) => ({
@@ -172,6 +172,10 @@ test('what is on its way in a socket is there, and goes with something that was 
   refused(t, table([one, one]), /passed\[1\]\.message: is not behind/);
   refused(t, table([{ ...one, message: 1 }]), /passed\[0\]: goes with no byte/);
   refused(t, table([{ message: 0, files: [2] }]), /passed\[0\]\.files\[0\]: there is no number 2/);
+  const sender = { uid: 1, gid: 2 };
+  t.notThrows(() => checkConsistency(makeSnapshot(table([one], { senders: [sender, sender] }))));
+  for (const more of [{ senders: [sender] }, { senders: [sender, sender], credentials: false }])
+    refused(t, table([one], more), /senders: are not those of all that waits/);
   refused(t, table([one], { peer: null }), /passed: has nobody who could have sent it/);
   const signals = { owner: { kind: 'process' }, signal: 50 };
   const numbering = { ...event, flags: 2 | O.ASYNC, signals };

@@ -323,6 +323,56 @@ static void check_credentials(void) {
     CHECK(length == sizeof(sa_family_t), "a sender has got a name");
 }
 
+/* Messages whose receiver is told by pidfds who sent them, since Linux 6.5. */
+enum { OPTION_PASSPIDFD = 76, MESSAGE_PIDFD = 4 };
+static int told[2] = {-1, -1};
+static void make_told(void) {
+    static const int on = 1;
+    NEED(socketpair(AF_UNIX, SOCK_DGRAM, 0, told));
+    if (setsockopt(told[1], SOL_SOCKET, OPTION_PASSPIDFD, &on, sizeof on) == -1 &&
+        errno == ENOPROTOOPT)
+        return;
+    NEED(send(told[0], "first", 5, 0));
+    NEED(send(told[0], "second", 6, 0));
+}
+/* The id of a process, by the file about its pidfd. */
+static int id_of(int pidfd) {
+    char path[64], line[128];
+    int id = 0;
+    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd);
+    FILE *info = fopen(path, "r");
+    while (info && fgets(line, sizeof line, info) && sscanf(line, "Pid: %d", &id) != 1) {
+    }
+    if (info)
+        fclose(info);
+    return id;
+}
+static void check_told(void) {
+    socklen_t length = sizeof(int);
+    int on = 0;
+    if (getsockopt(told[1], SOL_SOCKET, OPTION_PASSPIDFD, &on, &length) == -1)
+        return;
+    CHECK(on == 1, "SO_PASSPIDFD is %d", on);
+    for (int i = 0; i < 3; i++) {
+        char text[16], control[CMSG_SPACE(sizeof(int))];
+        struct iovec part = {text, sizeof text};
+        struct msghdr message = {.msg_iov = &part,
+                                 .msg_iovlen = 1,
+                                 .msg_control = control,
+                                 .msg_controllen = sizeof control};
+        if (i == 2)
+            NEED(send(told[0], "third", 5, 0));
+        CHECK(recvmsg(told[1], &message, MSG_DONTWAIT) == (i == 1 ? 6 : 5), "message %d", i);
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        int pidfd = -1;
+        CHECK(header && header->cmsg_type == MESSAGE_PIDFD, "message %d comes without a pidfd", i);
+        if (header)
+            memcpy(&pidfd, CMSG_DATA(header), sizeof pidfd);
+        CHECK(id_of(pidfd) == getpid(), "message %d: a pidfd of %d", i, id_of(pidfd));
+        close(pidfd);
+    }
+}
+
 /* A peer in another process: a child of a child, which is nobody's child by now. */
 static int outside = -1;
 static void make_outside(void) {
@@ -363,12 +413,14 @@ int main(int argc, char **argv) {
     make_gone();
     make_names();
     make_credentials();
+    make_told();
     ready();
     await_go();
     check_pairs();
     check_gone();
     check_names();
     check_credentials();
+    check_told();
     if (argc > 1)
         check_outside();
     finish();

@@ -3,17 +3,8 @@ import { closeSync, fstatSync } from 'node:fs';
 import { peekAll, peekOffset } from '../../native/peek-all.js';
 import type { UnixSocket } from '../../native/sock-diag.js';
 import { unixSockets } from '../../native/sock-diag.js';
-import {
-  getOption,
-  integerOption,
-  makeSocketPair,
-  type Peeked,
-  Poll,
-  peek,
-  pollNow,
-  sendNow,
-} from '../../native/sockets.js';
-import { SO, SOL_SOCKET, Sock } from '../../socket.js';
+import { makeSocketPair, type Peeked, Poll, peek, pollNow, sendNow } from '../../native/sockets.js';
+import { Sock } from '../../socket.js';
 import { errnoOf } from '../read.js';
 import { refuseOffset } from './peek-offset.js';
 import { PassingRefusal, Refusal } from './refusal.js';
@@ -24,12 +15,14 @@ import type { Peer } from './unix-view.js';
 export interface Queue {
   readonly content: Uint8Array[];
   readonly credentials: boolean;
+  /** By message, whose those are; nothing where they tell no more than the process (SO_PASSPIDFD). */
+  readonly senders: { readonly uid: number; readonly gid: number }[];
   /** By index of the message: numbers of the entries that it carries. */
   readonly passed: { message: number; descriptors: readonly number[] }[];
 }
 
 /** Of a socket in which nothing waits. */
-export const EMPTY_QUEUE: Queue = { content: [], credentials: false, passed: [] };
+export const EMPTY_QUEUE: Queue = { content: [], credentials: false, senders: [], passed: [] };
 
 /** What is known of a socket whose queue is looked at. */
 export interface QueueContext {
@@ -56,7 +49,7 @@ export function captureQueue(copy: number, context: QueueContext): Queue {
     if (seen !== socket.queued)
       throw new Refusal(`of the ${socket.queued} bytes that wait in it only ${seen} can be seen`);
   } else checkMessage(peeked[0]!, context);
-  return queueOf(copy, peeked, context);
+  return queueOf(peeked, context);
 }
 
 const WITHOUT_SENDER =
@@ -68,12 +61,9 @@ function isPrivate({ type, name }: UnixSocket): boolean {
 }
 
 /** What was seen, all of it. */
-function queueOf(copy: number, peeked: readonly Peeked[], { pid, carried }: QueueContext): Queue {
-  if (peeked.some(({ more }) => more)) {
-    if (getOption(copy, SOL_SOCKET, SO.PASSPIDFD, 4)?.some((byte) => byte !== 0))
-      throw new PassingRefusal('what waits in it comes with pidfds of its senders (SO_PASSPIDFD)');
+function queueOf(peeked: readonly Peeked[], { pid, carried }: QueueContext): Queue {
+  if (peeked.some(({ more }) => more))
     throw new Refusal('what waits in it carries labels, or more descriptors than can be opened here');
-  }
   const passed = peeked.flatMap(({ descriptors }, message) =>
     descriptors.length > 0 ? [{ message, descriptors }] : [],
   );
@@ -82,7 +72,9 @@ function queueOf(copy: number, peeked: readonly Peeked[], { pid, carried }: Queu
     throw new Refusal(`of the ${carried} descriptors on their way in it only ${seen} can be seen`);
   const ours = new Set(peeked.map((message) => isOurs(message, pid)));
   if (ours.size > 1) throw new Refusal('of the messages that wait in it only some bear credentials');
-  return { content: peeked.map(({ bytes }) => bytes), credentials: ours.has(true), passed };
+  const credentials = ours.has(true);
+  const senders = credentials ? peeked.flatMap((message) => sendersOf(message)) : [];
+  return { content: peeked.map(({ bytes }) => bytes), credentials, senders, passed };
 }
 
 /** All messages of a socket to which only its peer, which the process has, can send. */
@@ -91,7 +83,7 @@ function captureMessages(copy: number, context: QueueContext): Queue {
   // It has sent nothing that was not read.
   if (peer!.sent === 0) return EMPTY_QUEUE;
   const peeked = found ?? messagesOf(copy, socket, peer!.sent, false);
-  const queue = queueOf(copy, peeked, context);
+  const queue = queueOf(peeked, context);
   if (memoryOf(socket.type, queue.content) !== peer!.sent) {
     throw new Refusal('of the messages that wait in it not all can be seen, or not all were sent to it');
   }
@@ -106,7 +98,7 @@ function lookAtFront(copy: number, { type, queued, shutdown }: UnixSocket): Peek
   if (type === Sock.STREAM && peekOffset(copy) >= 0) return peekAll(copy, queued, 1);
   refuseOffset(copy);
   try {
-    return [peek(copy, queued, integerOption(copy, SO.PASSCRED) !== 0)];
+    return [peek(copy, queued)];
   } catch (error) {
     if (errnoOf(error) === 'EAGAIN') return [];
     throw error;
@@ -144,8 +136,19 @@ function memoryOf(type: number, messages: readonly Uint8Array[]): number {
   }
 }
 
-function isOurs({ credentials }: Peeked, pid: number): boolean {
-  if (credentials === null || credentials[0] === 0) return false;
+/** Whether the kernel has noted down that the process sent a message, rather than nobody. */
+function isOurs({ credentials, sender }: Peeked, pid: number): boolean {
+  if (sender !== null && sender !== pid) {
+    const whose =
+      sender > 0 ? `process ${sender}` : 'a process that has ended, or is of another pid namespace';
+    throw new Refusal(`what waits in it bears a pidfd of ${whose} (SO_PASSPIDFD)`);
+  }
+  if (credentials === null || credentials[0] === 0) return sender === pid;
   if (credentials[0] === pid) return true;
   throw new Refusal(`what waits in it bears the credentials of process ${credentials[0]}`);
+}
+
+/** Under which ids the process sent a message, where its program is told. */
+function sendersOf({ credentials }: Peeked): { uid: number; gid: number }[] {
+  return credentials === null ? [] : [{ uid: credentials[1], gid: credentials[2] }];
 }

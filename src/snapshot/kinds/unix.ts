@@ -57,8 +57,10 @@ const schema = z.object({
     .object({ uid: id, gid: id, groups: z.array(id).max(MOST_GROUPS) })
     .nullable()
     .default(null),
-  /** The content bears the credentials of the process itself (SO_PASSCRED). */
+  /** The content bears the credentials of the process itself (SO_PASSCRED), or pidfds of it (SO_PASSPIDFD). */
   credentials: z.boolean(),
+  /** By message, the user and group in those; nothing where they are not told. */
+  senders: z.array(z.object({ uid: id, gid: id })).default([]),
   /** SO_SNDBUF and SO_RCVBUF as getsockopt(2) tells them. */
   sendBuffer: index,
   receiveBuffer: index,

@@ -3,20 +3,18 @@ import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import { SO, SOL_SOCKET } from '../../socket.js';
 import { isAbstract } from '../../unix-name.js';
 import { call, show, tolerate } from '../calls.js';
-import type { Op, Operand } from '../program.js';
+import type { Cell, Op, Operand } from '../program.js';
 import type { Bench } from './bench.js';
 import { close, duplicate, setFlags, settable } from './calls.js';
 import type { KindPlanner, SocketPlace, Tools } from './planner.js';
 import { attachFilter } from './socket-calls.js';
 import { type Maker, madeBy, makerKey } from './unix-makers.js';
+import { sendMessage } from './unix-messages.js';
 import { bind, bindAbstract, makeSocket } from './unix-names.js';
 import { makeAccepted, makePair } from './unix-pair.js';
-import { sendCarrying } from './unix-rights.js';
 
 type Socket = OpenFileOf<'unix'>;
 
-const MSG_DONTWAIT = 0x40;
-const MSG_NOSIGNAL = 0x4000;
 const INT = 4;
 /** Bytes that a message takes in a socket beside its content, and more. */
 const OVERHEAD = 1024;
@@ -109,8 +107,12 @@ export function fillSockets(tools: Tools): Op[] {
     [...sockets].flatMap(([index, place]) =>
       plan(bench.table.files[index] as Socket, place, bench.places[index]!.name, index),
     );
+  const pid = bench.arena.cell();
   return [
-    ...each((file, { fd, other }, name) => fill(file, fd, other ?? senderOf(file, tools), name, bench)),
+    ...(bench.table.files.some((file) => file.kind === 'unix' && file.senders.length > 0)
+      ? [call('getpid', [], { result: pid })]
+      : []),
+    ...each((file, { fd, other }, name) => fill(file, fd, other ?? senderOf(file, tools), pid, name, bench)),
     ...each((file, { fd, other }, name) => (other === null ? [] : leave(file, fd, other, name, bench))),
     ...each((file, { fd }, name) => bindAbstract(file, fd, name, bench)),
     ...each((file, { fd }, name) => [...shut(file, fd, name), ...setOptions(file, fd, name, bench)]),
@@ -125,10 +127,12 @@ function senderOf({ peer }: Socket, { sockets }: Tools): number | null {
   return peer === null ? null : sockets.get(peer)!.fd;
 }
 
+/** @param pid holds the id that the process has now */
 function fill(
-  { content, passed, credentials }: Socket,
+  { content, passed, credentials, senders }: Socket,
   fd: number,
   from: number | null,
+  pid: Cell,
   name: string,
   bench: Bench,
 ): Op[] {
@@ -140,42 +144,23 @@ function fill(
     // The kernel takes it twice. What the socket had is set later.
     ...enlarge(from, SO.SNDBUF, size, label, bench),
     ...(credentials ? [setInt(fd, SO.PASSCRED, 1, label, bench)] : []),
-    ...content.map((bytes, message) => {
+    ...content.flatMap((bytes, message) => {
       const reason = `its ${bytes.length} bytes are more than this user may send (net.core.wmem_max)`;
       // All descriptions have been made: what is on its way may be any of them, this socket too.
-      const files = carried.get(message);
-      return files
-        ? sendCarrying(
-            from,
-            bytes,
-            files.map((file) => bench.numberOf(file)),
-            bench,
-            { label, reason },
-          )
-        : send(from, bytes, bench, { label, reason });
+      const descriptors = (carried.get(message) ?? []).map((file) => bench.numberOf(file));
+      const sender = senders[message] ? { pid, ...senders[message] } : null;
+      return sendMessage(from, bytes, { descriptors, sender }, bench, { label, reason });
     }),
     ...(credentials ? [setInt(fd, SO.PASSCRED, 0, label, bench)] : []),
   ];
-}
-
-function send(
-  from: number,
-  bytes: Uint8Array,
-  { arena }: Bench,
-  extra: { label: string; reason?: string },
-): Op {
-  return call('sendto', [from, arena.bytes(bytes), bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0], {
-    check: { kind: 'equal', expected: bytes.length },
-    text: `send(${from}, [${bytes.length} bytes], ${bytes.length}, MSG_DONTWAIT|MSG_NOSIGNAL)`,
-    ...extra,
-  });
 }
 
 /** Closes the other end; with a byte in it that nobody has read, where this end is to be told of that. */
 function leave({ gone }: Socket, fd: number, other: number, name: string, bench: Bench): Op[] {
   bench.closed(other);
   const label = `cannot make a socket (${name})`;
-  return [...(gone!.reset ? [send(fd, Uint8Array.of(0), bench, { label })] : []), close(other)];
+  const unread = { descriptors: [], sender: null };
+  return [...(gone!.reset ? sendMessage(fd, Uint8Array.of(0), unread, bench, { label }) : []), close(other)];
 }
 
 function shut({ shutdown, gone, type }: Socket, fd: number, name: string): Op[] {

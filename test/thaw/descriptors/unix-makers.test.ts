@@ -17,6 +17,25 @@ function makerOf(captured: Pick<CapturedDescriptors, 'table'>, fd: number) {
   return file.kind === 'unix' ? file.peerCredentials : undefined;
 }
 
+testAsRoot('messages of a process that was others when it sent them', async (t) => {
+  const { before, after } = await roundTrip(
+    t,
+    `
+for n, kind in ((10, socket.SOCK_STREAM), (20, socket.SOCK_DGRAM), (30, socket.SOCK_SEQPACKET)):
+    a, b = socket.socketpair(socket.AF_UNIX, kind); b.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    if kind != socket.SOCK_STREAM: a.send(b"root's")
+    os.setresgid(3, 3, 0); os.setresuid(${NOBODY}, ${NOBODY}, 0)
+    a.send(b"its own"); a.send(b" and more")
+    os.setresuid(0, 0, 0); os.setresgid(0, 0, 0)
+    at(a.detach(), n); at(b.detach(), n + 1)
+`,
+  );
+  t.deepEqual(after.table, before.table);
+  const other = { uid: NOBODY, gid: 3 };
+  t.like(fileOf(before, 11), { senders: [other] });
+  for (const fd of [21, 31]) t.like(fileOf(before, fd), { senders: [{ uid: 0, gid: 0 }, other, other] });
+});
+
 testAsRoot('pairs, listening sockets and connections of a process that was others meanwhile', async (t) => {
   const { before, after, child } = await roundTrip(
     t,

@@ -76,6 +76,38 @@ at(a.detach(), 30); at(b.detach(), 31)
   }
 });
 
+test('messages whose program is told by pidfds who sent them', async (t) => {
+  const { before, after } = await roundTrip(
+    t,
+    `
+n = 10
+for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET):
+    for options in ((76,), (76, socket.SO_PASSCRED)):
+        a, b = socket.socketpair(socket.AF_UNIX, kind)
+        for option in options: b.setsockopt(socket.SOL_SOCKET, option, 1)
+        a.send(b"one")
+        # In a stream the two would be seen as one.
+        if kind != socket.SOCK_STREAM: a.send(b"two"); socket.send_fds(a, [b"three"], [0])
+        else: socket.send_fds(a, [b""] + [b"three"], [0])
+        at(a.detach(), n); at(b.detach(), n + 1)
+        n += 2
+a, b = socket.socketpair(); a.send(b"nobody's"); b.setsockopt(socket.SOL_SOCKET, 76, 1)
+at(a.detach(), 30); at(b.detach(), 31)
+`,
+  );
+  t.deepEqual(after.table, before.table);
+  const own = { uid: process.getuid!(), gid: process.getgid!() };
+  for (const [fd, count] of [
+    [11, 2],
+    [15, 3],
+    [19, 3],
+  ] as const) {
+    t.like(fileOf(before, fd), { credentials: true, senders: [], content: { length: count } });
+    t.like(fileOf(before, fd + 2), { credentials: true, senders: Array(count).fill(own) });
+  }
+  t.like(fileOf(before, 31), { credentials: false, content: { length: 1 } });
+});
+
 test('ends that are shut down, or gone', async (t) => {
   const { before, after } = await roundTrip(
     t,
@@ -333,7 +365,10 @@ a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET); a.send(b"x"); b
 at(a.detach(), 16); at(b.detach(), 17)
 a, b = socket.socketpair(); a.send(b"xyz", socket.MSG_OOB)
 at(a.detach(), 18); at(b.detach(), 19)
-a, b = socket.socketpair(); b.setsockopt(socket.SOL_SOCKET, 76, 1); a.send(b"from")
+a, b = socket.socketpair(); b.setsockopt(socket.SOL_SOCKET, 76, 1)
+child = os.fork()
+if child == 0: a.send(b"from"); os._exit(0)
+os.waitpid(child, 0)
 at(a.detach(), 20); at(b.detach(), 21)
 `,
   );
@@ -351,7 +386,7 @@ at(a.detach(), 20); at(b.detach(), 21)
     [14, /^what is on its way in descriptor 15 \(pipe, .*: its signals \(F_SETSIG\) .*; use --drop-fd 15/],
     [16, /^descriptor 17 .*SO_PEEK_OFF/],
     [18, /^descriptor 19 .*MSG_OOB/],
-    [20, /^descriptor 21 .*pidfds of its senders \(SO_PASSPIDFD\)/],
+    [20, /^descriptor 21 .*a pidfd of a process that has ended.* \(SO_PASSPIDFD\)/],
   ];
   for (const [kept, message] of expected) {
     const problems = refused(drop(kept));
