@@ -15,6 +15,7 @@ import { FileDecisions } from '../file-choices.js';
 import type { ObjectTable } from '../objects.js';
 import { unlessRefused } from '../read.js';
 import { type SharingConcessions, surveySharedInFlight } from '../shared-outside.js';
+import { surveySharedSocketsInFlight } from '../shared-sockets.js';
 import { type DescriptorChoices, NO_CHOICES, optionsOf } from './choices.js';
 import { withDuplicateOf } from './duplicate.js';
 import { type Entry, FIRST_IN_FLIGHT, nameOf } from './entries.js';
@@ -117,7 +118,8 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
     const sent = target.inFlight.entries.filter(({ flight }) => !flight?.letGo);
     const concessions = context.sharing ?? { dropChildren: false, embedShared: false };
     const shared = surveySharedInFlight(pid, sent, concessions);
-    const problems = [...privateTables(pid), ...problemsOf(target), ...shared.problems];
+    const sockets = surveySharedSocketsInFlight(sent, target.others);
+    const problems = [...privateTables(pid), ...problemsOf(target), ...shared.problems, ...sockets];
     const warnings: string[] = [...shared.warnings];
     const outlook: Outlook = { losses: 0, unrepeatable: false };
     const table: DescriptorTable = {

@@ -131,6 +131,32 @@ send(11, b'shared', 20, 22); send(11, b'not shared', 21)
   t.deepEqual(capture(target, parseChoices([10], [])).problems, []);
 });
 
+test('sockets of networks that another process has, too, are refused', async (t) => {
+  const target = await startTarget(
+    t,
+    `${SOCKETS}
+pair(10, 11)
+l = socket.create_server(('127.0.0.1', 0)); u = socket.socket(type=socket.SOCK_DGRAM); u.bind(('127.0.0.1', 0))
+at(l.detach(), 20); at(u.detach(), 21); at(socket.socket(type=socket.SOCK_DGRAM).detach(), 22)
+r, w = os.pipe()
+if os.fork() == 0:
+    os.closerange(10, 20); os.write(w, b'x'); signal.pause()
+os.read(r, 1); os.close(r); os.close(w)
+v = socket.socket(type=socket.SOCK_DGRAM); v.bind(('127.0.0.1', 0)); at(v.detach(), 23)
+send(11, b'shared', 20, 21, 22); send(11, b'not shared', 23)
+`,
+  );
+  const { problems } = capture(target);
+  t.is(problems.length, 2, problems.join('\n'));
+  const says = (kind: string) =>
+    new RegExp(
+      `^what is on its way in descriptor 10 \\(${kind} socket, .*: process \\d+ .* has it open, too, stays behind, and keeps the address 127.*; use --drop-fd 10`,
+    );
+  t.regex(problems[0]!, says('TCP'));
+  t.regex(problems[1]!, says('UDP'));
+  t.deepEqual(capture(target, parseChoices([10], [])).problems, []);
+});
+
 test('in a socket that is standard input', async (t) => {
   const target = await startTarget(t, `${SOCKETS}pair(0, 11); send(11, b'x', at(os.eventfd(0), 20))`);
   const { problems } = capture(target);
