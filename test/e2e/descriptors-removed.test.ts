@@ -112,3 +112,63 @@ testWith(['unshare', 'mount'], 'they are made in the first place where they can 
     t.regex(stderr, /^frozen\.bin: cannot make [^\n]+\/fifo [^\n]*: [^\n]*EROFS[^\n]*\n/);
   }
 });
+
+/** Runs a Python program in an overlay of its own; `file` and `folder` are on its lower layer. */
+const inOverlay = `import os, sys, subprocess
+os.chdir(sys.argv[1])
+subprocess.run(["mount", "-t", "tmpfs", "none", "."], check=True)
+os.chdir(sys.argv[1])
+for name in "lower", "lower/folder", "work", "all": os.mkdir(name)
+open("lower/file", "w").write("0123456789"); open("lower/mapped", "w").write("mapped")
+open("lower/one", "w").write("linked"); os.link("lower/one", "lower/folder/two")
+# The clock of a file system has steps: what is older must be seen to be.
+while os.path.exists("upper") is False or os.stat("upper").st_mtime_ns <= os.stat("lower/one").st_ctime_ns:
+    if os.path.exists("upper"): os.rmdir("upper")
+    os.mkdir("upper")
+subprocess.run(["mount", "-t", "overlay", "none", "-o", "lowerdir=lower,upperdir=upper,workdir=work", "all"], check=True)
+os.chdir("all")
+def said():
+    os.chdir("/")
+    print("ready", flush=True)
+    sys.stdin.readline()
+`;
+
+testWith(['unshare', 'mount', 'python3'], 'files of the lower layer of an overlay', async (t) => {
+  if (process.getuid?.() !== 0) return leaveOut(t, 'only root can mount an overlay');
+  const cwd = scratch(t);
+  const run = (code: string) =>
+    start(t, 'unshare', ['-m', 'python3', '-c', `${inOverlay}${code}`, cwd], { cwd });
+  const original = run(`import mmap
+fd = os.open("file", os.O_RDONLY); os.lseek(fd, 3, 0)
+twice = os.open("file", os.O_RDONLY | os.O_CLOEXEC)
+other = os.open("mapped", os.O_RDONLY); memory = mmap.mmap(other, 6, mmap.MAP_SHARED, mmap.PROT_READ); os.close(other)
+os.unlink("file"); os.unlink("mapped")
+open("file", "w").write("another")
+os.unlink("file")
+said()
+assert os.read(fd, 4) == b"3456" and os.pread(twice, 20, 0) == b"0123456789" and memory[:] == b"mapped"
+assert os.path.sameopenfile(fd, twice) and os.lseek(twice, 0, 1) == 0
+print("ok")`);
+  await original.ready();
+  await freeze(original.pid, 'frozen.bin', [], { cwd });
+  await original.goAndExpectOk();
+  await start(t, join(cwd, 'frozen.bin'), [], { cwd }).goAndExpectOk();
+  for (const [code, why] of [
+    // It has another name, which is in another folder.
+    [
+      'fd = os.open("one", os.O_RDONLY); os.unlink("one")',
+      /descriptor 3 \(file, .*one \(deleted\)\) .*: its path is gone/,
+    ],
+    [
+      'open("file", "a").write("!"); os.link("file", "folder/moved"); fd = os.open("file", os.O_RDONLY); os.unlink("file")',
+      /descriptor 3 \(file, .*file \(deleted\)\) .*: its path is gone/,
+    ],
+  ] as const) {
+    const running = run(`${code}\nsaid()\nprint("ok")`);
+    await running.ready();
+    const { code: status, stderr } = await proc2elf([String(running.pid), '-o', 'x.bin'], { cwd });
+    t.is(status, 1);
+    t.regex(stderr, why);
+    await running.goAndExpectOk();
+  }
+});

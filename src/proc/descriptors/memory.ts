@@ -14,6 +14,7 @@ import { type Entry, linkOf } from './entries.js';
 import type { DescriptorKind, KindContext } from './kind.js';
 import { leaseProblem } from './locks.js';
 import { hasPath } from './long-path.js';
+import { isDeletedBelow } from './lower-layer.js';
 import { Refusal } from './refusal.js';
 import { isRegular } from './regular.js';
 
@@ -23,7 +24,8 @@ const DELETED = ' (deleted)';
 /** Regular files that no path leads to: their content goes into the image. */
 export const memory: DescriptorKind = {
   // A path that merely ends in " (deleted)" has a link that counts.
-  matches: ({ stat }) => isRegular(stat) && stat.nlink === 0n,
+  matches: (entry, target) =>
+    isRegular(entry.stat) && (entry.stat.nlink === 0n || isDeletedBelow(entry, target)),
   describe: (entry) => `${isMemfd(entry) ? 'memfd' : 'deleted file'}, ${entry.link}`,
   problem: (entry) => {
     const { link } = entry;

@@ -29,6 +29,13 @@ export function pathProblem(entry: Entry, target: Target): string | null {
   return apart && leadsElsewhere(entry, target) ? NOT_FROM_HERE : null;
 }
 
+/** Whether nothing is found at the path. */
+export function isPathGone(entry: Entry, target: Target): boolean {
+  return pathProblem(entry, target) === GONE;
+}
+
+const GONE = 'its path is gone';
+
 /** Why something cannot be made again at its path: the process has mounts of its own, and an image is run without. */
 export const NOT_FROM_HERE = 'its path does not lead there from here (mount_namespaces)';
 
@@ -75,6 +82,6 @@ function lookUp(path: string, stat: typeof lstatSync): BigIntStats | string {
   } catch (error) {
     const code = errnoOf(error);
     const gone = code === 'ENOENT' || code === 'ENOTDIR';
-    return gone ? 'its path is gone' : `its path cannot be looked up: ${code ?? String(error)}`;
+    return gone ? GONE : `its path cannot be looked up: ${code ?? String(error)}`;
   }
 }

@@ -32,6 +32,8 @@ const SEEN_BY_LOOKING = IN.OPEN | IN.ACCESS | IN.CLOSE_NOWRITE;
 export interface Mount {
   readonly id: number;
   readonly device: string;
+  /** Which folder of the file system is mounted. */
+  readonly root: string;
   readonly point: string;
 }
 
@@ -198,5 +200,10 @@ export function readMounts(pid: number): Mount[] {
     .map((line) => line.split(' '))
     .filter((fields) => fields.length > 5)
     .sort((a, b) => Number(a[3] !== '/') - Number(b[3] !== '/'))
-    .map(([id, , device, , point]) => ({ id: Number(id), device: device!, point: unescapePath(point!) }));
+    .map(([id, , device, root, point]) => ({
+      id: Number(id),
+      device: device!,
+      root: unescapePath(root!),
+      point: unescapePath(point!),
+    }));
 }
