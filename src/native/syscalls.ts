@@ -29,6 +29,7 @@ const NR = {
   membarrier: 324,
   pidfd_open: 434,
   pidfd_getfd: 438,
+  cachestat: 451,
 } as const;
 
 /** What {@link kcmp} compares; `KCMP_*` of `linux/kcmp.h`. */
@@ -271,4 +272,15 @@ export function awaitGracePeriod(): void {
     // With CONFIG_NO_HZ_FULL there is no such call: time must do.
     sleepSync(50);
   }
+}
+
+/**
+ * cachestat(2): how many pages of a range of a file are in memory, with content or not. `end`: `null` for all there are.
+ * @throws ENOSYS before Linux 6.5; EPERM for a file that is another user's
+ */
+export function cachedPages(fd: number, start: bigint, end: bigint | null): number {
+  const range = new BigUint64Array([start, end === null ? 0n : end - start]);
+  const found = new BigUint64Array(5); // struct cachestat: nr_cache comes first
+  addon.syscall(NR.cachestat, fd, new Uint8Array(range.buffer), new Uint8Array(found.buffer), 0);
+  return Number(found[0]!);
 }

@@ -27,6 +27,7 @@ import { surveyProcess } from './preflight.js';
 import { describeProcessor } from './processor.js';
 import { captureRegions, followObjects } from './region-capture.js';
 import type { RegionOptions } from './regions.js';
+import { reserveWarnings } from './reserved-pages.js';
 import { followRings } from './ring-regions.js';
 import { type Deadline, epollDeadlines, type SleepHint } from './sleep.js';
 import { followUrings } from './uring-regions.js';
@@ -206,7 +207,11 @@ export function captureProcess(
       memoryPolicies,
       zeros: open('/dev/zero', constants.O_RDONLY),
       objectSources: objects.sources,
-      warnings: [...descriptors.warnings, ...stopWarnings(states)],
+      warnings: [
+        ...descriptors.warnings,
+        ...reserveWarnings(objects.objects, objects.sources),
+        ...stopWarnings(states),
+      ],
       deadlines: epollDeadlines(states, hints, mappings),
       close: () => closeAll(fds),
     };

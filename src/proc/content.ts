@@ -7,6 +7,7 @@ import type { Extent, MemoryObject, Region } from '../snapshot/schema.js';
 import { hugeExtents, isHuge, pageSizeOf } from './huge-pages.js';
 import type { Mapping } from './maps.js';
 import { unlessRefused } from './read.js';
+import { reservedPages } from './reserved-pages.js';
 
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
@@ -69,11 +70,13 @@ export function sealsOf(fd: number): number {
 }
 
 /** Pages and content of an open file. The offset is moved, unless the file is one of hugetlbfs. */
-export function contentOf(fd: number): Pick<MemoryObject, 'size' | 'pageSize' | 'extents'> {
+export function contentOf(fd: number): Pick<MemoryObject, 'size' | 'pageSize' | 'extents' | 'reserved'> {
   const { size } = fstatSync(fd);
   const pageSize = pageSizeOf(fd);
-  const extents = pageSize > PAGE_SIZE ? hugeExtents(fd, size, pageSize) : fileExtents(fd, size);
-  return { size, pageSize, extents };
+  if (pageSize > PAGE_SIZE) return { size, pageSize, extents: hugeExtents(fd, size, pageSize) };
+  const extents = fileExtents(fd, size);
+  const reserved = reservedPages(fd, extents);
+  return { size, pageSize, extents, ...(reserved.length > 0 ? { reserved } : {}) };
 }
 
 /** Holes of files are kept as they are, however small, up to so many. */

@@ -92,6 +92,8 @@ export const objectSchema = z.object({
   pageSize: pageSize.default(4096),
   /** Runs of content; `start` is the offset in the object. */
   extents: z.array(extentSchema),
+  /** Runs of pages that have no content but are set aside (fallocate), ascending; behind the end of the object, too. */
+  reserved: z.array(z.object({ start: address, size: z.int().min(1) })).optional(),
 });
 
 /** A file that shared mappings need again. */

@@ -6,6 +6,7 @@ import { type Entry, linkOf } from './entries.js';
 export const HUGETLBFS_MAGIC = 0x958458f6;
 export const SECRETMEM_MAGIC = 0x5345434d;
 export const MQUEUE_MAGIC = 0x19800202;
+export const TMPFS_MAGIC = 0x01021994;
 export const OVERLAYFS_MAGIC = 0x794c7630;
 /** Those whose files the kernel makes up as they are read: sizes and times tell nothing. */
 const OF_KERNEL: ReadonlySet<number> = new Set([

@@ -2,7 +2,7 @@
 import { bytesOfText, quoted } from '../../byte-text.js';
 import { PAGE_SIZE } from '../../page.js';
 import type { MemoryObject } from '../../snapshot/schema.js';
-import { call, type Extra, flagNames, show } from '../calls.js';
+import { call, type Extra, flagNames, show, tolerate } from '../calls.js';
 import { type Cell, Flag, type Op } from '../program.js';
 import { setMode, setOwner, setTimes } from './attributes.js';
 import type { Bench } from './bench.js';
@@ -11,6 +11,7 @@ import { fillHuge, hugeFlags, MFD_HUGETLB } from './huge-object.js';
 import { makeScratchFile, openScratch } from './scratch.js';
 
 const NUL = Buffer.of(0);
+const FALLOC_FL_KEEP_SIZE = 1;
 const MFD_CLOEXEC = 1;
 const MFD_ALLOW_SEALING = 2;
 /** memfd_create(2): longest name in bytes. */
@@ -86,7 +87,19 @@ function make(object: MemoryObject, fd: number, bench: Bench, folder: number | n
         )
       : bench.create(() => inMemory({}), fd, true)),
     ...eachWay(object, (label) => (object.size > 0 ? [call('ftruncate', [fd, object.size], { label })] : [])),
+    ...eachWay(object, (label, inFile) => setAside(object, fd, label, inFile)),
   ];
+}
+
+/** Room for what is not there yet. A file system that cannot set any aside has it when it is needed, or has not. */
+function setAside({ reserved = [] }: MemoryObject, fd: number, label: string, inFile: boolean): Op[] {
+  return reserved.map(({ start, size }) =>
+    call('fallocate', [fd, FALLOC_FL_KEEP_SIZE, start, size], {
+      label,
+      ...(inFile ? { check: tolerate('EOPNOTSUPP') } : {}),
+      text: `fallocate(${fd}, FALLOC_FL_KEEP_SIZE, ${start}, ${size})`,
+    }),
+  );
 }
 
 /** What was a file may lie in one again. Seals (of a file on a tmpfs) and huge pages are what only memory can have. */
