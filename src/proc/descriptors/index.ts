@@ -113,6 +113,7 @@ export function captureDescriptors(context: DescriptorCaptureContext): CapturedD
         inFlight = findInFlight(pid, own, choices, duplicate);
         return inFlight;
       },
+      withCopy,
     );
     assertChoicesKnown(target);
     const sent = target.inFlight.entries.filter(({ flight }) => !flight?.letGo);

@@ -33,6 +33,8 @@ export interface Target {
   readonly ptys: readonly Pty[];
   /** Prefix by which the target's paths are seen from here. */
   readonly root: string;
+  /** Runs `use` with a duplicate of a descriptor; `null` in a dry run, which may not touch them. */
+  readonly withCopy: WithCopy | null;
   /** The entry of a number. */
   entry(fd: number): Entry | undefined;
   /** Ends of a pipe that the process has, by inode. */
@@ -43,12 +45,16 @@ export interface Target {
   otherEnd(entry: Entry): OtherEnd;
 }
 
+/** Runs `use` with a duplicate of a descriptor. */
+export type WithCopy = <T>(fd: number, use: (copy: number) => T) => T;
+
 /** Asks the kernel whether the other end of a pipe is closed; `null` where that cannot be told. */
 export type Poll = (entry: Entry) => boolean | null;
 
 /**
  * Reads a process's descriptors.
  * @param look finds what is on its way in sockets; for a dry run: nothing
+ * @param withCopy for a dry run: `null`
  * @throws TargetError, PermissionError
  */
 export function readTarget(
@@ -57,6 +63,7 @@ export function readTarget(
   files: FileDecisions = new FileDecisions(),
   poll: Poll = () => null,
   look: (own: readonly Entry[]) => InFlight = () => NOTHING_IN_FLIGHT,
+  withCopy: WithCopy | null = null,
 ): Target {
   const own = readEntries(pid);
   const inFlight = look(own);
@@ -98,6 +105,7 @@ export function readTarget(
     ),
     ptys,
     root,
+    withCopy,
     entry: (fd) => byNumber.get(fd),
     pipe,
     heldElsewhere: ({ link }) => holders.held.has(link) || (holders.complete ? false : null),

@@ -39,8 +39,8 @@ export interface QueueContext {
 
 /** Reads the queue of a socket. @throws Refusal for what cannot be seen, or not be put back */
 export function captureQueue(copy: number, context: QueueContext): Queue {
-  const { socket, where } = context;
-  if (where === 'inside' && isPrivate(socket)) return captureMessages(copy, context);
+  const { socket } = context;
+  if (isPrivate(context)) return captureMessages(copy, context);
   if (context.found && socket.type !== Sock.STREAM) throw new PassingRefusal(WITHOUT_SENDER);
   const peeked = context.found ?? lookAtFront(copy, socket);
   if (peeked.length === 0) return EMPTY_QUEUE;
@@ -55,9 +55,10 @@ export function captureQueue(copy: number, context: QueueContext): Queue {
 const WITHOUT_SENDER =
   'descriptors are on their way in it (SCM_RIGHTS), and others could send to it as well, or nobody any more';
 
-/** Whether messages are kept apart that only the other end can send: to a name any datagram socket can. */
-function isPrivate({ type, name }: UnixSocket): boolean {
-  return type === Sock.SEQPACKET || (type === Sock.DGRAM && name.length === 0);
+/** Whether messages are kept apart that only the other end can send, which is there: to a name any datagram socket can. */
+function isPrivate({ socket: { type, name, inode }, where, peer }: QueueContext): boolean {
+  if (where !== 'inside' && where !== 'outside') return false;
+  return type === Sock.SEQPACKET || (type === Sock.DGRAM && name.length === 0 && peer?.peer === inode);
 }
 
 /** What was seen, all of it. */
@@ -77,15 +78,17 @@ function queueOf(peeked: readonly Peeked[], { pid, carried }: QueueContext): Que
   return { content: peeked.map(({ bytes }) => bytes), credentials, senders, passed };
 }
 
-/** All messages of a socket to which only its peer, which the process has, can send. */
+/** All messages of a socket to which only its peer can send. */
 function captureMessages(copy: number, context: QueueContext): Queue {
-  const { socket, peer, found } = context;
+  const { socket, where, peer, found } = context;
   // It has sent nothing that was not read.
   if (peer!.sent === 0) return EMPTY_QUEUE;
   const peeked = found ?? messagesOf(copy, socket, peer!.sent, false);
   const queue = queueOf(peeked, context);
   if (memoryOf(socket.type, queue.content) !== peer!.sent) {
-    throw new Refusal('of the messages that wait in it not all can be seen, or not all were sent to it');
+    const why = 'of the messages that wait in it not all can be seen, or not all were sent to it';
+    // Another process may have sent more meanwhile.
+    throw where === 'outside' ? new PassingRefusal(why) : new Refusal(why);
   }
   return queue;
 }

@@ -14,7 +14,7 @@ import type { Target } from './target.js';
 import { folderOf, movedNode, nodeAt } from './unix-node.js';
 import { captureOptions } from './unix-options.js';
 import { peerCredentialsOf } from './unix-peer.js';
-import { captureQueue, EMPTY_QUEUE } from './unix-queue.js';
+import { captureQueue, EMPTY_QUEUE, type Queue } from './unix-queue.js';
 import { carriedIn, inodeOf, type UnixView, unixView } from './unix-view.js';
 
 const TYPES: Readonly<Record<number, OpenFileOf<'unix'>['type']>> = {
@@ -53,12 +53,29 @@ function problemOf(entry: Entry, socket: UnixSocket, view: UnixView, target: Tar
   const peer = view.peerSocket(socket);
   if (where === 'outside' && target.choices.unixPeer !== 'close') {
     const name = peer!.name.length > 0 ? ` ${socketName(peer!.name)},` : '';
-    return `it is connected to another process,${name} which stays behind (--unix-peer close: the program finds it closed)`;
+    const why = `it is connected to another process,${name} which stays behind`;
+    const stuck = target.withCopy?.(entry.fd, (copy) => stuckProblem(entry, copy, socket, target)) ?? null;
+    return stuck === null
+      ? `${why} (--unix-peer close: the program finds it closed)`
+      : `${why}, and cannot be found closed, as ${stuck}`;
   }
   if (where === 'inside' && !isMutual(socket, peer!) && !isReachable(peer!, view, target)) {
     return 'it is connected to a socket that is not connected to it, and cannot be found by a name';
   }
   return folderProblem(socket, view, target);
+}
+
+/** Why what it is in would not be carried with its other end closed, either; `null` if it would. */
+function stuckProblem(entry: Entry, copy: number, socket: UnixSocket, target: Target): string | null {
+  try {
+    isFailed(copy, socket, target);
+    queueIn(entry, copy, socket, target);
+    captureOptions(copy, socket.type);
+    return null;
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    return error.message;
+  }
 }
 
 /** Both are connected to each other, as socketpair(2) does it. */
@@ -88,12 +105,11 @@ function captureSocket(
   context: KindContext,
 ): Omit<OpenFileOf<'unix'>, 'locks'> {
   const { info, fd } = entry;
-  const { pid, target } = context;
+  const { target } = context;
   const view = unixView(target);
   const type = TYPES[socket.type];
   if (type === undefined) throw new Refusal(`sockets of type ${socket.type} are not carried`);
   const where = view.peer(socket);
-  const peer = view.peerSocket(socket);
   const listens = socket.state === SocketState.LISTEN;
   if (listens && socket.queued > 0) {
     leaveBehind(
@@ -102,10 +118,7 @@ function captureSocket(
     );
   }
   const gone = where === 'closed' || where === 'outside';
-  const failed = (pollNow(copy) & Poll.ERR) !== 0;
-  if (failed && (where !== 'closed' || type === 'datagram')) {
-    throw new PassingRefusal('an error waits in it, of which the program has not been told yet');
-  }
+  const failed = isFailed(copy, socket, target);
   const node = nodeAt(target, socket, view) ?? movedNode(target, socket, view);
   if (node === undefined) {
     context.warnings.push(
@@ -116,10 +129,7 @@ function captureSocket(
       `descriptor ${fd}: nothing leads to ${socketName(socket.name)} any more, at which it listens; nor will anything in the image`,
     );
   }
-  const found = target.inFlight.queues.get(socket.inode) as readonly Peeked[] | undefined;
-  const { passed, ...queue } = listens
-    ? EMPTY_QUEUE
-    : captureQueue(copy, { pid, socket, where, peer, found, carried: carriedIn(entry) });
+  const { passed, ...queue } = listens ? EMPTY_QUEUE : queueIn(entry, copy, socket, target);
   noteEmpty(context, queue.content);
   return {
     kind: 'unix',
@@ -142,4 +152,22 @@ function captureSocket(
     })),
     ...captureOptions(copy, socket.type),
   };
+}
+
+/**
+ * Whether an error waits in it, of the end of its connection.
+ * @throws Refusal for any other error
+ */
+function isFailed(copy: number, socket: UnixSocket, target: Target): boolean {
+  if (!(pollNow(copy) & Poll.ERR)) return false;
+  if (unixView(target).peer(socket) === 'closed' && socket.type !== Sock.DGRAM) return true;
+  throw new PassingRefusal('an error waits in it, of which the program has not been told yet');
+}
+
+/** What waits in a socket that does not listen. @throws Refusal */
+function queueIn(entry: Entry, copy: number, socket: UnixSocket, target: Target): Queue {
+  const view = unixView(target);
+  const found = target.inFlight.queues.get(socket.inode) as readonly Peeked[] | undefined;
+  const [where, peer] = [view.peer(socket), view.peerSocket(socket)];
+  return captureQueue(copy, { pid: target.pid, socket, where, peer, found, carried: carriedIn(entry) });
 }

@@ -90,10 +90,12 @@ export function capture(
   { pid }: Pick<Target, 'pid'>,
   choices = NO_CHOICES,
   files: FileDecisions = new FileDecisions(),
+  embedShared = false,
 ): CapturedDescriptors & { objects: ObjectTable } {
   const objects = new ObjectTable();
   // What is kept is closed with the test's process.
-  return { ...captureDescriptors({ pid, objects, choices, files, keep: () => undefined }), objects };
+  const sharing = { dropChildren: false, embedShared };
+  return { ...captureDescriptors({ pid, objects, choices, files, sharing, keep: () => undefined }), objects };
 }
 
 /** The open file behind a descriptor. */
