@@ -12,6 +12,7 @@ import { classify, describeMapping, isAioRing } from './proc/regions.js';
 import { surveySharedOutside } from './proc/shared-outside.js';
 import { surveySharedSockets } from './proc/shared-sockets.js';
 import { surveySharers } from './proc/sharers.js';
+import { surveyUnseenRings } from './proc/uring-unseen.js';
 
 /** A facility of the kernel, and what follows from it. */
 export interface Facility {
@@ -161,6 +162,7 @@ export function checkProcess(
     ),
   );
   problems.push(...surveyDescriptors(pid, descriptors, files));
+  problems.push(...surveyUnseenRings(pid, descriptors));
   files.assertUsed(pid);
   return { pid, problems };
 }

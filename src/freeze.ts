@@ -6,6 +6,7 @@ import { relieveHeap } from './heap.js';
 import type { ImageCopy } from './image/layout.js';
 import { prepareOutput } from './image/output.js';
 import { writeCopiesFirst } from './image/write.js';
+import { openKernel } from './kernel/open.js';
 import { addon } from './native/addon.js';
 import { startTracer, type Tracer, TracerError } from './native/tracer.js';
 import { stoppedAdvice } from './nftables.js';
@@ -15,7 +16,6 @@ import { keepProblem, removeHold } from './proc/descriptors/tcp-hold.js';
 import { type FileChoices, NO_FILE_CHOICES } from './proc/file-choices.js';
 import { whenSettled } from './proc/hold.js';
 import { commOf } from './proc/identity.js';
-import { openIfNeeded } from './proc/kernel-use.js';
 import { parseMaps } from './proc/maps.js';
 import { mappingPolicies, memoryPolicyWarnings } from './proc/memory-policy.js';
 import { namespaceWarnings } from './proc/namespaces.js';
@@ -123,7 +123,7 @@ async function freezeProcess(pid: number, options: FreezeOptions): Promise<Freez
     if (output.stream) await loadDescribe(); // it begins with what follows the contents in a file
     signal?.throwIfAborted();
     relieveHeap(); // the survey of many mappings leaves much behind
-    openIfNeeded(pid);
+    openKernel(); // takes a tenth of a second: the process is not held yet
     const tracer = startTracer();
     const blob = makeBlob(addon.interpreter());
     try {

@@ -1,5 +1,8 @@
 /** Constants of io_uring: linux/io_uring.h. */
 
+/** What links of its descriptors, and its mappings, are called. */
+export const RING_LINK = 'anon_inode:[io_uring]';
+
 /** `IORING_SETUP_*`, under the names that people know them by. */
 export const SETUP = {
   IOPOLL: 1 << 0,

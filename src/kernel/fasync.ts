@@ -1,6 +1,6 @@
 /** Under which number a description was asked for signals: the kernel puts it into those of F_SETSIG. */
-import { KernelFault, type KernelMemory } from './memory.js';
-import { fileOf, listOf } from './objects.js';
+import type { KernelMemory } from './memory.js';
+import { chainOf, fileOf, listOf } from './objects.js';
 
 /** What keeps a list of those that are to be sent signals, and the members that lead there from its `private_data`. */
 const LISTS = {
@@ -16,9 +16,6 @@ const LISTS = {
 /** See {@link LISTS}; `lease`: by the lease on a file. */
 export type SignalSource = keyof typeof LISTS | 'lease';
 
-/** More than there ever are. */
-const MOST = 100_000;
-
 /**
  * The number by which O_ASYNC was set, or a lease taken, the last time; `null` where there is none.
  * @param fd a descriptor of ours
@@ -27,13 +24,11 @@ const MOST = 100_000;
 export function signalNumber(kernel: KernelMemory, fd: number, source: SignalSource): number | null {
   const file = fileOf(kernel, kernel.currentTask(), fd);
   const heads = source === 'lease' ? leasesOf(kernel, file) : listsOf(kernel, file, source);
+  const link = BigInt(kernel.types.member('fasync_struct', 'fa_next').offset);
   for (const head of heads) {
-    let node = kernel.word(head);
-    for (let count = 0; node !== 0n; count++) {
-      if (count > MOST) throw new KernelFault('a list of the kernel has no end');
+    for (const node of chainOf(kernel, head, link)) {
       const member = (path: string): bigint => kernel.member('fasync_struct', node, path);
       if (member('fa_file') === file) return Number(BigInt.asIntN(32, member('fa_fd')));
-      node = member('fa_next');
     }
   }
   return null;

@@ -105,13 +105,17 @@ export function referencesAt(kernel: KernelMemory, address: bigint, offsets: rea
   return BigInt.asUintN(64, sum - REF_BIAS);
 }
 
-/** How many entries a list has that ends with a NULL, and whose entries begin with the link to the next. */
-export function chainLength(kernel: KernelMemory, head: bigint): number {
+/**
+ * Addresses of the entries of a list that ends with a NULL, read as they are asked for.
+ * @param link where each has the address of the next
+ * @throws KernelFault for a list that has no end
+ */
+export function* chainOf(kernel: KernelMemory, head: bigint, link = 0n): Generator<bigint> {
   let length = 0;
-  for (let node = kernel.word(head); node !== 0n; node = kernel.word(node)) {
+  for (let node = kernel.word(head); node !== 0n; node = kernel.word(node + link)) {
     if (++length > MOST_ENTRIES) throw new KernelFault('a list of the kernel has no end');
+    yield node;
   }
-  return length;
 }
 
 /** How many references hold a `struct file`. */

@@ -4,6 +4,7 @@ import { arch, hostname, release, version } from 'node:os';
 import { TargetError, UnsupportedError } from '../errors.js';
 import { Clock, clockGettime } from '../native/syscalls.js';
 import type { ThreadState, Tracer } from '../native/tracer.js';
+import type { DescriptorTable } from '../snapshot/descriptors.js';
 import { decodeRegisters } from '../snapshot/registers.js';
 import type { Snapshot } from '../snapshot/schema.js';
 import type { Blob } from '../thaw/plan.js';
@@ -31,6 +32,7 @@ import { reserveWarnings } from './reserved-pages.js';
 import { followRings } from './ring-regions.js';
 import { type Deadline, epollDeadlines, type SleepHint } from './sleep.js';
 import { followUrings } from './uring-regions.js';
+import { findUnseenRings, NO_UNSEEN_RINGS } from './uring-unseen.js';
 
 /** What the user lets go of, or wants otherwise. */
 export interface CaptureOptions extends Omit<RegionOptions, 'files'> {
@@ -150,10 +152,14 @@ export function captureProcess(
     files.assertUsed(pid);
     const known = followRings(followObjects(regions.regions, objects), descriptors.table, lost);
     const shown = followUrings(known, descriptors.table, lost);
-    if (descriptors.problems.length === 0) problems.push(...lost);
+    const unseen =
+      descriptors.problems.length === 0
+        ? findUnseenRings(pid, ringDescriptors(descriptors.table))
+        : NO_UNSEEN_RINGS;
+    if (descriptors.problems.length === 0) problems.push(...lost, ...unseen.problems, ...unseen.passing);
     problems.push(...descriptors.problems, ...aio.problems, ...aio.passing, ...calls.problems);
     const { outlook } = descriptors;
-    const passing = descriptors.passing + aio.passing.length;
+    const passing = descriptors.passing + aio.passing.length + unseen.passing.length;
     const hopeful = passing > 0 || (outlook.losses > 0 && !outlook.unrepeatable);
     if (patient && hopeful && problems.length === passing)
       tryLater(TURN_MS, passing > 0 ? undefined : outlook.losses);
@@ -221,6 +227,10 @@ export function captureProcess(
     closeAll(fds);
     throw error;
   }
+}
+
+function ringDescriptors({ files, descriptors }: DescriptorTable): number[] {
+  return descriptors.filter(({ file }) => files[file]!.kind === 'uring').map(({ fd }) => fd);
 }
 
 /** An image runs, whatever state the process was found in. */

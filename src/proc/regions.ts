@@ -3,6 +3,7 @@
 import { statSync } from 'node:fs';
 import { filePath } from '../byte-text.js';
 import type { MappedFile, Region } from '../snapshot/schema.js';
+import { RING_LINK } from '../uring.js';
 import type { FileDecisions } from './file-choices.js';
 import { isHuge } from './huge-pages.js';
 import type { Inode } from './inode.js';
@@ -116,7 +117,7 @@ function classifyShared(mapping: Mapping, root: string, options: RegionOptions):
   if (special !== null) return { kind: 'unsupported', why: special };
   if (path.startsWith('socket:')) return { kind: 'ring' };
   if (isAioRing(path)) return { kind: 'aio' };
-  if (path === 'anon_inode:[io_uring]') return { kind: 'uring' };
+  if (path === RING_LINK) return { kind: 'uring' };
   if (!path.startsWith('/'))
     return { kind: 'unsupported', why: 'is memory of a kernel object, not of a file' };
   const file = fileAt(root + path, mapping.inode);

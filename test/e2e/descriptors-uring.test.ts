@@ -131,3 +131,63 @@ testRing('a machine that permits no io_uring does not thaw one', async (t) => {
   t.not(checked.code, 0);
   t.regex(checked.stderr, /cannot make an io_uring/);
 });
+
+/** Makes a ring in memory of its own; `go` lets it say that all is as it was. */
+const IN_OWN_MEMORY = `import ctypes, mmap, os, signal, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+NO_MMAP, REGISTERED_ONLY, NO_SQARRAY = 1 << 14, 1 << 15, 1 << 16
+rings, entries = [mmap.mmap(-1, 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) for _ in range(2)]
+rings[0] = entries[0] = 0
+def setup(flags):
+    params = bytearray(120)
+    struct.pack_into("I", params, 8, flags | NO_MMAP | NO_SQARRAY)
+    struct.pack_into("Q", params, 72, ctypes.addressof(ctypes.c_char.from_buffer(entries)))
+    struct.pack_into("Q", params, 112, ctypes.addressof(ctypes.c_char.from_buffer(rings)))
+    fd = libc.syscall(425, 4, ctypes.c_char_p(ctypes.addressof(ctypes.c_char.from_buffer(params))))
+    assert fd >= 0, ctypes.get_errno()
+    return fd, params
+def wait(check=lambda: True):
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print("ok" if check() else "failed")
+`;
+const UNSEEN: Readonly<Record<string, readonly [code: string, says: RegExp]>> = {
+  'a ring that has a number of a thread alone': [
+    `number, params = setup(REGISTERED_ONLY)
+wait(lambda: libc.syscall(426, number, 0, 0, 1 << 4, 0, 0) == 0)`,
+    /^proc2elf: thread \d+ has an io_uring under its number 0 \(IORING_REGISTER_RING_FDS, .* no descriptor leads .*\n$/,
+  ],
+  'requests in a ring that only a child has still': [
+    `fd, params = setup(0)
+reader, writer = os.pipe()
+struct.pack_into("=BBHiQQIIQ", entries, 0, 6, 0, 0, reader, 0, 0, 0, 1, 7)
+struct.pack_into("I", rings, struct.unpack_from("I", params, 44)[0], 1)
+assert libc.syscall(426, fd, 1, 0, 0, 0, 0) == 1
+child = os.fork()
+if child == 0:
+    for end in (reader, writer): os.close(end)
+    signal.pause()
+os.close(fd)
+def told():
+    os.write(writer, b"x")
+    tail = struct.unpack_from("I", params, 84)[0]
+    while struct.unpack_from("I", rings, tail)[0] == 0: pass
+    os.kill(child, 9); os.wait()
+    return True
+wait(told)`,
+    /^proc2elf: requests are in flight in an io_uring that is not carried\n$/,
+  ],
+};
+
+for (const [what, [code, says]] of Object.entries(UNSEEN)) {
+  testRing(`${what} is noticed, and refused`, async (t) => {
+    const cwd = scratch(t);
+    const running = start(t, 'python3', ['-S', '-c', IN_OWN_MEMORY + code], { cwd });
+    await running.ready();
+    const args = [String(running.pid), '-o', join(cwd, 'image'), '--drop-children'];
+    const { code: status, stderr } = await proc2elf(args, { cwd });
+    t.is(status, 1);
+    t.regex(stderr, says);
+    await running.goAndExpectOk();
+  });
+}

@@ -2,7 +2,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { addon } from '../../native/addon.js';
 import { PAGE_SIZE } from '../../page.js';
-import { OFFSET } from '../../uring.js';
+import { OFFSET, RING_LINK } from '../../uring.js';
 import { type Mapping, readMappings } from '../maps.js';
 import { Refusal } from './refusal.js';
 import { field, type RingContext } from './uring-view.js';
@@ -86,7 +86,7 @@ export function findViews(pid: number, copy: number, ring: RingContext): RingMem
 
 /** Mappings of any io_uring. */
 export function ringMappings(pid: number): Mapping[] {
-  return readMappings(pid, 'maps').filter(({ path }) => path === 'anon_inode:[io_uring]');
+  return readMappings(pid, 'maps').filter(({ path }) => path === RING_LINK);
 }
 
 /** Bytes of a part of its memory. */

@@ -1,8 +1,8 @@
 /** How the kernel has set up an io_uring, and what is in flight in it: it tells so nowhere but in its own memory. */
 import type { KernelMemory } from '../../kernel/memory.js';
-import { chainLength, counterAt, referencesAt, threadsOf } from '../../kernel/objects.js';
+import { chainOf, referencesAt, threadsOf } from '../../kernel/objects.js';
 import type { RingShape } from '../../snapshot/uring.js';
-import { CARRIED_SETUP, SETUP } from '../../uring.js';
+import { CARRIED_SETUP, MOST_RING_FDS, SETUP } from '../../uring.js';
 import { PassingRefusal, Refusal } from './refusal.js';
 
 /** A `struct io_ring_ctx`, and what it takes to read it. */
@@ -46,7 +46,7 @@ export function refuseInFlight(ring: RingContext): void {
   const at = (path: string): bigint => kernel.place('io_ring_ctx', address, path);
   // Each request has a reference, those among them that wait for their next use; the first is the ring's own.
   const requests = referencesAt(kernel, at('refs'), perCpu) - 1n;
-  const spare = BigInt(chainLength(kernel, at('submit_state.free_list')));
+  const spare = BigInt([...chainOf(kernel, at('submit_state.free_list'))].length);
   if (requests !== spare) {
     const count = requests - spare;
     throw new PassingRefusal(`${count} ${count === 1n ? 'request is' : 'requests are'} in flight`);
@@ -59,27 +59,19 @@ export function refuseInFlight(ring: RingContext): void {
   }
 }
 
-/**
- * Refuses a process with a thread that waits for requests in any ring, as those of one may be that it has no
- * descriptor of any more.
- * @param task the first thread
- * @throws PassingRefusal
- */
-export function refuseStrayRequests({ kernel, perCpu }: RingContext, task: bigint): void {
-  for (const { context } of threadContexts(kernel, task)) {
-    const counted = counterAt(kernel, kernel.place('io_uring_task', context, 'inflight'), perCpu);
-    const reserved = BigInt.asIntN(32, kernel.member('io_uring_task', context, 'cached_refs'));
-    if (counted !== reserved) throw new PassingRefusal('requests of the process are in flight in another');
-  }
-}
-
 /** What the kernel keeps of the threads of a process that have used an io_uring: addresses of `struct io_uring_task`. */
 export function threadContexts(kernel: KernelMemory, task: bigint): { tid: number; context: bigint }[] {
   return threadsOf(kernel, task).flatMap((thread) => {
-    if (kernel.member('task_struct', thread, 'flags') & PF_IO_WORKER) return [];
     const context = kernel.member('task_struct', thread, 'io_uring');
-    return context === 0n ? [] : [{ tid: Number(kernel.member('task_struct', thread, 'pid')), context }];
+    if (context === 0n || kernel.member('task_struct', thread, 'flags') & PF_IO_WORKER) return [];
+    return [{ tid: Number(kernel.member('task_struct', thread, 'pid')), context }];
   });
+}
+
+/** The `struct file`s of the rings that a thread has numbers of its own for, by number; 0 for none. */
+export function registeredRings(kernel: KernelMemory, context: bigint): bigint[] {
+  const slots = kernel.read(kernel.place('io_uring_task', context, 'registered_rings'), MOST_RING_FDS * 8);
+  return Array.from({ length: MOST_RING_FDS }, (_, slot) => slots.readBigUInt64LE(slot * 8));
 }
 
 /**

@@ -7,7 +7,7 @@ import { fileOf, fileReferences, perCpuOffsets, privateOf, taskOf } from '../../
 import { openKernel } from '../../kernel/open.js';
 import { addon } from '../../native/addon.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
-import { encodeParams, MOST_RING_FDS, OFFSETS_SIZE, PARAMS, SETUP } from '../../uring.js';
+import { encodeParams, OFFSETS_SIZE, PARAMS, RING_LINK, SETUP } from '../../uring.js';
 import type { DescriptorKind, KindContext } from './kind.js';
 import { Refusal } from './refusal.js';
 import { findViews } from './uring-memory.js';
@@ -19,7 +19,7 @@ import {
   refuseAdditions,
   refuseBoundWorkers,
   refuseInFlight,
-  refuseStrayRequests,
+  registeredRings,
   threadContexts,
 } from './uring-view.js';
 
@@ -30,7 +30,7 @@ const CLOCK_MONOTONIC = 1;
 
 /** Rings made by io_uring_setup(2) in which nothing is in flight. */
 export const uring: DescriptorKind = {
-  matches: ({ link }) => link === 'anon_inode:[io_uring]',
+  matches: ({ link }) => link === RING_LINK,
   describe: ({ link }) => `io_uring, ${link}`,
   problem: () => unreadable(openKernel()),
   capture: ({ entries }, context) => {
@@ -79,7 +79,6 @@ function captureRing(
   };
   refuseAdditions(ring, task);
   refuseInFlight(ring);
-  refuseStrayRequests(ring, task);
   const { views, frame } = findViews(pid, copy, ring);
   const file = fileOf(kernel, kernel.currentTask(), copy);
   const files = filesOf(kernel, task, context);
@@ -109,10 +108,10 @@ function captureRing(
 /** Where threads have the ring among their own numbers. */
 function captureNumbers(kernel: KernelMemory, task: bigint, file: bigint, pid: number): Ring['numbers'] {
   return threadContexts(kernel, task).flatMap(({ tid, context }) => {
-    const slots = kernel.read(kernel.place('io_uring_task', context, 'registered_rings'), MOST_RING_FDS * 8);
-    return Array.from({ length: MOST_RING_FDS }, (_, slot) => slot)
-      .filter((slot) => slots.readBigUInt64LE(slot * 8) === file)
-      .map((slot) => ({ thread: tid === pid ? null : tid, slot }));
+    const thread = tid === pid ? null : tid;
+    return registeredRings(kernel, context).flatMap((found, slot) =>
+      found === file ? [{ thread, slot }] : [],
+    );
   });
 }
 
