@@ -116,6 +116,9 @@ const state: readonly Disturbance[] = [
   disturbance.program === 'identity' ? { ...disturbance, args: ['a', '', 'b'] } : disturbance,
 );
 
+/** Queues outlive their program. */
+const UNLINK = [0, 1].map((which) => `call (int)mq_unlink(names[${which}])`);
+
 const descriptors: readonly Disturbance[] = [
   row('descriptors', 'call (long)lseek(file, 0, 0)', /file: offset is 0/),
   row('descriptors', 'call (int)close(alone)', /descriptors were/),
@@ -145,6 +148,18 @@ const descriptors: readonly Disturbance[] = [
   row('uring', 'call (long)syscall(426, rings[1].fd, 2, 0, 0, 0, 0)', /apart: \d+ entries taken/),
   row('uring', 'call (long)syscall(427, rings[10].fd, 5, 0, 0)', /not told/),
   row('uring', 'call (long)syscall(427, rings[10].fd, 3, 0, 0)', /slot 1: -9/),
+  row('aio', flip('((struct ring *)contexts[1].id)->head'), /unread: the ring's head is/),
+  row('aio', 'set var contexts[2].next += 1', /round its end, moved: event \d+ \(4, 0\) instead of/),
+  row('aio', 'call (long)read(counted, &contexts[0].head, 8)', /the eventfd counts/),
+  ...[
+    row(
+      'mqueues',
+      'call (long)syscall(243, reader, names[1] + 32, 32, 0, 0)',
+      /6 bytes of priority 1 instead of first/,
+    ),
+    row('mqueues', 'call (int)mq_send(both, "x", 1, 0)', /there is more/),
+    row('mqueues', 'call (int)dup2(both, reader)', /what was for reading is written to/),
+  ].map((disturbance) => ({ ...disturbance, commands: [...disturbance.commands, ...UNLINK] })),
   row('files', 'call (int)ftruncate(ended[0], 9)', /deleted: size is 9/),
   row('files', 'call (int)fchmod(ended[0], 0)', /deleted: mode is 100000/),
   row('files', 'call (int)dup2(left, ended[1])', /by its other name: not one file/),

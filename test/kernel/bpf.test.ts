@@ -3,13 +3,14 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import test from 'ava';
 import { createMap, lookUp, MapType } from '../../src/kernel/bpf.js';
+import { testKernel } from './support.js';
 
 const { alloc } = Buffer;
 test.afterEach(() => {
   Buffer.alloc = alloc;
 });
 
-test('what a call refers to is there until it is made, however often memory is collected', (t) => {
+testKernel('what a call refers to is there until it is made, however often memory is collected', (t) => {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
   const map = createMap(MapType.ARRAY, 8);

@@ -1,7 +1,6 @@
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
-import test from 'ava';
-import { KernelFault, KernelMemory } from '../../src/kernel/memory.js';
+import { KernelFault } from '../../src/kernel/memory.js';
 import {
   counterAt,
   fileOf,
@@ -12,14 +11,9 @@ import {
   threadsOf,
 } from '../../src/kernel/objects.js';
 import { addon } from '../../src/native/addon.js';
+import { testKernel } from './support.js';
 
-const kernel = new KernelMemory();
-test.after(() => kernel.close());
-
-const idsOf = (tasks: readonly bigint[]): bigint[] =>
-  tasks.map((task) => kernel.member('task_struct', task, 'pid'));
-
-test('a process is found by its pid, with all of its threads', (t) => {
+testKernel('a process is found by its pid, with all of its threads', (t, kernel) => {
   const task = taskOf(kernel, process.pid);
   t.is(task, kernel.currentTask());
   const name = readFileSync('/proc/self/comm', 'latin1').trim();
@@ -29,17 +23,17 @@ test('a process is found by its pid, with all of its threads', (t) => {
       .toString('latin1')
       .startsWith(`${name}\0`),
   );
-  const threads = idsOf(threadsOf(kernel, task));
+  const threads = threadsOf(kernel, task).map((thread) => kernel.member('task_struct', thread, 'pid'));
   t.is(threads[0], kernel.member('task_struct', task, 'pid'));
   t.true(threads.length > 1);
 });
 
-test('another process is found', (t) => {
+testKernel('another process is found', (t, kernel) => {
   const task = taskOf(kernel, process.ppid);
   t.is(kernel.member('task_struct', kernel.currentTask(), 'real_parent'), task);
 });
 
-test('descriptors lead to files', (t) => {
+testKernel('descriptors lead to files', (t, kernel) => {
   const file = openSync('/proc/self/exe', 'r');
   try {
     const address = fileOf(kernel, kernel.currentTask(), file);
@@ -52,7 +46,7 @@ test('descriptors lead to files', (t) => {
   t.is(fileOf(kernel, kernel.currentTask(), 1 << 30), 0n);
 });
 
-test('what stands behind a descriptor is found: an eventfd and its counter', (t) => {
+testKernel('what stands behind a descriptor is found: an eventfd and its counter', (t, kernel) => {
   const NR_EVENTFD2 = 290;
   const fd = Number(addon.syscall(NR_EVENTFD2, 4711, 0));
   try {
@@ -62,7 +56,7 @@ test('what stands behind a descriptor is found: an eventfd and its counter', (t)
   }
 });
 
-test('memory that each processor has of its own is added up', (t) => {
+testKernel('memory that each processor has of its own is added up', (t, kernel) => {
   const offsets = perCpuOffsets(kernel);
   t.true(offsets.length >= cpus().length);
   t.is(new Set(offsets).size, offsets.length);
@@ -75,17 +69,20 @@ test('memory that each processor has of its own is added up', (t) => {
   t.true(difference < told / 10n, `${pages} against ${told}`);
 });
 
-test('lists are followed to their end', (t) => {
+testKernel('lists are followed to their end', (t, kernel) => {
   const own = kernel.currentTask();
   const parent = kernel.member('task_struct', own, 'real_parent');
   const children = listOf(kernel, kernel.place('task_struct', parent, 'children'), 'task_struct', 'sibling');
   t.true(children.includes(own));
 });
 
-test('more than one program reads at once is read, and where there is no memory an error is thrown', (t) => {
-  const task = kernel.currentTask();
-  const size = kernel.types.sizeOf('task_struct');
-  t.is(kernel.read(task, size).length, size);
-  t.throws(() => kernel.read(0n, 8), { instanceOf: KernelFault });
-  t.throws(() => kernel.word(0xdead_0000_0000_0000n), { instanceOf: KernelFault });
-});
+testKernel(
+  'more than one program reads at once is read, and where there is no memory an error is thrown',
+  (t, kernel) => {
+    const task = kernel.currentTask();
+    const size = kernel.types.sizeOf('task_struct');
+    t.is(kernel.read(task, size).length, size);
+    t.throws(() => kernel.read(0n, 8), { instanceOf: KernelFault });
+    t.throws(() => kernel.word(0xdead_0000_0000_0000n), { instanceOf: KernelFault });
+  },
+);

@@ -1,19 +1,17 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync } from 'node:fs';
-import test from 'ava';
 import { putTogether } from '../../src/inet.js';
 import { KernelFault, KernelMemory } from '../../src/kernel/memory.js';
 import { findPages } from '../../src/kernel/pages.js';
 import { readSendQueue, sendQueueLength, sockOf } from '../../src/kernel/sockets.js';
 import { addon } from '../../src/native/addon.js';
 import { makeSocket } from '../../src/native/sockets.js';
+import { testKernel } from './support.js';
 
 const NR_SENDTO = 44;
 const MSG_MORE = 0x8000;
-const kernel = new KernelMemory();
-test.after(() => kernel.close());
 
-test('what is not sent yet is read, be it in pages or not', (t) => {
+testKernel('what is not sent yet is read, be it in pages or not', (t, kernel) => {
   const fd = makeSocket(2, 2);
   try {
     const sock = sockOf(kernel, fd);
@@ -29,7 +27,7 @@ test('what is not sent yet is read, be it in pages or not', (t) => {
   }
 });
 
-test('where pages are is not learned from what is no cache', (t) => {
+testKernel('where pages are is not learned from what is no cache', (t) => {
   const another = new KernelMemory();
   t.throws(() => findPages(another, 0n), { instanceOf: KernelFault });
   another.close();
