@@ -7,7 +7,10 @@ import { addon } from './native/addon.js';
 /** Below this the heap and the buffers that hang on it are left to grow as they like, in bytes. */
 const SMALL = 24 << 20;
 
-/** Within a phase less than this since the last collection is not worth another, in bytes. */
+/**
+ * Within a phase less than this since the last collection is not worth another, in bytes; nor less than half of what was
+ * left then, as a collection takes as long as there is left.
+ */
 const STEP = 8 << 20;
 
 /** What was left by the last collection, in bytes. */
@@ -22,7 +25,7 @@ export function relieveHeap(): void {
 
 /** Collects garbage between two parts of a long phase if there is likely to be much of it. */
 export function relieveHeapWithin(): void {
-  if (inUse() >= Math.max(SMALL, live + STEP)) collectGarbage();
+  if (inUse() >= Math.max(SMALL, live + Math.max(STEP, live / 2))) collectGarbage();
 }
 
 function collectGarbage(): void {

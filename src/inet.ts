@@ -147,18 +147,25 @@ export const SOCKET_OPTIONS: readonly SocketOption[] = [
 export const SO_FORCE = { [SO.SNDBUF]: 32, [SO.RCVBUF]: 33 } as const;
 
 /** Options that are set and not carried, by name. */
-const OTHERS = { 32: 'SO_SNDBUFFORCE', 33: 'SO_RCVBUFFORCE', 72: 'SO_BUF_LOCK' } as const;
+const OTHERS = {
+  7: 'SO_SNDBUF',
+  8: 'SO_RCVBUF',
+  32: 'SO_SNDBUFFORCE',
+  33: 'SO_RCVBUFFORCE',
+  72: 'SO_BUF_LOCK',
+} as const;
 
 /** The name of an option, for messages. */
 export function optionName(level: number, option: number): string {
-  if (level === SOL.SOCKET && option === SO.SNDBUF) return 'SO_SNDBUF';
-  if (level === SOL.SOCKET && option === SO.RCVBUF) return 'SO_RCVBUF';
-  const repair = Object.entries(TCP_OPTION).find(([, number]) => level === SOL.TCP && option === number);
-  if (repair) return `TCP_${repair[0]}`;
-  if (level === SOL.SOCKET && option in OTHERS) return OTHERS[option as keyof typeof OTHERS];
-  const known = SOCKET_OPTIONS.find((row) => row.level === level && row.option === option);
-  return known?.name ?? `option ${option} of level ${level}`;
+  return names.get(`${level} ${option}`) ?? `option ${option} of level ${level}`;
 }
+
+/** By level and number; of several names the last. There may be many sockets, with many options each. */
+const names = new Map([
+  ...SOCKET_OPTIONS.map(({ level, option, name }) => [`${level} ${option}`, name] as const),
+  ...Object.entries(OTHERS).map(([option, name]) => [`${SOL.SOCKET} ${option}`, name] as const),
+  ...Object.entries(TCP_OPTION).map(([name, option]) => [`${SOL.TCP} ${option}`, `TCP_${name}`] as const),
+]);
 
 /** The host itself: 127.0.0.1 and ::1. */
 export const LOOPBACK = {

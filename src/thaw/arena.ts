@@ -3,6 +3,8 @@ import { Interned } from './interned.js';
 import type { Cell } from './program.js';
 
 const FIRST_CAPACITY = 4096;
+/** Of label, reason and text of an operation the first two often come again. */
+const LATEST = 4;
 
 /**
  * The thaw data segment in the making: hands out absolute addresses for bytes, strings and cells.
@@ -14,6 +16,8 @@ export class Arena {
   #content: Buffer;
   #size = 0;
   readonly #strings = new Interned();
+  /** The latest strings that were placed, and where: labels come again with every operation of a step. */
+  readonly #latest: { text: string; address: bigint }[] = [];
 
   /** @param capacity bytes that there will probably be */
   constructor(base: bigint, capacity: number = FIRST_CAPACITY) {
@@ -40,6 +44,14 @@ export class Arena {
 
   /** Places a NUL-terminated string, as the bytes that `textOfBytes` had; equal strings share one place. */
   string(text: string): bigint {
+    const known = this.#latest.find((one) => one.text === text);
+    if (known) return known.address;
+    const address = this.#placeString(text);
+    if (this.#latest.unshift({ text, address }) > LATEST) this.#latest.pop();
+    return address;
+  }
+
+  #placeString(text: string): bigint {
     const bytes = isBytes(text) ? bytesOfText(text) : null;
     const size = (bytes?.length ?? Buffer.byteLength(text)) + 1;
     const offset = this.#take(size, 1);
