@@ -19,14 +19,17 @@ export function refuseOffset(copy: number): void {
  * In a stream nothing is empty, but another process could peek meanwhile.
  * @throws Refusal where one has it, and it peeks at an offset
  */
-export function refuseSharedOffset({ link }: Entry, copy: number, { target }: KindContext): void {
-  if (peekOffset(copy) < 0) return;
+export function refuseSharedOffset(entry: Entry, copy: number, context: KindContext): void {
+  if (peekOffset(copy) < 0 || !isHeldByOthers(entry, context)) return;
+  throw new Refusal(
+    'another process has it, too, and it peeks at an offset (SO_PEEK_OFF), which a look would move',
+  );
+}
+
+/** Whether another process has a socket, as far as that can be seen: what it peeks at would move with a look at an offset. */
+export function isHeldByOthers({ link }: Entry, { target }: KindContext): boolean {
   const { held } = target.others.find((other, _, holder) =>
     other === link && holder !== process.pid ? link : null,
   );
-  if (held.size > 0) {
-    throw new Refusal(
-      'another process has it, too, and it peeks at an offset (SO_PEEK_OFF), which a look would move',
-    );
-  }
+  return held.size > 0;
 }

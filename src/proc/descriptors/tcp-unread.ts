@@ -3,6 +3,8 @@
  * mark, and FIONREAD counts no further: what lies behind is looked at by an offset.
  */
 import { type Making, SO, SOL } from '../../inet.js';
+import { lookInto } from '../../kernel/open.js';
+import { sockOf } from '../../kernel/sockets.js';
 import { CONNECTED_STATES } from '../../native/inet-diag.js';
 import { peekStream, peekStreamAt, peekUrgent } from '../../native/peek-all.js';
 import { getOption, integerOption, Poll, pollNow } from '../../native/sockets.js';
@@ -12,7 +14,7 @@ import { isEndedByPeer, KEPT_STATES, TCP } from '../../tcp.js';
 import type { Entry } from './entries.js';
 import { factsOf } from './inet-tables.js';
 import type { KindContext } from './kind.js';
-import { refuseSharedOffset } from './peek-offset.js';
+import { isHeldByOthers, refuseSharedOffset } from './peek-offset.js';
 import { PassingRefusal, Refusal } from './refusal.js';
 
 /** The bytes that can still be read, and where among them the urgent one is. */
@@ -21,6 +23,8 @@ export type Unread = Pick<OpenFileOf<'inet'>, 'input' | 'urgent'>;
 /** `SK_MEMINFO_RMEM_ALLOC` */
 const RECEIVED = 0;
 const NONE = new Uint8Array(0);
+const SHARED =
+  'another process has it, too, and would peek behind its urgent data (MSG_OOB) as well while this looks there';
 
 /**
  * Looks at what can still be read; nothing is consumed.
@@ -47,15 +51,14 @@ export function captureUnread(
   // A look behind the end would take an error.
   const blind = state !== TCP.CLOSE || (events & Poll.ERR) !== 0;
   const isCut =
-    seen.length < size ||
-    (known !== null && known > size) ||
-    (!blind && (peekStreamAt(copy, size, 1)?.length ?? 0) > 0);
+    seen.length < size || (known !== null && known > size) || (!blind && hasMore(entry, copy, size, context));
   if (!waits && !marked && !isCut) return { input: seen, urgent: null };
   const at = marked ? 0 : seen.length;
   if (known !== null && known <= at) {
     if (!waits) return { input: seen, urgent: null };
     throw new PassingRefusal('its urgent data has come before what precedes it');
   }
+  if (isHeldByOthers(entry, context)) throw new Refusal(SHARED);
   const value = waits ? urgentByte(copy, at) : NONE;
   const behind = peekStreamAt(copy, at + 1, memory);
   if (behind === null || (waits && value.length === 0)) {
@@ -65,6 +68,17 @@ export function captureUnread(
   const byte = waits ? value : new Uint8Array(1);
   const input = Uint8Array.from(Buffer.concat([seen.subarray(0, at), byte, behind]));
   return { input, urgent: { at, taken: !waits } };
+}
+
+/** Whether there is more behind what a read of a connection that has ended gives, which is then cut off at a mark. */
+function hasMore(entry: Entry, copy: number, size: number, context: KindContext): boolean {
+  if (!isHeldByOthers(entry, context)) return (peekStreamAt(copy, size, 1)?.length ?? 0) > 0;
+  return lookInto(
+    (kernel) => kernel.member('tcp_sock', sockOf(kernel, copy), 'urg_data') !== 0n,
+    (why) => {
+      throw new Refusal(`${SHARED}; whether there is any cannot be seen, as ${why}`);
+    },
+  );
 }
 
 /** Bytes that have arrived in order, the urgent one among them; `null` where the kernel does not tell. */

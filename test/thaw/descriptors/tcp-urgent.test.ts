@@ -1,7 +1,9 @@
 /** What was not read of a TCP connection with urgent data (MSG_OOB): before its mark, at it, and behind. */
 import test from 'ava';
+import { openKernel } from '../../../src/kernel/open.js';
+import { parseChoices } from '../../../src/proc/descriptors/choices.js';
 import type { CapturedDescriptors } from '../../../src/proc/descriptors/index.js';
-import { fileOf } from '../../proc/descriptors/support.js';
+import { capture, fileOf, startTarget } from '../../proc/descriptors/support.js';
 import { roundTrip } from './support.js';
 
 /** `a(...)`: a connection on which these pieces have come, those in bytearrays as urgent data. */
@@ -74,3 +76,35 @@ l.close()
     t.deepEqual(inputs(after, fds), inputs(before, fds));
   });
 }
+
+test('where another process has the connection, too, nothing is looked at behind urgent data', async (t) => {
+  const target = await startTarget(
+    t,
+    `${PAIRS}
+U = bytearray(b"U")
+keep = [(at(s, n), c) for n, (s, c) in enumerate([
+    a(b"ab", ended=True), a(b"ab", U, b"cd", taken=True, ended=True), a(b"ab", U, b"cd", taken=True), a(b"ab", U, b"cd"), a(b"ab")
+], 100)]
+l.close()
+r, w = os.pipe()
+if os.fork() == 0:
+    os.write(w, b"x"); signal.pause()
+os.read(r, 1); os.close(r); os.close(w)
+`,
+  );
+  const { problems } = capture(target);
+  const blind = typeof openKernel() === 'string';
+  t.deepEqual(
+    problems.map(
+      (line) => /^descriptor (\d+) \(TCP socket, .*another process has it, too, .*MSG_OOB/.exec(line)?.[1],
+    ),
+    [...(blind ? ['100'] : []), '101', '102', '103'],
+  );
+  const rest = capture(target, parseChoices([...(blind ? [100] : []), 101, 102, 103], []));
+  t.deepEqual(rest.problems, []);
+  const fds = [...(blind ? [] : [100]), 104];
+  t.deepEqual(
+    inputs(rest, fds).map((input) => (Array.isArray(input) ? input[0] : input)),
+    [...(blind ? [] : ['ab']), 'ab'],
+  );
+});
