@@ -9,6 +9,7 @@ import type { Entry } from './entries.js';
 import { watcherOf } from './epoll.js';
 import { parseLockLines } from './fdinfo.js';
 import type { DescriptorKind } from './kind.js';
+import { warnOfNews } from './news.js';
 import { isOfProcess, pathFile, regular } from './regular.js';
 import type { Target } from './target.js';
 
@@ -81,7 +82,9 @@ export const ownProc: DescriptorKind = {
       ? null
       : `it is opened when epoll sets are filled already, and the one on descriptor ${set} watches it`;
   },
-  capture: ({ entries: [entry] }, { pid }) => {
+  capture: ({ entries: [entry] }, context) => {
+    const { pid } = context;
+    warnOfNews(entry!, context);
     const late = lateness(entry!.link, pid);
     return { ...pathFile(entry!), path: ownPath(entry!.link, pid)!, ...(late === null ? {} : { late }) };
   },

@@ -9,6 +9,7 @@ import { deviceNumbers } from '../objects.js';
 import type { Entry } from './entries.js';
 import { isOfKernel } from './file-systems.js';
 import type { DescriptorKind } from './kind.js';
+import { warnOfNews } from './news.js';
 import { otherName } from './other-names.js';
 import { pathProblem } from './paths.js';
 import type { Target } from './target.js';
@@ -61,12 +62,16 @@ export const regular: DescriptorKind = {
     isRegular(entry.stat) && !isOfProcess(entry)
       ? [...(isBytes(entry.link) ? [] : [`--file ${quote(`${entry.link}=embed`)}`]), '--files embed']
       : [],
-  capture: ({ entries: [entry] }, { target }) => ({
-    ...pathFile(entry!),
-    ...(pathProblem(entry!, target) === null ? {} : { path: nameLeft(entry!, target)! }),
-    ...(isRegular(entry!.stat) ? stateOf(entry!, target) : {}),
-    ...(isOwnSocket(entry!, target) ? { late: { thread: null } } : {}),
-  }),
+  capture: ({ entries: [entry] }, context) => {
+    const { target } = context;
+    warnOfNews(entry!, context);
+    return {
+      ...pathFile(entry!),
+      ...(pathProblem(entry!, target) === null ? {} : { path: nameLeft(entry!, target)! }),
+      ...(isRegular(entry!.stat) ? stateOf(entry!, target) : {}),
+      ...(isOwnSocket(entry!, target) ? { late: { thread: null } } : {}),
+    };
+  },
 };
 
 /** As a shell takes it. */
