@@ -3,6 +3,7 @@
  * `addon.syscall` does: an Error with `code`, `errno` and `syscall`.
  */
 import { endianness } from 'node:os';
+import { bytesOfText } from '../byte-text.js';
 import { O } from '../fcntl.js';
 import { addon } from './addon.js';
 
@@ -27,8 +28,10 @@ const NR = {
   prlimit64: 302,
   kcmp: 312,
   membarrier: 324,
+  statx: 332,
   pidfd_open: 434,
   pidfd_getfd: 438,
+  faccessat2: 439,
   cachestat: 451,
 } as const;
 
@@ -283,4 +286,24 @@ export function cachedPages(fd: number, start: bigint, end: bigint | null): numb
   const found = new BigUint64Array(5); // struct cachestat: nr_cache comes first
   addon.syscall(NR.cachestat, fd, new Uint8Array(range.buffer), new Uint8Array(found.buffer), 0);
   return Number(found[0]!);
+}
+
+const AT_FDCWD = -100;
+const AT_EACCESS = 0x200;
+/** `R_OK` and `W_OK`. */
+export const Access = { READ: 4, WRITE: 2 } as const;
+
+/** faccessat2(2): whether we may open a file, by our effective ids and capabilities. @throws EACCES, EROFS; ENOSYS before Linux 5.8 */
+export function effectiveAccess(path: string, mode: number): void {
+  addon.syscall(NR.faccessat2, AT_FDCWD, bytesOfText(`${path}\0`), mode, AT_EACCESS);
+}
+
+/** `STATX_ATTR_*`, which chattr(1) sets. */
+export const StatxAttribute = { IMMUTABLE: 0x10n, APPEND: 0x20n } as const;
+
+/** statx(2): attributes of a file that a path leads to. */
+export function fileAttributes(path: string): bigint {
+  const found = Buffer.alloc(256); // struct statx
+  addon.syscall(NR.statx, AT_FDCWD, bytesOfText(`${path}\0`), 0, 0, found);
+  return found.readBigUInt64LE(8);
 }

@@ -12,6 +12,7 @@ import type { DescriptorKind } from './kind.js';
 import { warnOfNews } from './news.js';
 import { otherName } from './other-names.js';
 import { pathProblem } from './paths.js';
+import { attributeProblem, warnOfRights } from './rights.js';
 import type { Target } from './target.js';
 import { nameOf } from './threads.js';
 import { unixView } from './unix-view.js';
@@ -56,15 +57,14 @@ export const regular: DescriptorKind = {
   problem: (entry, target) => {
     if (isOfProcess(entry)) return strangerProblem(entry, target.pid);
     const why = pathProblem(entry, target);
-    return why === null || nameLeft(entry, target) !== null ? null : why;
+    if (why !== null && nameLeft(entry, target) === null) return why;
+    return isRegular(entry.stat) ? attributeProblem(target.pid, entry) : null;
   },
-  choices: (entry) =>
-    isRegular(entry.stat) && !isOfProcess(entry)
-      ? [...(isBytes(entry.link) ? [] : [`--file ${quote(`${entry.link}=embed`)}`]), '--files embed']
-      : [],
+  choices: choicesOf,
   capture: ({ entries: [entry] }, context) => {
     const { target } = context;
     warnOfNews(entry!, context);
+    warnOfRights(entry!, choicesOf(entry!), context);
     return {
       ...pathFile(entry!),
       ...(pathProblem(entry!, target) === null ? {} : { path: nameLeft(entry!, target)! }),
@@ -73,6 +73,11 @@ export const regular: DescriptorKind = {
     };
   },
 };
+
+function choicesOf(entry: Entry): string[] {
+  if (!isRegular(entry.stat) || isOfProcess(entry)) return [];
+  return [...(isBytes(entry.link) ? [] : [`--file ${quote(`${entry.link}=embed`)}`]), '--files embed'];
+}
 
 /** As a shell takes it. */
 function quote(word: string): string {
