@@ -1,5 +1,6 @@
 /** Resource limits: raised before anything is made, set as they were at the very end. */
 import type { Process } from '../snapshot/schema.js';
+import { USER_SPACE_END } from './addresses.js';
 import type { Op } from './program.js';
 
 /** Names of resources, by number. */
@@ -58,10 +59,28 @@ export function planRaisedLimits(process: Process, descriptors: number): Op[] {
           label: `cannot raise ${name(resource)} to ${needed === RLIM_INFINITY ? 'unlimited' : needed}`,
           reason: `the hard limit here is lower${isStack ? '' : `, and the process has descriptor ${highest}`}`,
         };
+      case 'RLIMIT_AS':
+        return process.regions.some(({ backing }) => backing.kind === 'uring')
+          ? forRings(resource)
+          : { ...common, check: { kind: 'none' } };
       default:
         return { ...common, check: { kind: 'none' } };
     }
   });
+}
+
+/** All room but that of an io_uring is taken while it is mapped: see urings.ts. */
+function forRings(resource: number): Op {
+  return {
+    op: 'builtin',
+    name: 'raise_limit',
+    args: [resource, RLIM_INFINITY],
+    check: { kind: 'atleast', expected: USER_SPACE_END },
+    label: `cannot raise ${name(resource)} to ${USER_SPACE_END}`,
+    reason:
+      'the hard limit here is lower, and an io_uring is mapped by taking all other room for that moment',
+    text: `raise_limit(${name(resource)}, ${show(RLIM_INFINITY)})`,
+  };
 }
 
 /** Sets the limits as they were. A hard limit that may not be raised stays as it is here. */

@@ -13,7 +13,7 @@ import { freeze, proc2elf, run } from './harness/tool.js';
 
 /** A test that needs io_uring, and leave to read how it is set up. */
 function testRing(title: string, body: (t: ExecutionContext<unknown>) => Promise<void>): void {
-  testWith(['python3'], title, async (t) => {
+  testWith(['python3', 'prlimit', 'setpriv'], title, async (t) => {
     const kernel = openKernel();
     const why = typeof kernel === 'string' ? kernel : hasRings() ? null : 'there is no io_uring';
     if (why === null) await body(t);
@@ -131,6 +131,34 @@ testRing('a machine that permits no io_uring does not thaw one', async (t) => {
   t.not(checked.code, 0);
   t.regex(checked.stderr, /cannot make an io_uring/);
 });
+
+testRing(
+  'a limit on the address space is refused by name, beforehand, where it cannot be raised',
+  async (t) => {
+    const cwd = scratch(t);
+    const image = join(cwd, 'image');
+    const original = start(t, target('uring-busy'), ['workers'], { cwd });
+    await original.ready();
+    await freeze(original.pid, image, ['--kill'], { cwd });
+    await original.ending();
+    const limited = [
+      '--bounding-set=-sys_resource',
+      '--inh-caps=-sys_resource',
+      'prlimit',
+      '--as=4000000000',
+    ];
+    for (const options of [[], ['--check']]) {
+      const { code, stderr } = await run('setpriv', [...limited, image, ...options], { cwd });
+      t.is(code, 125);
+      t.regex(
+        stderr,
+        /^image: cannot raise RLIMIT_AS to \d+: the hard limit here is lower, and an io_uring .*\n$/,
+      );
+    }
+    const soft = start(t, 'prlimit', ['--as=4000000000:', image], { cwd });
+    await soft.goAndExpectOk();
+  },
+);
 
 /** Makes a ring in memory of its own; `go` lets it say that all is as it was. */
 const IN_OWN_MEMORY = `import ctypes, mmap, os, signal, struct, sys
