@@ -1,17 +1,14 @@
 /** Descriptors on their way in Unix domain sockets (SCM_RIGHTS), which need not have a number in the process. */
 import { O } from '../fcntl.js';
-import type { DescriptorTable, OpenFile } from './descriptors.js';
+import { type DescriptorTable, modelOf, type OpenFile } from './descriptors.js';
 
 /**
  * Why a description cannot be carried that is on its way; `null` if it can.
  * @param numbered a descriptor of the process means it as well
  */
 export function inFlightProblem(file: OpenFile, numbered: boolean): string | null {
-  if (file.kind === 'pidfd' && file.thread !== null)
-    return 'it refers to a thread, which is not there yet when it is sent';
-  if (file.kind === 'uring') return 'it is an io_uring, which cannot be sent';
-  if (file.kind === 'file' && file.late) return 'it tells of what is not there yet when it is sent';
-  if (numbered) return null;
+  const why = modelOf(file).unsendable?.(file) ?? null;
+  if (why !== null || numbered) return why;
   const sends = (file.flags & O.ASYNC) !== 0 || file.lease !== undefined;
   const { signals } = file;
   return sends && signals && signals.signal !== 0 && signals.number === undefined ? NUMBERED_SIGNALS : null;

@@ -34,6 +34,7 @@ type File = z.infer<typeof schema>;
 export const file = kindModel({
   schema,
   title: ({ type }) => TITLES[type],
+  unsendable: ({ late }) => (late ? 'it tells of what is not there yet when it is sent' : null),
   describe: ({ path, type, device, late, offset }) => {
     const number = device ? ` ${device.major}:${device.minor}` : '';
     const own = late?.apart ? ', by its own id' : '';

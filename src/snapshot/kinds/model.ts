@@ -16,6 +16,8 @@ export interface KindModel<F, S = z.ZodType<F>> {
   readonly schema: S;
   /** What it is, for messages: `TCP socket`. */
   title(file: F): string;
+  /** Why such a file cannot be carried on its way in a socket (SCM_RIGHTS); `null` if it can. Left out: it always can. */
+  unsendable?(file: F): string | null;
   /** It tells of what is done to files, and so would tell of the thaw. */
   readonly watchesFiles?: true;
   /** What `inspect` says of it; whatever text is in it has yet to be made safe for a terminal. */

@@ -38,6 +38,8 @@ const schema = z.object({
 export const pidfd = kindModel({
   schema,
   title: () => 'pidfd',
+  unsendable: ({ thread }) =>
+    thread === null ? null : 'it refers to a thread, which is not there yet when it is sent',
   describe: ({ stranger, ended, thread }) => {
     if (stranger) return `process ${stranger.pid}, which stays behind`;
     if (ended) return `a process that has ended${describeEnd(ended.exit)}`;

@@ -7,7 +7,12 @@ import { kindModel } from './model.js';
 const schema = z.object({ kind: z.literal('uring'), ...common, ring: ringShapeSchema, ...registeredSchema });
 
 /** An io_uring in which nothing is in flight. */
-export const uring = kindModel({ schema, title: () => 'io_uring', describe });
+export const uring = kindModel({
+  schema,
+  title: () => 'io_uring',
+  unsendable: () => 'it is an io_uring, which cannot be sent',
+  describe,
+});
 
 /** `8 entries, 16 completions, at 100 and 100, 2 unread, 3 slots for files`. */
 function describe({ ring, slots, buffers, eventfd }: z.infer<typeof schema>): string {

@@ -4,7 +4,7 @@
  */
 import { quoted } from '../../byte-text.js';
 import { AT_FDCWD, O } from '../../fcntl.js';
-import { START_KEY, STOP_KEY, slavePath, TIOC, TYPING_MODES } from '../../pty.js';
+import { START_KEY, STOP_KEY, TIOC, TYPING_MODES } from '../../pty.js';
 import type { OpenFile, OpenFileOf } from '../../snapshot/descriptors.js';
 import { call, type Extra, show, tolerate } from '../calls.js';
 import { Flag, type Op, type Operand } from '../program.js';
@@ -20,55 +20,28 @@ import {
   setFlags,
   write,
 } from './calls.js';
-import type { KindPlanner, Tools } from './planner.js';
+import type { Tools } from './planner.js';
 import { leadSession } from './session.js';
 
 type Master = OpenFileOf<'pty-master'>;
 type Slave = OpenFileOf<'pty-slave'>;
 
 const PTMX = '/dev/ptmx';
-const OPENED = O.RDWR | O.NOCTTY | O.CLOEXEC;
+/** How masters are opened. */
+export const OPENED = O.RDWR | O.NOCTTY | O.CLOEXEC;
 const REOPENED = O.ACCMODE | O.APPEND | O.NONBLOCK | O.LARGEFILE;
 /** How long the kernel may take to deliver what was typed: it is there at once. */
 const PATIENCE_MS = 60_000;
 const LAST = 0xffff_ffff;
 
-/** The master: {@link makePtys} makes it. */
-export const ptyMaster: KindPlanner<Master> = {
-  make: () => [],
-  check: (master, place, { bench }) => {
-    const { path, number } = master;
-    const label = labelOf(place);
-    const fd = bench.arena.cell(-1n);
-    const failed = bench.mark();
-    return [
-      open(bench.arena, path, OPENED, { label, result: fd }),
-      // The failure has been told; nothing more is to be said of this one.
-      control(fd, 'GETFD', 0, '', { check: { kind: 'ok', tolerated: ['EBADF'], jump: failed } }),
-      close(fd),
-      ...isFree(slavePath(path, number), number, label, bench),
-      { op: 'mark', name: failed },
-      // Under its old id the process is the first of a group of its own anyway.
-      ...(makesSession(master, place, bench)
-        ? onlyNewIds(leadSession(sessionLabel(place), bench, Flag.CHECK))
-        : []),
-    ];
-  },
-};
-
-/** The slave: made together with its master. */
-export const ptySlave: KindPlanner<Slave> = { make: () => [] };
-
-function labelOf({ name }: Pick<Place, 'name'>): string {
+/** For messages. */
+export function labelOf({ name }: Pick<Place, 'name'>): string {
   return `cannot make a pseudoterminal (${name})`;
 }
 
-function sessionLabel({ name }: Pick<Place, 'name'>): string {
+/** The same, of its session. */
+export function sessionLabel({ name }: Pick<Place, 'name'>): string {
   return `cannot make a session with its terminal (${name})`;
-}
-
-function onlyNewIds(ops: readonly Op[]): Op[] {
-  return ops.map((op) => (op.op === 'mark' ? op : { ...op, when: (op.when ?? 0) | Flag.PID_NEW }));
 }
 
 function takenReason(number: number): string {
@@ -76,7 +49,7 @@ function takenReason(number: number): string {
 }
 
 /** Nothing must stand at the path of the slave, unless any number will do. */
-function isFree(path: string, number: number, label: string, { arena }: Bench): Op[] {
+export function isFree(path: string, number: number, label: string, { arena }: Bench): Op[] {
   return [
     call('faccessat', [AT_FDCWD, arena.string(path), 0], {
       ...{ label, reason: takenReason(number), unless: Flag.PTS_NEW },
@@ -188,7 +161,7 @@ function openSlave(master: Operand, flags: number, label: string): Op {
 }
 
 /** Whether a session comes with it, of which a slave shall be the terminal. */
-function makesSession({ controls }: Master, { index }: Place, { table }: Bench): boolean {
+export function makesSession({ controls }: Master, { index }: Place, { table }: Bench): boolean {
   return controls && table.files.some((file) => file.kind === 'pty-slave' && file.master === index);
 }
 
