@@ -1,6 +1,7 @@
 import test from 'ava';
 import { parseChoices } from '../../../src/proc/descriptors/choices.js';
 import { capture, fileOf, startTarget } from '../../proc/descriptors/support.js';
+import { withoutNumbers } from './ptys.js';
 import { refusal, roundTrip, withContent } from './support.js';
 
 /** fcntl(2) F_SETOWN, F_SETSIG and F_SETLEASE, which Python does not name. */
@@ -80,7 +81,8 @@ n = at(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).detach(), 24); ask(n)
 `,
     parseChoices([18, 19], []),
   );
-  t.deepEqual(after.table, before.table);
+  // A slave whose master is closed has any number.
+  t.deepEqual(withoutNumbers(after), withoutNumbers(before));
   const number = (fd: number) => fileOf(before, fd).signals?.number;
   t.deepEqual([10, 14, 16, 20, 24].map(number), [13, 40, 41, 21, undefined]);
   const sent = before.table.files.filter(({ kind, signals }) => kind === 'pipe' && signals);
