@@ -5,7 +5,7 @@
 import { SO, SOL_SOCKET } from '../socket.js';
 import { addon } from './addon.js';
 import { peekBytes } from './inet.js';
-import { getOption, type Peeked, RIGHTS_SPACE, readPeeked, senderSpace } from './sockets.js';
+import { getOption, type Peeked, RIGHTS_SPACE, readPeeked, toldSpace } from './sockets.js';
 
 const NR = { recvfrom: 45, recvmsg: 47, setsockopt: 54, recvmmsg: 299 } as const;
 const PEEK_NOW = 2 | 0x40; // MSG_PEEK | MSG_DONTWAIT
@@ -53,7 +53,7 @@ export interface Message {
  *   stream ends behind a message that carries some.
  */
 export function peekAll(fd: number, size: number, most: number, descriptors = false): Peeked[] {
-  const room = { content: size, name: 0, control: senderSpace(fd) + (descriptors ? RIGHTS_SPACE : 0) };
+  const room = { content: size, name: 0, control: toldSpace(fd) + (descriptors ? RIGHTS_SPACE : 0) };
   return peekMessages(fd, room, most, 0, descriptors ? MSG_CMSG_CLOEXEC : 0).messages.map(
     ({ bytes, length, control, header }) => readPeeked(bytes, length, control, header),
   );

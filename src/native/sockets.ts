@@ -20,15 +20,15 @@ const MSG_DONTWAIT = 0x40;
 /** Set where control messages did not fit. */
 const MSG_CTRUNC = 8;
 /** Types of control messages at SOL_SOCKET. */
-const SCM = { RIGHTS: 1, CREDENTIALS: 2, SECURITY: 3, PIDFD: 4 } as const;
+const SCM = { RIGHTS: 1, CREDENTIALS: 2, SECURITY: 3, PIDFD: 4, INQ: SO.INQ } as const;
 /** `sizeof (struct cmsghdr)`: length of header and data, level, type. Each control message begins at a word. */
 const CMSGHDR = 16;
 /** The most descriptors that a message can carry; `SCM_MAX_FD` of the kernel. */
 const MOST_DESCRIPTORS = 253;
 /** Room for the credentials of a sender: `CMSG_SPACE(sizeof (struct ucred))`. */
 const CREDENTIALS_SPACE = 32;
-/** Room for a pidfd of a sender. */
-const PIDFD_SPACE = CMSGHDR + 8;
+/** Room for an int: a pidfd of a sender, or how much there is to be read. */
+const INT_SPACE = CMSGHDR + 8;
 /** Room for descriptors beside them. */
 export const RIGHTS_SPACE = CMSGHDR + (MOST_DESCRIPTORS + 1) * 4;
 
@@ -148,17 +148,27 @@ export interface Peeked {
   readonly credentials: readonly [number, number, number] | null;
   /** The id by which a pidfd of the sender tells it; -1 where it has ended; `null` without SO_PASSPIDFD. */
   readonly sender: number | null;
+  /** The program is told how much there is to be read (SO_INQ, which the kernel does not tell otherwise). */
+  readonly inq: boolean;
   /** It bears what was not asked for, for instance a label, or descriptors where there was no room for any. */
   readonly more: boolean;
   /** Duplicates of the descriptors that it carries (SCM_RIGHTS), which whoever has given room for them closes. */
   readonly descriptors: readonly number[];
 }
 
-/** Room for what a message tells of its sender, as the socket's options want it, and for nothing else. */
-export function senderSpace(fd: number): number {
+/** What options make a read tell beside the bytes. Of a label, only that there is one is of interest. */
+const TOLD = [
+  [SO.PASSCRED, CREDENTIALS_SPACE],
+  [SO.PASSPIDFD, INT_SPACE],
+  [SO.PASSSEC, CMSGHDR],
+] as const;
+
+/** Room for what a read from a socket tells with its options. */
+export function toldSpace(fd: number): number {
   const isSet = (option: number): boolean =>
     getOption(fd, SOL_SOCKET, option, 4)?.some((byte) => byte !== 0) ?? false;
-  return (isSet(SO.PASSCRED) ? CREDENTIALS_SPACE : 0) + (isSet(SO.PASSPIDFD) ? PIDFD_SPACE : 0);
+  // What SO_INQ makes it tell comes first, and the option cannot be asked for.
+  return TOLD.reduce((sum, [option, space]) => sum + (isSet(option) ? space : 0), INT_SPACE);
 }
 
 /**
@@ -167,11 +177,11 @@ export function senderSpace(fd: number): number {
  */
 export function peek(fd: number, size: number): Peeked {
   const buffer = new Uint8Array(Math.max(size, 1));
-  const control = Buffer.alloc(senderSpace(fd));
+  const control = Buffer.alloc(toldSpace(fd));
   const vector = BigUint64Array.of(addon.address(buffer), BigInt(size));
   const header = BigUint64Array.of(
     ...[0n, 0n, addon.address(vector), 1n],
-    ...[control.length > 0 ? addon.address(control) : 0n, BigInt(control.length), 0n],
+    ...[addon.address(control), BigInt(control.length), 0n],
   );
   const message = new Uint8Array(header.buffer); // struct msghdr
   const flags = MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC;
@@ -189,6 +199,7 @@ export function readPeeked(
 ): Peeked {
   let credentials: Peeked['credentials'] = null;
   let sender: number | null = null;
+  let inq = false;
   let more = (Number(header[6]!) & MSG_CTRUNC) !== 0;
   const descriptors: number[] = [];
   for (const { type, data } of controlMessages(control.subarray(0, Number(header[5]!)))) {
@@ -201,9 +212,10 @@ export function readPeeked(
       const pidfd = data.length < 4 ? -1 : data.readInt32LE(0);
       if (pidfd >= 0) sender = takeProcessId(pidfd);
       else more = true;
-    } else if (type === SCM.SECURITY) more = true;
+    } else if (type === SCM.INQ) inq = true;
+    else if (type === SCM.SECURITY) more = true;
   }
-  return { bytes, length, credentials, sender, more, descriptors };
+  return { bytes, length, credentials, sender, inq, more, descriptors };
 }
 
 /** The id of the process of a pidfd, which is closed; -1 where it has ended, 0 where it has none here. */

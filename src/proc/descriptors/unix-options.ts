@@ -13,7 +13,7 @@ const COMPARED: readonly { option: number; size: number }[] = [
   ...[SO.PRIORITY, SO.LINGER, SO.REUSEPORT, SO.PASSCRED, SO.RCVLOWAT, SO.RCVTIMEO, SO.SNDTIMEO],
   ...[SO.TIMESTAMP, SO.PASSSEC, SO.TIMESTAMPNS, SO.MARK, SO.TIMESTAMPING, SO.RXQ_OVFL, SO.WIFI_STATUS],
   ...[SO.PEEK_OFF, SO.NOFCS, SO.LOCK_FILTER, SO.SELECT_ERR_QUEUE, SO.BUSY_POLL, SO.PASSPIDFD],
-  ...[SO.PASSRIGHTS, SO.INQ, SO.TIMESTAMP_NEW, SO.TIMESTAMPNS_NEW, SO.TIMESTAMPING_NEW, SO.RCVMARK],
+  ...[SO.PASSRIGHTS, SO.TIMESTAMP_NEW, SO.TIMESTAMPNS_NEW, SO.TIMESTAMPING_NEW, SO.RCVMARK],
   ...[SO.RCVPRIORITY, SO.INCOMING_CPU, SO.MAX_PACING_RATE, SO.PREFER_BUSY_POLL],
 ].map((option) => ({ option, size: sizeOf(option) }));
 
@@ -22,22 +22,30 @@ function sizeOf(option: number): number {
   return option === SO.RCVTIMEO || option === SO.SNDTIMEO ? 16 : 4;
 }
 
+const ON = Uint8Array.of(1, 0, 0, 0);
+
 type Options = Pick<
   OpenFileOf<'unix'>,
   'sendBuffer' | 'receiveBuffer' | 'bufferLocks' | 'options' | 'filter'
 >;
 
-/** Reads the options. @param type `SOCK_*` @throws Refusal for a filter in eBPF */
-export function captureOptions(copy: number, type: number): Options {
+/**
+ * Reads the options.
+ * @param type `SOCK_*`
+ * @param inq it has SO_INQ, which cannot be asked for
+ * @throws Refusal for a filter in eBPF
+ */
+export function captureOptions(copy: number, type: number, inq = false): Options {
+  const changed = usualOptions(type).flatMap(({ option, size, usual }) => {
+    const value = getOption(copy, SOL_SOCKET, option, size)!;
+    return Buffer.from(value).equals(usual) ? [] : [{ option, value }];
+  });
   return {
     sendBuffer: integerOption(copy, SO.SNDBUF),
     receiveBuffer: integerOption(copy, SO.RCVBUF),
     // Since Linux 5.14.
     bufferLocks: getOption(copy, SOL_SOCKET, SO.BUF_LOCK, 4)?.[0] ?? null,
-    options: usualOptions(type).flatMap(({ option, size, usual }) => {
-      const value = getOption(copy, SOL_SOCKET, option, size)!;
-      return Buffer.from(value).equals(usual) ? [] : [{ option, value }];
-    }),
+    options: inq ? [...changed, { option: SO.INQ, value: ON }] : changed,
     filter: captureFilter(copy),
   };
 }

@@ -17,12 +17,14 @@ export interface Queue {
   readonly credentials: boolean;
   /** By message, whose those are; nothing where they tell no more than the process (SO_PASSPIDFD). */
   readonly senders: { readonly uid: number; readonly gid: number }[];
+  /** What waits has told that the socket has SO_INQ. */
+  readonly inq: boolean;
   /** By index of the message: numbers of the entries that it carries. */
   readonly passed: { message: number; descriptors: readonly number[] }[];
 }
 
 /** Of a socket in which nothing waits. */
-export const EMPTY_QUEUE: Queue = { content: [], credentials: false, senders: [], passed: [] };
+export const EMPTY_QUEUE: Queue = { content: [], credentials: false, senders: [], inq: false, passed: [] };
 
 /** What is known of a socket whose queue is looked at. */
 export interface QueueContext {
@@ -64,7 +66,9 @@ function isPrivate({ socket: { type, name, inode }, where, peer }: QueueContext)
 /** What was seen, all of it. */
 function queueOf(peeked: readonly Peeked[], { pid, carried }: QueueContext): Queue {
   if (peeked.some(({ more }) => more))
-    throw new Refusal('what waits in it carries labels, or more descriptors than can be opened here');
+    throw new Refusal(
+      'what waits in it carries labels (SO_PASSSEC), time stamps, or more descriptors than can be opened here',
+    );
   const passed = peeked.flatMap(({ descriptors }, message) =>
     descriptors.length > 0 ? [{ message, descriptors }] : [],
   );
@@ -75,7 +79,8 @@ function queueOf(peeked: readonly Peeked[], { pid, carried }: QueueContext): Que
   if (ours.size > 1) throw new Refusal('of the messages that wait in it only some bear credentials');
   const credentials = ours.has(true);
   const senders = credentials ? peeked.flatMap((message) => sendersOf(message)) : [];
-  return { content: peeked.map(({ bytes }) => bytes), credentials, senders, passed };
+  const inq = peeked.some((message) => message.inq);
+  return { content: peeked.map(({ bytes }) => bytes), credentials, senders, inq, passed };
 }
 
 /** All messages of a socket to which only its peer can send. */

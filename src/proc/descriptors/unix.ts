@@ -129,7 +129,7 @@ function captureSocket(
       `descriptor ${fd}: nothing leads to ${socketName(socket.name)} any more, at which it listens; nor will anything in the image`,
     );
   }
-  const { passed, ...queue } = listens ? EMPTY_QUEUE : queueIn(entry, copy, socket, target);
+  const { passed, inq, ...queue } = listens ? EMPTY_QUEUE : queueIn(entry, copy, socket, target);
   noteEmpty(context, queue.content);
   return {
     kind: 'unix',
@@ -150,7 +150,7 @@ function captureSocket(
       message,
       files: descriptors.map((number) => context.fileOf(number)!),
     })),
-    ...captureOptions(copy, socket.type),
+    ...captureOptions(copy, socket.type, inq),
   };
 }
 

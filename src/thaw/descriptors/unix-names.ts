@@ -4,7 +4,7 @@ import { dirname } from 'node:path/posix';
 import { bytesOfText, quoted } from '../../byte-text.js';
 import { UnsupportedError } from '../../errors.js';
 import { AT_FDCWD, O } from '../../fcntl.js';
-import type { OpenFileOf } from '../../snapshot/descriptors.js';
+import type { OpenFile, OpenFileOf } from '../../snapshot/descriptors.js';
 import { AF_UNIX, Sock } from '../../socket.js';
 import { isAbstract, isPath, socketName, socketPath } from '../../unix-name.js';
 import { call, show, tolerate } from '../calls.js';
@@ -399,14 +399,28 @@ function restoreNode(
   ];
 }
 
-/** Datagram sockets that are connected to one that is not, or not to them. */
+/** The socket at the other end, if both are made as one pair or connection; `null` if each is connected by a name, or none. */
+export function otherOf(files: readonly OpenFile[], index: number): number | null {
+  const socket = files[index] as Socket;
+  const { peer } = socket;
+  if (peer === null || peer === index) return null;
+  const other = files[peer] as Socket;
+  if (other.peer !== index) return null;
+  return isConnectedByName(socket) && isConnectedByName(other) ? null : peer;
+}
+
+/** Datagram sockets that were connected one after the other: who did that is noted down nowhere (SO_PEERCRED). */
+function isConnectedByName({ type, name, node, peerCredentials }: Socket): boolean {
+  return type === 'datagram' && peerCredentials === null && (isAbstract(name) || node?.path === null);
+}
+
+/** Datagram sockets that are connected to one that is not, or not to them, or whose peer is known by its name. */
 function connectAll(bench: Bench): Op[] {
   const { files } = bench.table;
   return bench.places.flatMap(({ at, name }, index) => {
     const file = files[index]!;
-    if (file.kind !== 'unix' || file.peer === null) return [];
+    if (file.kind !== 'unix' || file.peer === null || otherOf(files, index) !== null) return [];
     const peer = files[file.peer] as Socket;
-    if (file.peer !== index && peer.peer === index) return [];
     const label = `cannot connect to ${socketPath(peer.name, peer.folder)} (${name})`;
     return inFolder(peer.folder, label, bench, [connect(bench, at, peer.name, label)]);
   });

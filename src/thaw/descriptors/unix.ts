@@ -10,7 +10,7 @@ import type { KindPlanner, SocketPlace, Tools } from './planner.js';
 import { attachFilter } from './socket-calls.js';
 import { type Maker, madeBy, makerKey } from './unix-makers.js';
 import { sendMessage } from './unix-messages.js';
-import { bind, bindAbstract, makeSocket } from './unix-names.js';
+import { bind, bindAbstract, makeSocket, otherOf } from './unix-names.js';
 import { makeAccepted, makePair } from './unix-pair.js';
 
 type Socket = OpenFileOf<'unix'>;
@@ -55,7 +55,7 @@ export function makeSockets({ bench, sockets }: Tools): Op[] {
     const file = files[index] as Socket;
     const { name } = bench.places[index]!;
     const label = `cannot make a socket (${name})`;
-    const peer = mutualPeer(files, index);
+    const peer = otherOf(files, index);
     if (peer === null && other === null) {
       const cell = bench.arena.cell();
       bench.opened(fd);
@@ -91,13 +91,6 @@ interface End {
 function accept(one: End, two: End, owner: string, bench: Bench): Op[] {
   const makers = [two.file?.peerCredentials ?? null, one.file!.peerCredentials] as const;
   return makeAccepted(bench, { ...one.file!, makers, accepted: one.fd, client: two.fd }, owner);
-}
-
-/** The socket at the other end, if that is connected to this one, too. */
-function mutualPeer(files: Bench['table']['files'], index: number): number | null {
-  const { peer } = files[index] as Socket;
-  if (peer === null || peer === index) return null;
-  return (files[peer] as Socket).peer === index ? peer : null;
 }
 
 /** Sends what was in the sockets, closes ends that nobody has, sets options, and closes the temporary numbers. */

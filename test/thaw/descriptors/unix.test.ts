@@ -108,6 +108,41 @@ at(a.detach(), 30); at(b.detach(), 31)
   t.like(fileOf(before, 31), { credentials: false, content: { length: 1 } });
 });
 
+test('options by which a read tells more', async (t) => {
+  const { before, after } = await roundTrip(
+    t,
+    `
+for n, kind in ((10, socket.SOCK_STREAM), (12, socket.SOCK_DGRAM), (14, socket.SOCK_SEQPACKET)):
+    a, b = socket.socketpair(socket.AF_UNIX, kind); b.setsockopt(socket.SOL_SOCKET, 34, 1); a.send(b"labelled")
+    at(a.detach(), n); at(b.detach(), n + 1)
+a, b = socket.socketpair(); at(a.detach(), 16); at(b.detach(), 17)
+s = socket.socket(fileno=os.dup(17))
+try: s.setsockopt(socket.SOL_SOCKET, 84, 1)
+except OSError: pass # Linux 6.17
+s.detach(); os.write(16, b"how much")
+`,
+  );
+  t.deepEqual(after.table, before.table);
+  for (const fd of [11, 13, 15])
+    t.like(fileOf(before, fd), { content: { length: 1 }, options: [{ option: 34 }] });
+});
+
+test('datagram sockets that are connected to each other by their names', async (t) => {
+  const { before, after } = await roundTrip(
+    t,
+    `
+folder = os.getcwd()
+for n, names in ((10, ["\\0one %d" % os.getpid(), "\\0two %d" % os.getpid()]), (20, [folder + "/one", folder + "/two"])):
+    one, two = [socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in names]
+    one.bind(names[0]); two.bind(names[1]); one.connect(names[1]); two.connect(names[0])
+    at(one.detach(), n); at(two.detach(), n + 1)
+`,
+  );
+  t.deepEqual(after.table, before.table);
+  for (const fd of [10, 11, 20, 21]) t.like(fileOf(before, fd), { peerCredentials: null });
+  t.is((fileOf(before, 20) as { peer: number }).peer, before.table.files.indexOf(fileOf(before, 21)));
+});
+
 test('ends that are shut down, or gone', async (t) => {
   const { before, after } = await roundTrip(
     t,
