@@ -1,5 +1,8 @@
 /** Unix domain sockets. */
+import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { filePath } from '../../byte-text.js';
+import { errnoOf } from '../../errno.js';
 import { SocketState, type UnixSocket } from '../../native/sock-diag.js';
 import { type Peeked, Poll, pollNow } from '../../native/sockets.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
@@ -94,8 +97,19 @@ function folderProblem(socket: UnixSocket, view: UnixView, target: Target): stri
   if (folder === undefined) {
     return `its name ${socketName(socket.name)} is a relative path, which leads to it neither from the working directory nor from another folder that the process has open`;
   }
+  const path = socketPath(socket.name, folder);
+  if (isGone(target.root + dirname(path)))
+    return `the folder of its name ${path} is gone, without which no socket can have that`;
   if (view.isAccepted(socket)) return null;
-  return leadsHere(dirname(socketPath(socket.name, folder)), target) ? null : NOT_FROM_HERE;
+  return leadsHere(dirname(path), target) ? null : NOT_FROM_HERE;
+}
+
+function isGone(folder: string): boolean {
+  try {
+    return !statSync(filePath(folder)).isDirectory();
+  } catch (error) {
+    return ['ENOENT', 'ENOTDIR'].includes(errnoOf(error) ?? '');
+  }
 }
 
 function captureSocket(

@@ -80,6 +80,14 @@ send(11, b'x', at(os.eventfd(0), 20))`,
 s = socket.socket(socket.AF_UNIX, DATAGRAM); s.bind("\\0choices %d" % os.getpid())
 socket.socket(socket.AF_UNIX, DATAGRAM).sendto(b'x', s.getsockname()); at(s.detach(), 10)`,
   ],
+  'a name in a folder that is gone': [
+    3,
+    `
+os.mkdir('gone'); s = socket.socket(socket.AF_UNIX); s.bind(os.getcwd() + '/gone/name'); s.listen()
+c = socket.socket(socket.AF_UNIX); c.connect(s.getsockname()); a, _ = s.accept(); at(a.detach(), 11); at(c.detach(), 12)
+d = socket.socket(socket.AF_UNIX, DATAGRAM); d.bind(os.getcwd() + '/gone/datagrams'); at(d.detach(), 13)
+os.unlink('gone/name'); os.unlink('gone/datagrams'); os.rmdir('gone'); at(s.detach(), 10)`,
+  ],
   'a connection to a socket without a name': [
     1,
     `
