@@ -1,5 +1,8 @@
 /** What the kernel keeps of a socket and tells nobody: warnings where a program may have made use of it. */
 import { addressText, SO, SOL } from '../../inet.js';
+import type { KernelMemory } from '../../kernel/memory.js';
+import { lookInto } from '../../kernel/open.js';
+import { sockOf } from '../../kernel/sockets.js';
 import { getOption, integerOption } from '../../native/sockets.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import type { Entry } from './entries.js';
@@ -26,6 +29,46 @@ export function warnOfInterface(
   warnings.push(
     `descriptor ${fd} (${link}) is used for multicast: an interface that it set by number (IP_MULTICAST_IF) could not be seen and is not carried`,
   );
+}
+
+/** What a program has set that no call tells, by the option, and where the kernel keeps it: all zeros if it has not. */
+const HIDDEN = [
+  { option: 'IPV6_PKTINFO', struct: 'ipv6_pinfo', path: 'sticky_pktinfo' },
+  { option: 'IPV6_MTU', struct: 'ipv6_pinfo', path: 'frag_size' },
+  { option: 'IPV6_JOIN_ANYCAST', struct: 'ipv6_pinfo', path: 'ipv6_ac_list' },
+  { option: 'IPV6_FLOWLABEL_MGR', struct: 'ipv6_pinfo', path: 'ipv6_fl_list' },
+  // Newer kernels have it here.
+  { option: 'IPV6_FLOWLABEL_MGR', struct: 'inet_sock', path: 'ipv6_fl_list' },
+  { option: 'IP_XFRM_POLICY', struct: 'sock', path: 'sk_policy' },
+] as const;
+
+/** Of that only the kernel's memory shows whether a program has made use of it. */
+export function warnOfHidden(
+  { fd, link }: Entry,
+  copy: number,
+  { family }: Pick<Inet, 'family'>,
+  { warnings }: KindContext,
+): void {
+  const found = lookInto(
+    (kernel) => {
+      const sock = sockOf(kernel, copy);
+      const six = family === 'ipv6' ? kernel.member('inet_sock', sock, 'pinet6') : null;
+      const places = { sock, inet_sock: six === null ? null : sock, ipv6_pinfo: six };
+      return HIDDEN.filter(({ struct, path }) => {
+        const at = places[struct];
+        return at !== null && kernel.types.has(struct, path) && isSet(kernel, struct, at, path);
+      });
+    },
+    () => [],
+  );
+  if (found.length === 0) return;
+  const options = found.map(({ option }) => option).join(', ');
+  warnings.push(`descriptor ${fd} (${link}): ${options}, which it has set, cannot be carried`);
+}
+
+function isSet(kernel: KernelMemory, struct: string, at: bigint, path: string): boolean {
+  const { size } = kernel.types.member(struct, path);
+  return kernel.read(kernel.place(struct, at, path), size).some((byte) => byte !== 0);
 }
 
 /** A program may decide which of the sockets at one address gets what comes. */

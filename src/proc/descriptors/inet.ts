@@ -22,7 +22,7 @@ import { captureCorked } from './inet-cork.js';
 import { captureOptions, type Fresh, isHere, readFreshInet } from './inet-options.js';
 import { captureDatagrams } from './inet-queue.js';
 import { connectedTo, factsOf, findLine, stateOf } from './inet-tables.js';
-import { warnOfDistribution, warnOfInterface } from './inet-unseen.js';
+import { warnOfDistribution, warnOfHidden, warnOfInterface } from './inet-unseen.js';
 import type { DescriptorKind, KindContext } from './kind.js';
 import { captureGroups, readGroups } from './multicast.js';
 import { routerProblem } from './multicast-router.js';
@@ -109,6 +109,7 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
     const options = captureOptions(copy, fresh, true);
     const datagrams = captureDatagrams(entry, copy, making, context);
     warnOfInterface(entry, copy, { ...options, groups, family }, context);
+    warnOfHidden(entry, copy, making, context);
     const binding = captureBinding(copy, making, { local: common.local, peer });
     const rest = { backlog: null, ended: null, ...UNREAD };
     const shutdown = shutdownOf(entry, making, context);
@@ -138,6 +139,8 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
       context.warnings.push(`descriptor ${entry.fd} (TCP, ${entry.link}): its connection ${what}`);
     const { input, urgent } = captureUnread(entry, copy, making, state, context);
     if (urgent) throw new PassingRefusal(URGENT);
+    // Over IPv4 there is next to nothing, and there may be very many.
+    if (family === 'ipv6') warnOfHidden(entry, copy, making, context);
     const connection = captureKept(entry, copy, input, context.repair, warn);
     const none = { local: null, peer: null, backlog: null, ended: null, ...UNREAD };
     const idle = { groups: [], shutdown: 0, datagrams: [], corked: null };
@@ -146,6 +149,7 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
   }
   const connection = captureConnection(entry, copy, making, state, context);
   const options = captureOptions(copy, fresh, connection.ended === null);
+  if (connection.ended === null) warnOfHidden(entry, copy, making, context);
   if (protocol === 'tcp') dropLeftSegment(entry, copy, options.options, context);
   // Of a connection that ends here they sign nothing any more.
   const hasKeys = protocol === 'tcp' && connection.ended === null;

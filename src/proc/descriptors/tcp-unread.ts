@@ -73,6 +73,8 @@ export function captureUnread(
 /** Whether there is more behind what a read of a connection that has ended gives, which is then cut off at a mark. */
 function hasMore(entry: Entry, copy: number, size: number, context: KindContext): boolean {
   if (!isHeldByOthers(entry, context)) return (peekStreamAt(copy, size, 1)?.length ?? 0) > 0;
+  // A mark would be at the front, where it is seen.
+  if (size === 0) return false;
   return lookInto(
     (kernel) => kernel.member('tcp_sock', sockOf(kernel, copy), 'urg_data') !== 0n,
     (why) => {

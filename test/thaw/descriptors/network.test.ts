@@ -1,7 +1,9 @@
 /** Sockets that are used by few programs, in a network namespace of their own. */
 import { once } from 'node:events';
 import test from 'ava';
+import { openKernel } from '../../../src/kernel/open.js';
 import { sharesOf } from '../../../src/snapshot/shared-address.js';
+import { leaveOut } from '../../e2e/harness/needs.js';
 import { capture, fileOf, startTarget } from '../../proc/descriptors/support.js';
 import { ownNetwork } from './network.js';
 import { roundTrip } from './support.js';
@@ -140,4 +142,35 @@ ${routes}
   await once(router.child, 'exit');
   const other = await startTarget(t, code(''));
   t.deepEqual(capture(other).problems, []);
+});
+
+test.serial('what no call tells of a socket is warned of where the kernel shows it', async (t) => {
+  if (!ownNetwork(t)) return;
+  const target = await startTarget(
+    t,
+    `${HEAD}
+def six(): return udp(socket.AF_INET6)
+at(six().detach(), 10)
+a = six(); a.setsockopt(41, 50, socket.inet_pton(socket.AF_INET6, "::1") + struct.pack("i", 0)); at(a.detach(), 11)
+b = six(); b.setsockopt(41, 24, 1400); at(b.detach(), 12)
+c = six(); c.setsockopt(41, 32, socket.inet_pton(socket.AF_INET6, "::1") + struct.pack(">I", 0) + struct.pack("BBHHHI", 0, 255, 1, 0, 0, 0)); at(c.detach(), 13)
+d = socket.socket(socket.AF_INET6); d.setsockopt(41, 24, 1400); d.setsockopt(41, 50, socket.inet_pton(socket.AF_INET6, "::1") + struct.pack("i", 0)); at(d.detach(), 14)
+at(udp().detach(), 15)
+`,
+  );
+  const { problems, warnings } = capture(target);
+  t.deepEqual(problems, []);
+  const blind = openKernel();
+  if (typeof blind === 'string') return leaveOut(t, blind);
+  t.deepEqual(
+    warnings.map((line) =>
+      /^descriptor (\d+) \(socket:\[\d+\]\): (.*), which it has set, cannot be carried$/.exec(line)?.slice(1),
+    ),
+    [
+      ['11', 'IPV6_PKTINFO'],
+      ['12', 'IPV6_MTU'],
+      ['13', 'IPV6_FLOWLABEL_MGR'],
+      ['14', 'IPV6_PKTINFO, IPV6_MTU'],
+    ],
+  );
 });
