@@ -163,7 +163,11 @@ static int64_t fork_as(int64_t pid) {
         return CALL5(SYS_clone, SIGCHLD, 0, 0, 0, 0);
     args.set_tid = (uint64_t)&wanted;
     args.set_tid_size = 1;
-    return CALL2(SYS_clone3, &args, sizeof args);
+    int64_t since = now(CLOCK_MONOTONIC), result;
+    do
+        result = CALL2(SYS_clone3, &args, sizeof args);
+    while (is_given_back(result, wanted, since));
+    return result;
 }
 
 /* Returns in the child. */

@@ -134,6 +134,13 @@ void line_write(struct line *line, uint64_t fd);
  */
 int is_about_ids(int64_t result);
 
+/* clock.c: CLOCK_*, in nanoseconds */
+enum { CLOCK_MONOTONIC = 1 };
+int64_t now(int clock);
+
+/* ids.c */
+int is_given_back(int64_t result, int32_t id, int64_t since);
+
 /* run.c */
 struct thaw_header *header(void);
 void run(uint32_t program);

@@ -6,7 +6,7 @@
  */
 #include "interpreter.h"
 
-enum { CLOCK_MONOTONIC = 1, LONGEST = 10000000 /* ns */ };
+enum { LONGEST = 10000000 /* ns */ };
 
 /* `/proc/thread-self/../TID/stat`: the state is the letter behind the last parenthesis. */
 static char state(int64_t fd) {
@@ -18,12 +18,6 @@ static char state(int64_t fd) {
     return 0;
 }
 
-static int64_t now(void) {
-    int64_t time[2] = {0, 0};
-    CALL2(SYS_clock_gettime, CLOCK_MONOTONIC, time);
-    return time[0] * 1000000000ll + time[1];
-}
-
 void settle(int64_t tid) {
     struct line path = {.used = 0};
     line_text(&path, "/proc/self/task/");
@@ -33,7 +27,8 @@ void settle(int64_t tid) {
     int64_t fd = CALL4(SYS_openat, AT_FDCWD, path.text, O_RDONLY, 0);
     if (failed(fd))
         return;
-    for (int64_t end = now() + LONGEST; state(fd) == 'R' && now() < end;)
+    for (int64_t end = now(CLOCK_MONOTONIC) + LONGEST;
+         state(fd) == 'R' && now(CLOCK_MONOTONIC) < end;)
         CALL0(SYS_sched_yield);
     CALL1(SYS_close, fd);
 }

@@ -38,7 +38,10 @@ int64_t spawn(uint64_t program, uint64_t tid, uint64_t stack_top) {
                               .set_tid = (uint64_t)&wanted,
                               .set_tid_size = 1};
     if (tid != 0 && !has_flag(FLAG_NEW_IDS)) {
-        int64_t result = clone3_on(&args, sizeof args, thread_entry, (void *)program);
+        int64_t since = now(CLOCK_MONOTONIC), result;
+        do
+            result = clone3_on(&args, sizeof args, thread_entry, (void *)program);
+        while (is_given_back(result, wanted, since));
         if (!failed(result) || has_flag(FLAG_PID_SAME) || !is_about_ids(result))
             return result;
         say_new_ids((int64_t)tid, result);

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import test from 'ava';
 import type { Arena } from '../../src/thaw/arena.js';
@@ -79,6 +79,47 @@ testAsRoot('a free process id is taken', (t) => {
   t.is(stdout.readBigInt64LE(), BigInt(wanted));
   t.is(stdout.toString('latin1', 8), 'old');
 });
+
+testAsRoot('an id that is given back is waited for', async (t) => {
+  // The number stays the name of the session for as long as a process is in that, here one in a group of its own.
+  const session = start('/usr/bin/python3', [
+    '-c',
+    `
+import ctypes, os, signal
+ctypes.CDLL(None).prctl(36, 1) # PR_SET_CHILD_SUBREAPER: whoever else would reap the member may take its time
+r, w = os.pipe()
+leader = os.fork()
+if leader == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.setpgid(0, 0); os.close(r); os.write(w, b"x"); signal.pause()
+    os._exit(0)
+os.close(w)
+os.read(r, 1)
+os.waitpid(leader, 0)
+print(leader, flush=True)
+os.wait()
+`,
+  ]);
+  await session.sees('\n');
+  const wanted = Number(session.output());
+  const [member] = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && sessionOf(name) === wanted);
+  const image = start(becomes(wanted, sayPid, (arena) => [say(arena, 'asks')]));
+  await image.sees('asks');
+  process.kill(Number(member), 'SIGKILL');
+  await image.ended;
+  t.is(image.errors(), '');
+  t.regex(image.output(), /old$/);
+});
+
+/** The session of a process; `null` where it is gone. */
+function sessionOf(pid: string): number | null {
+  try {
+    return Number(/.*\) (?:\S+ ){3}(\d+)/s.exec(readFileSync(`/proc/${pid}/stat`, 'latin1'))![1]);
+  } catch {
+    return null;
+  }
+}
 
 test('an id that is taken is left, and one line says so', (t) => {
   const image = becomes(process.pid, sayPid);
