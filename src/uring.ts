@@ -130,3 +130,13 @@ export function usedSizes(
 export function sqeSize(setup: number): number {
   return setup & SETUP.SQE128 ? 128 : 64;
 }
+
+/** Warns that what a slot of an io_uring holds goes with its descriptor. */
+export function slotLeft(fd: number, slot: number): string {
+  return `descriptor ${fd}: an io_uring loses it from its slot ${slot} (IORING_REGISTER_FILES), which would have kept it open`;
+}
+
+/** Warns that an io_uring has no eventfd any more. */
+export function eventfdLeft(fd: number): string {
+  return `descriptor ${fd}: an io_uring signals no completions to it any more (IORING_REGISTER_EVENTFD)`;
+}

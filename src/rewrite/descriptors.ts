@@ -8,6 +8,7 @@ import type { DescriptorTable, OpenFile, OpenFileOf } from '../snapshot/descript
 import { describedBy } from '../snapshot/fdinfo-path.js';
 import { inFlightProblem, passedBy, reachable } from '../snapshot/in-flight.js';
 import type { Process } from '../snapshot/schema.js';
+import { eventfdLeft, slotLeft } from '../uring.js';
 
 type MutableTable = { -readonly [K in keyof DescriptorTable]: DescriptorTable[K] };
 
@@ -61,7 +62,7 @@ export function rewriteDescriptors(
       );
       return { ...file, members: membersOf(file, set?.fd, table, place, gone, choices, warnings) };
     }
-    if (file.kind === 'uring') return registeredOf(file, table, place, result.files);
+    if (file.kind === 'uring') return registeredOf(file, table, place, result.files, warnings);
     if (file.kind === 'pty-slave' && file.master !== null && gone.has(file.master)) {
       return { ...file, master: null };
     }
@@ -91,16 +92,22 @@ function registeredOf(
   table: DescriptorTable,
   place: ReadonlyMap<number, number>,
   files: readonly OpenFile[],
+  warnings: string[],
 ): OpenFile {
+  const numberOf = (index: number): number => table.descriptors.find(({ file: old }) => old === index)!.fd;
   const moved = (index: number): number | null => {
     const found = table.descriptors.find(({ fd, file: old }) => old === index && place.has(fd));
     return found ? place.get(found.fd)! : null;
   };
-  const slot = (old: NonNullable<OpenFileOf<'uring'>['slots']>['files'][number]) => {
+  const slot = (old: NonNullable<OpenFileOf<'uring'>['slots']>['files'][number], number: number) => {
     const index = old && moved(old.file);
+    if (old && index === null) warnings.push(slotLeft(numberOf(old.file), number));
     return index === null ? null : { ...old!, file: index };
   };
   const told = file.eventfd && moved(file.eventfd.file);
+  if (file.eventfd && (told === null || files[told]?.kind !== 'eventfd')) {
+    warnings.push(eventfdLeft(numberOf(file.eventfd.file)));
+  }
   return {
     ...file,
     slots: file.slots && { ...file.slots, files: file.slots.files.map(slot) },

@@ -389,12 +389,24 @@ test('an io_uring stays with its memory, and keeps of what is registered with it
     ],
   );
   const kept = (drop: number[], fd: string[] = []) => {
-    const changed = rewriteDescriptors(process, parseChoices(drop, fd), []).files[0] as OpenFileOf<'uring'>;
-    return [changed.slots!.files.map((slot) => slot?.file ?? null), changed.eventfd?.file ?? null];
+    const warnings: string[] = [];
+    const changed = rewriteDescriptors(process, parseChoices(drop, fd), warnings)
+      .files[0] as OpenFileOf<'uring'>;
+    const told = warnings.map((warning) =>
+      /^descriptor (\d): .*(slot \d|completions)/.exec(warning)?.slice(1),
+    );
+    return [changed.slots!.files.map((slot) => slot?.file ?? null), changed.eventfd?.file ?? null, told];
   };
-  t.deepEqual(kept([], ['4=/y']), [[3, null, 2], 2]);
-  t.deepEqual(kept([4]), [[null, null, 2], 2]);
-  t.deepEqual(kept([5]), [[1, null, null], null]);
-  t.deepEqual(kept([], ['5=/x']), [[1, null, 3], null]);
+  t.deepEqual(kept([], ['4=/y']), [[3, null, 2], 2, []]);
+  t.deepEqual(kept([4]), [[null, null, 2], 2, [['4', 'slot 0']]]);
+  t.deepEqual(kept([5]), [
+    [1, null, null],
+    null,
+    [
+      ['5', 'completions'],
+      ['5', 'slot 2'],
+    ],
+  ]);
+  t.deepEqual(kept([], ['5=/x']), [[1, null, 3], null, [['5', 'completions']]]);
   t.throws(() => kept([3]), { instanceOf: UsageError, message: /^descriptor 3: its ring is mapped/ });
 });

@@ -2,6 +2,7 @@
 import type { KernelMemory } from '../../kernel/memory.js';
 import { PAGE_SIZE } from '../../page.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
+import { eventfdLeft, slotLeft } from '../../uring.js';
 import type { KindContext } from './kind.js';
 import { once } from './once.js';
 import { Refusal } from './refusal.js';
@@ -67,6 +68,7 @@ export function captureSlots(
       );
     }
     const index = carriedOf(fds, context);
+    if (index === null) context.warnings.push(slotLeft(fds[0]!, slot));
     return index === null ? null : { file: index, tag: kernel.member('io_rsrc_node', node, 'tag') };
   });
   return {
@@ -158,7 +160,10 @@ export function captureEventfd(
     if (context.target.entry(fds[0]!)?.link !== 'anon_inode:[eventfd]') continue;
     if (kernel.member('file', file, 'private_data') !== counter) continue;
     const index = carriedOf(fds, context);
-    if (index === null) return null;
+    if (index === null) {
+      context.warnings.push(eventfdLeft(fds[0]!));
+      return null;
+    }
     return { file: index, async: kernel.member('io_ev_fd', told, 'eventfd_async') !== 0n };
   }
   throw new Refusal('its eventfd (IORING_REGISTER_EVENTFD) is one that no descriptor of the process means');
