@@ -56,7 +56,8 @@ export class Btf {
   readonly #strings: Buffer;
   /** Offset of each type in the table; type 0 is void and has none. */
   readonly #offsets: readonly number[];
-  readonly #members = new Map<string, Member>();
+  /** What was looked for before; `null` where there is none. */
+  readonly #members = new Map<string, Member | null>();
 
   /** @throws BtfError for what is no such table */
   constructor(bytes: Buffer) {
@@ -84,26 +85,15 @@ export class Btf {
    * @throws BtfError where there is none
    */
   member(struct: string, path: string): Member {
-    const key = `${struct}.${path}`;
-    const known = this.#members.get(key);
-    if (known) return known;
-    let found: Found = { ...{ offset: 0, size: 0, bits: null }, type: this.#struct(struct) };
-    for (const name of path.split('.')) {
-      const inner = this.#find(found.type, name, 0);
-      if (!inner) throw new BtfError(`this kernel has no ${struct}.${path}`);
-      found = { ...inner, offset: found.offset + inner.offset };
-    }
-    const { offset, size, bits } = found;
-    const member = { offset, size, bits };
-    this.#members.set(key, member);
+    const member = this.#known(struct, path);
+    if (member === null) throw new BtfError(`this kernel has no ${struct}.${path}`);
     return member;
   }
 
   /** Whether a structure has such a member. */
   has(struct: string, path: string): boolean {
     try {
-      this.member(struct, path);
-      return true;
+      return this.#known(struct, path) !== null;
     } catch (error) {
       if (error instanceof BtfError) return false;
       throw error;
@@ -113,6 +103,27 @@ export class Btf {
   /** Size of a structure in bytes. @throws BtfError where there is none of that name */
   sizeOf(struct: string): number {
     return this.#size(this.#struct(struct), 0);
+  }
+
+  /** To look through the table takes long, and longest for what is not there: that is asked for with each socket, too. */
+  #known(struct: string, path: string): Member | null {
+    const key = `${struct}.${path}`;
+    const known = this.#members.get(key);
+    if (known !== undefined) return known;
+    const member = this.#lookFor(struct, path);
+    this.#members.set(key, member);
+    return member;
+  }
+
+  #lookFor(struct: string, path: string): Member | null {
+    let found: Found = { ...{ offset: 0, size: 0, bits: null }, type: this.#struct(struct) };
+    for (const name of path.split('.')) {
+      const inner = this.#find(found.type, name, 0);
+      if (!inner) return null;
+      found = { ...inner, offset: found.offset + inner.offset };
+    }
+    const { offset, size, bits } = found;
+    return { offset, size, bits };
   }
 
   #struct(name: string): number {

@@ -1,7 +1,7 @@
 /** How a socket has come by its address: of that the kernel tells little, and options may have been changed since. */
 import { addressText, isIpv4, type Making, SO, SOL, takeApart } from '../../inet.js';
 import { lookInto, openKernel } from '../../kernel/open.js';
-import { BIND_LOCK, bindLocks, sharesByPort, sockOf } from '../../kernel/sockets.js';
+import { BIND_LOCK, bindLocks, sharesByPort } from '../../kernel/sockets.js';
 import { getOption, integerOption } from '../../native/sockets.js';
 import { tryAddress } from '../../native/trial-address.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
@@ -26,9 +26,15 @@ const IPV6_V6ONLY = 26;
 /**
  * Finds out how a socket that is bound or connected has come by its address.
  * @param copy a duplicate of it
+ * @param sock address of its `struct sock`; `null` where the kernel shows nothing
  * @param ends its addresses
  */
-export function captureBinding(copy: number, making: Making, { local, peer }: Ends): Binding {
+export function captureBinding(
+  copy: number,
+  sock: bigint | null,
+  making: Making,
+  { local, peer }: Ends,
+): Binding {
   const switchedOff: Inet['switchedOff'] = [];
   const device = getOption(copy, SOL.SOCKET, SO.BINDTODEVICE);
   if (local && isForeign(copy, local, device)) {
@@ -40,8 +46,8 @@ export function captureBinding(copy: number, making: Making, { local, peer }: En
   }
   if (!local) return { switchedOff, chosen: [] };
   const stream = making.protocol === 'tcp' || making.protocol === 'mptcp';
-  if (integerOption(copy, SO.REUSEPORT) === 0 && isOnePort(copy, stream)) switchedOff.push('reusePort');
-  return { switchedOff, chosen: stream ? [] : chosenOf(copy, making, local, peer) };
+  if (integerOption(copy, SO.REUSEPORT) === 0 && isOnePort(sock, stream)) switchedOff.push('reusePort');
+  return { switchedOff, chosen: stream ? [] : chosenOf(copy, sock, making, local, peer) };
 }
 
 /** What it takes to find the local address of a connection that is kept: see {@link hasForgottenFour}. */
@@ -58,21 +64,28 @@ function isForeign(copy: number, local: Uint8Array, device: Uint8Array | null): 
 }
 
 /** Whether it shares its port by SO_REUSEPORT, which is off by now; `false` where nobody tells. */
-function isOnePort(copy: number, stream: boolean): boolean {
+function isOnePort(sock: bigint | null, stream: boolean): boolean {
+  if (sock === null) return false;
   return lookInto(
-    (kernel) => sharesByPort(kernel, sockOf(kernel, copy), stream),
+    (kernel) => sharesByPort(kernel, sock, stream),
     () => false,
   );
 }
 
 /** Sockets of datagrams lose by connect(2) to nothing what bind(2) has not given them. */
-function chosenOf(copy: number, making: Making, local: Uint8Array, peer: Uint8Array | null): Inet['chosen'] {
+function chosenOf(
+  copy: number,
+  sock: bigint | null,
+  making: Making,
+  local: Uint8Array,
+  peer: Uint8Array | null,
+): Inet['chosen'] {
   // Raw ones have no such marks.
   if (making.protocol === 'raw') return [];
   const { host } = takeApart(local);
   const has = peer !== null && host.some((byte) => byte !== 0);
   const locks = lookInto<number | null>(
-    (kernel) => bindLocks(kernel, sockOf(kernel, copy)),
+    (kernel) => (sock === null ? null : bindLocks(kernel, sock)),
     () => null,
   );
   const address = locks === null ? hasForgottenFour(copy, making, local) : !(locks & BIND_LOCK.ADDRESS);

@@ -2,7 +2,6 @@
 import { addressText, SO, SOL } from '../../inet.js';
 import type { KernelMemory } from '../../kernel/memory.js';
 import { lookInto } from '../../kernel/open.js';
-import { sockOf } from '../../kernel/sockets.js';
 import { getOption, integerOption } from '../../native/sockets.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
 import type { Entry } from './entries.js';
@@ -42,16 +41,19 @@ const HIDDEN = [
   { option: 'IP_XFRM_POLICY', struct: 'sock', path: 'sk_policy' },
 ] as const;
 
-/** Of that only the kernel's memory shows whether a program has made use of it. */
+/**
+ * Of that only the kernel's memory shows whether a program has made use of it.
+ * @param sock address of its `struct sock`; `null` where the kernel shows nothing
+ */
 export function warnOfHidden(
   { fd, link }: Entry,
-  copy: number,
+  sock: bigint | null,
   { family }: Pick<Inet, 'family'>,
   { warnings }: KindContext,
 ): void {
+  if (sock === null) return;
   const found = lookInto(
     (kernel) => {
-      const sock = sockOf(kernel, copy);
       const six = family === 'ipv6' ? kernel.member('inet_sock', sock, 'pinet6') : null;
       const places = { sock, inet_sock: six === null ? null : sock, ipv6_pinfo: six };
       return HIDDEN.filter(({ struct, path }) => {

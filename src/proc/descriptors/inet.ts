@@ -109,8 +109,9 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
     const options = captureOptions(copy, fresh, true);
     const datagrams = captureDatagrams(entry, copy, making, context);
     warnOfInterface(entry, copy, { ...options, groups, family }, context);
-    warnOfHidden(entry, copy, making, context);
-    const binding = captureBinding(copy, making, { local: common.local, peer });
+    const sock = sockBehind(copy);
+    warnOfHidden(entry, sock, making, context);
+    const binding = captureBinding(copy, sock, making, { local: common.local, peer });
     const rest = { backlog: null, ended: null, ...UNREAD };
     const shutdown = shutdownOf(entry, making, context);
     const file = { ...common, ...rest, peer, keys: [], ...options, ...binding, groups };
@@ -140,7 +141,7 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
     const { input, urgent } = captureUnread(entry, copy, making, state, context);
     if (urgent) throw new PassingRefusal(URGENT);
     // Over IPv4 there is next to nothing, and there may be very many.
-    if (family === 'ipv6') warnOfHidden(entry, copy, making, context);
+    if (family === 'ipv6') warnOfHidden(entry, sockBehind(copy), making, context);
     const connection = captureKept(entry, copy, input, context.repair, warn);
     const none = { local: null, peer: null, backlog: null, ended: null, ...UNREAD };
     const idle = { groups: [], shutdown: 0, datagrams: [], corked: null };
@@ -149,7 +150,8 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
   }
   const connection = captureConnection(entry, copy, making, state, context);
   const options = captureOptions(copy, fresh, connection.ended === null);
-  if (connection.ended === null) warnOfHidden(entry, copy, making, context);
+  const sock = connection.ended === null ? sockBehind(copy) : null;
+  warnOfHidden(entry, sock, making, context);
   if (protocol === 'tcp') dropLeftSegment(entry, copy, options.options, context);
   // Of a connection that ends here they sign nothing any more.
   const hasKeys = protocol === 'tcp' && connection.ended === null;
@@ -158,13 +160,21 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
   return {
     ...{ ...common, ...connection, peer: null },
     ...(connection.ended === null
-      ? captureBinding(copy, making, { local: common.local, peer: null })
+      ? captureBinding(copy, sock, making, { local: common.local, peer: null })
       : { local: null, scope: '', switchedOff: [], chosen: [] }),
     backlog: state === TCP.LISTEN ? backlog : null,
     keys,
     ...options,
     ...{ groups: [], shutdown: 0, datagrams: [], corked: null },
   };
+}
+
+/** Address of the `struct sock` behind a duplicate; `null` where the kernel shows nothing. There may be very many. */
+function sockBehind(copy: number): bigint | null {
+  return lookInto<bigint | null>(
+    (kernel) => sockOf(kernel, copy),
+    () => null,
+  );
 }
 
 function freshOf(making: Making, context: KindContext): Fresh {
