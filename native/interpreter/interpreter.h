@@ -19,6 +19,7 @@ enum {
     SYS_sched_yield = 24,
     SYS_mremap = 25,
     SYS_mincore = 27,
+    SYS_nanosleep = 35,
     SYS_getpid = 39,
     SYS_clone = 56,
     SYS_exit = 60,

@@ -5,14 +5,21 @@
 import { SO, SOL_SOCKET } from '../socket.js';
 import { addon } from './addon.js';
 import { peekBytes } from './inet.js';
-import { getOption, type Peeked, RIGHTS_SPACE, readPeeked, toldSpace } from './sockets.js';
+import {
+  getOption,
+  MSG_CMSG_CLOEXEC,
+  type Peeked,
+  RIGHTS_SPACE,
+  readPeeked,
+  toldSpace,
+  withoutDescriptors,
+} from './sockets.js';
 
 const NR = { recvfrom: 45, recvmsg: 47, setsockopt: 54, recvmmsg: 299 } as const;
 const PEEK_NOW = 2 | 0x40; // MSG_PEEK | MSG_DONTWAIT
 const MSG_OOB = 1;
 const EAGAIN = 11;
 const FLAGS = PEEK_NOW | 0x20; // MSG_TRUNC, by which TCP gives no bytes at all
-const MSG_CMSG_CLOEXEC = 0x4000_0000;
 /** Words of `struct mmsghdr`: `struct msghdr`, and the length. */
 const MMSGHDR = 8;
 const MSGHDR = 7;
@@ -54,8 +61,11 @@ export interface Message {
  */
 export function peekAll(fd: number, size: number, most: number, descriptors = false): Peeked[] {
   const room = { content: size, name: 0, control: toldSpace(fd) + (descriptors ? RIGHTS_SPACE : 0) };
-  return peekMessages(fd, room, most, 0, descriptors ? MSG_CMSG_CLOEXEC : 0).messages.map(
-    ({ bytes, length, control, header }) => readPeeked(bytes, length, control, header),
+  return peekMessages(fd, room, most, 0, MSG_CMSG_CLOEXEC).messages.map(
+    ({ bytes, length, control, header }) => {
+      const peeked = readPeeked(bytes, length, control, header);
+      return descriptors ? peeked : withoutDescriptors(peeked);
+    },
   );
 }
 

@@ -14,6 +14,8 @@ const NR = {
   getsockopt: 55,
 } as const;
 
+/** Descriptors that are received close when another program is executed. */
+export const MSG_CMSG_CLOEXEC = 0x4000_0000;
 const MSG_PEEK = 2;
 const MSG_TRUNC = 0x20;
 const MSG_DONTWAIT = 0x40;
@@ -184,10 +186,16 @@ export function peek(fd: number, size: number): Peeked {
     ...[addon.address(control), BigInt(control.length), 0n],
   );
   const message = new Uint8Array(header.buffer); // struct msghdr
-  const flags = MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC;
+  const flags = MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC;
   // The call does not look at the last argument, which is there lest it be collected: nothing else refers to it.
   const length = Number(addon.syscall(NR.recvmsg, fd, message, flags, new Uint8Array(vector.buffer)));
-  return readPeeked(buffer.subarray(0, Math.min(length, size)), length, control, header);
+  return withoutDescriptors(readPeeked(buffer.subarray(0, Math.min(length, size)), length, control, header));
+}
+
+/** Closes descriptors that have come by surprise: the room for what options tell has taken them. */
+export function withoutDescriptors(peeked: Peeked): Peeked {
+  for (const descriptor of peeked.descriptors) closeSync(descriptor);
+  return { ...peeked, more: peeked.more || peeked.descriptors.length > 0, descriptors: [] };
 }
 
 /** What recvmsg(2) has left behind. @param header `struct msghdr` in words */

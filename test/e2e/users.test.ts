@@ -4,10 +4,12 @@ import {
   lstatSync,
   readdirSync,
   readFileSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import type { ExecutionContext } from 'ava';
 import { leaveOut, testWith } from './harness/needs.js';
 import { script, target } from './harness/paths.js';
 import { asUser, nobody, type RoundTrip, roundTrip } from './harness/round-trip.js';
@@ -62,6 +64,62 @@ testWith(['setpriv'], 'root freezes what an ordinary user thaws', async (t) => {
   t.is(await thawed.line(), '1');
   await thawed.goAndExpectOk();
 });
+
+/** Freezes what Python code makes of sockets in a folder, and lets the image run as the same ordinary user. */
+async function socketsOfUser(t: ExecutionContext<unknown>, code: string, locked = false): Promise<void> {
+  const cwd = scratch(t);
+  const where = locked ? scratch(t) : cwd;
+  if (locked) chmodSync(where, 0o700);
+  chownSync(cwd, nobody, nobody);
+  const image = join(cwd, 'frozen.bin');
+  const lines = [
+    'import os, socket',
+    'f = os.getcwd()',
+    code.replace('GO', 'print("ready", flush=True); input()'),
+  ];
+  const program = [...lines, 'print("ok", flush=True)'].join('\n');
+  const [command, ...args] = [...asUser(nobody), '/usr/bin/python3', '-c', program];
+  const original = start(t, command as string, args, { cwd });
+  await original.ready();
+  await freeze(original.pid, image, ['--kill'], { cwd });
+  await original.ending();
+  for (const name of readdirSync(cwd)) if (join(cwd, name) !== image) rmSync(join(cwd, name));
+  t.is((await run('chown', [String(nobody), image], { cwd })).code, 0);
+  const thawed = start(t, 'setpriv', [...asUser(nobody).slice(1), image], { cwd: where });
+  await thawed.goAndExpectOk();
+}
+
+testWith(
+  ['setpriv', 'python3'],
+  'an image with a socket of a relative name starts where its user may not be',
+  async (t) => {
+    if (!isRoot) return leaveOut(t, 'only root has a folder that others may not enter');
+    const accept = 'c = socket.socket(socket.AF_UNIX); c.connect("name"); s.accept()';
+    await socketsOfUser(
+      t,
+      `s = socket.socket(socket.AF_UNIX); s.bind("name"); s.listen()\nGO\n${accept}`,
+      true,
+    );
+  },
+);
+
+testWith(
+  ['setpriv', 'python3'],
+  'sockets that are connected by paths find each other, whatever the modes of those',
+  async (t) => {
+    if (!isRoot) return leaveOut(t, 'only root can do this');
+    await socketsOfUser(
+      t,
+      `
+a, b = (socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(2))
+a.bind(f + "/a"); b.bind(f + "/b"); a.connect(f + "/b"); b.connect(f + "/a")
+os.chmod("a", 0o400); os.chmod("b", 0)
+GO
+b.send(b"y"); assert a.recv(9) == b"y"
+assert [os.stat(n).st_mode & 0o777 for n in "ab"] == [0o400, 0]`,
+    );
+  },
+);
 
 testWith(['setpriv'], 'what others left in a sticky folder is not touched', async (t) => {
   if (!isRoot) return leaveOut(t, 'needs root');

@@ -1,5 +1,5 @@
 /** What waits to be read in a Unix domain socket. MSG_PEEK shows it, and nothing is consumed. */
-import { closeSync, fstatSync } from 'node:fs';
+import { closeSync, fstatSync, readFileSync } from 'node:fs';
 import { peekAll, peekOffset } from '../../native/peek-all.js';
 import type { UnixSocket } from '../../native/sock-diag.js';
 import { unixSockets } from '../../native/sock-diag.js';
@@ -151,9 +151,19 @@ function isOurs({ credentials, sender }: Peeked, pid: number): boolean {
       sender > 0 ? `process ${sender}` : 'a process that has ended, or is of another pid namespace';
     throw new Refusal(`what waits in it bears a pidfd of ${whose} (SO_PASSPIDFD)`);
   }
-  if (credentials === null || credentials[0] === 0) return sender === pid;
+  if (credentials === null) return sender === pid;
+  if (credentials[0] === 0) {
+    const [nobody, nogroup] = overflowIds();
+    if (credentials[1] === nobody && credentials[2] === nogroup) return sender === pid;
+    throw new Refusal('what waits in it bears the credentials of a process of another pid namespace');
+  }
   if (credentials[0] === pid) return true;
   throw new Refusal(`what waits in it bears the credentials of process ${credentials[0]}`);
+}
+
+/** What the kernel tells in place of ids where there are none. */
+function overflowIds(): number[] {
+  return ['uid', 'gid'].map((id) => Number(readFileSync(`/proc/sys/kernel/overflow${id}`, 'latin1')));
 }
 
 /** Under which ids the process sent a message, where its program is told. */

@@ -30,6 +30,8 @@ const STX_MODE = 28n;
 const S_IFMT = 0o170000;
 const S_IFSOCK = 0o140000;
 const LOST = 'this path, or that of another socket, was taken meanwhile';
+/** Until others have connected to it. */
+const PRIVATE = 0o600;
 const W_OK = 2;
 const X_OK = 1;
 
@@ -77,10 +79,11 @@ export function inFolder(folder: string | null, label: string, bench: Bench, ops
   // At the end there may be no number left.
   bench.temporary();
   return [
-    open(arena, '.', O.PATH | O.CLOEXEC, { label, result: here }),
+    // The image may be started where its user may not be: there it cannot go back to, and need not.
+    open(arena, '.', O.PATH | O.CLOEXEC, { label, result: here, check: tolerate('EACCES') }),
     call('chdir', [arena.string(folder)], { label, text: `chdir(${quoted(folder)})` }),
     ...ops,
-    call('fchdir', [here], { label }),
+    call('fchdir', [here], { label, check: tolerate('EBADF') }),
     close(here),
   ];
 }
@@ -284,14 +287,20 @@ function removeIfBound({ file, bound, place }: Named, bench: Bench): Op[] {
 function bindAll(named: readonly Named[], bench: Bench): Op[] {
   const end = bench.mark();
   const taken = new Set(named.filter((socket) => !leaves(socket)).map(({ path }) => path));
+  const late = awaited(bench);
   const undos = named.map(() => ({ bound: bench.mark(), stuck: bench.mark(), unbound: bench.mark() }));
   return [
-    ...named.flatMap((socket, i) => bindOne(socket, undos[i]!, taken.has(socket.path), bench)),
+    ...named.flatMap((socket, i) => bindOne(socket, undos[i]!, taken.has(socket.path), late, bench)),
     { op: 'jump', to: end },
     ...named.flatMap((socket, i) => undoOne(socket, undos[i]!, bench)).reverse(),
     ...nameFailed(named, bench),
     { op: 'mark', name: end },
     ...connectAll(bench),
+    ...named.flatMap(({ file, path, place, owner }) =>
+      file.node && late.has(file)
+        ? restoreNode(file.node, place, `cannot bind ${path} (${owner})`, bench)
+        : [],
+    ),
   ];
 }
 
@@ -339,11 +348,20 @@ interface Undo {
   readonly unbound: string;
 }
 
-/** @param dead the file at its path is that of a dead socket, which another one of the image replaces */
-function bindOne(socket: Named, undo: Undo, dead: boolean, bench: Bench): Op[] {
+/**
+ * @param dead the file at its path is that of a dead socket, which another one of the image replaces
+ * @param late see {@link awaited}
+ */
+function bindOne(socket: Named, undo: Undo, dead: boolean, late: ReadonlySet<Socket>, bench: Bench): Op[] {
   const { file, at, owner, path, place, bound } = socket;
   const label = `cannot bind ${path} (${owner})`;
   const { node, backlog, peerCredentials } = file;
+  const settle =
+    node === null
+      ? [unlink(bench, path)]
+      : late.has(file)
+        ? [setMode(place, PRIVATE, label, bench)]
+        : restoreNode(node, place, label, bench);
   return [
     ...(node || dead ? [unlink(bench, path)] : []),
     ...inFolder(file.folder, label, bench, [
@@ -354,7 +372,7 @@ function bindOne(socket: Named, undo: Undo, dead: boolean, bench: Bench): Op[] {
       } as Op,
     ]),
     ...(place === path ? [] : [move(socket, undo, bench)]),
-    ...(node ? restoreNode(node, place, label, bench) : [unlink(bench, path)]),
+    ...settle,
     ...(backlog === null
       ? []
       : [
@@ -366,6 +384,14 @@ function bindOne(socket: Named, undo: Undo, dead: boolean, bench: Bench): Op[] {
           { ...testBound(bound, path), check: { kind: 'equal', expected: 0, jump: undo.bound } } as Op,
         ]),
   ];
+}
+
+/** Sockets to which others are connected by their paths: the modes that they had need not give leave to that. */
+function awaited({ table: { files } }: Bench): ReadonlySet<Socket> {
+  const connected = files.filter(
+    (file, index) => file.kind === 'unix' && file.peer !== null && otherOf(files, index) === null,
+  );
+  return new Set(connected.map((file) => files[(file as Socket).peer!] as Socket));
 }
 
 /** rename(2), over the file of a dead socket. */
@@ -382,21 +408,25 @@ function restoreNode(
   { mode, uid, gid }: NonNullable<Socket['node']>,
   path: string,
   label: string,
-  { arena }: Bench,
+  bench: Bench,
 ): Op[] {
-  const shown = quoted(path);
+  const { arena } = bench;
   return [
     // As far as whoever starts the image may.
     call('fchownat', [AT_FDCWD, arena.string(path), uid, gid, AT_SYMLINK_NOFOLLOW], {
       label,
       check: tolerate('EPERM'),
-      text: `fchownat(AT_FDCWD, ${shown}, ${uid}, ${gid}, AT_SYMLINK_NOFOLLOW)`,
+      text: `fchownat(AT_FDCWD, ${quoted(path)}, ${uid}, ${gid}, AT_SYMLINK_NOFOLLOW)`,
     }),
-    call('fchmodat', [AT_FDCWD, arena.string(path), mode], {
-      label,
-      text: `fchmodat(AT_FDCWD, ${shown}, 0${mode.toString(8)})`,
-    }),
+    setMode(path, mode, label, bench),
   ];
+}
+
+function setMode(path: string, mode: number, label: string, { arena }: Bench): Op {
+  return call('fchmodat', [AT_FDCWD, arena.string(path), mode], {
+    label,
+    text: `fchmodat(AT_FDCWD, ${quoted(path)}, 0${mode.toString(8)})`,
+  });
 }
 
 /** The socket at the other end, if both are made as one pair or connection; `null` if each is connected by a name, or none. */

@@ -10,17 +10,13 @@ import resource
 import socket
 import sys
 
-IP_FREEBIND = 15
 kept = []
 folders = []
 
 
 def bound(kind, address, port):
     made = socket.socket(socket.AF_INET, kind)
-    # An address that this machine need not have; the thawed socket must find it.
-    made.setsockopt(socket.SOL_IP, IP_FREEBIND, 1)
     made.bind((address, int(port)))
-    made.setsockopt(socket.SOL_IP, IP_FREEBIND, 0)
     kept.append(made)
     return made
 
