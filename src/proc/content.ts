@@ -7,7 +7,7 @@ import type { Extent, MemoryObject, Region } from '../snapshot/schema.js';
 import { hugeExtents, isHuge, pageSizeOf } from './huge-pages.js';
 import type { Mapping } from './maps.js';
 import { unlessRefused } from './read.js';
-import { reservedPages } from './reserved-pages.js';
+import { reservedPages, wholePages } from './reserved-pages.js';
 
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
@@ -74,8 +74,12 @@ export function contentOf(fd: number): Pick<MemoryObject, 'size' | 'pageSize' | 
   const { size } = fstatSync(fd);
   const pageSize = pageSizeOf(fd);
   if (pageSize > PAGE_SIZE) return { size, pageSize, extents: hugeExtents(fd, size, pageSize) };
-  const extents = fileExtents(fd, size);
-  const reserved = reservedPages(fd, extents);
+  const runs = dataRuns(fd, size);
+  const extents =
+    runs.length > MOST_RUNS
+      ? coalesce(runs.map(({ start, size }) => ({ start, end: start + BigInt(size) })))
+      : runs;
+  const reserved = reservedPages(fd, extents, wholePages(runs));
   return { size, pageSize, extents, ...(reserved.length > 0 ? { reserved } : {}) };
 }
 
@@ -83,8 +87,8 @@ export function contentOf(fd: number): Pick<MemoryObject, 'size' | 'pageSize' | 
 const MOST_RUNS = 4096;
 
 /** Runs of data in an open file, by SEEK_DATA and SEEK_HOLE. `start` is the offset in the file. */
-function fileExtents(fd: number, size: number): Extent[] {
-  const ranges: { start: bigint; end: bigint }[] = [];
+function dataRuns(fd: number, size: number): Extent[] {
+  const runs: Extent[] = [];
   let position = 0n;
   while (position < BigInt(size)) {
     let data: bigint;
@@ -94,10 +98,10 @@ function fileExtents(fd: number, size: number): Extent[] {
       break; // ENXIO: no data behind
     }
     const hole = addon.syscall(SYS_LSEEK, fd, data, SEEK_HOLE);
-    ranges.push({ start: data, end: hole });
+    runs.push(extent(data, hole));
     position = hole;
   }
-  return ranges.length > MOST_RUNS ? coalesce(ranges) : ranges.map(({ start, end }) => extent(start, end));
+  return runs;
 }
 
 /** Closes descriptors, whatever becomes of one of them. */
