@@ -13,6 +13,7 @@ import { warnOfNews } from './news.js';
 import { otherName } from './other-names.js';
 import { pathProblem } from './paths.js';
 import { attributeProblem, warnOfRights } from './rights.js';
+import { seenOf } from './seen.js';
 import type { Target } from './target.js';
 import { nameOf } from './threads.js';
 import { unixView } from './unix-view.js';
@@ -65,11 +66,13 @@ export const regular: DescriptorKind = {
     const { target } = context;
     warnOfNews(entry!, context);
     warnOfRights(entry!, choicesOf(entry!), context);
+    const seen = isRegular(entry!.stat) ? seenOf(entry!, context) : undefined;
     return {
       ...pathFile(entry!),
       ...(pathProblem(entry!, target) === null ? {} : { path: nameLeft(entry!, target)! }),
       ...(isRegular(entry!.stat) ? stateOf(entry!, target) : {}),
       ...(isOwnSocket(entry!, target) ? { late: { thread: null } } : {}),
+      ...(seen === undefined ? {} : { seen }),
     };
   },
 };

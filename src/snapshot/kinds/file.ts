@@ -1,8 +1,11 @@
 /** Regular file, directory or device opened again by path. */
 import * as z from 'zod';
-import { index, int, text, word } from '../fields.js';
+import { bytes, index, int, text, word } from '../fields.js';
 import { common } from './common.js';
 import { kindModel } from './model.js';
+
+/** The longest content, in bytes, that is kept of what was read: all of a file of `/sys`, less than a page. */
+export const MOST_SEEN = 4095;
 
 const schema = z.object({
   kind: z.literal('file'),
@@ -26,6 +29,11 @@ const schema = z.object({
    * which it has in `/proc` by its own id.
    */
   late: z.object({ thread: index.nullable(), apart: z.boolean().optional() }).optional(),
+  /**
+   * What was in a file of `/sys` or of a control group, of which poll(2) had no change to tell since it was read: it has
+   * none after the thaw, where that is still in it.
+   */
+  seen: bytes.refine((value) => value.length <= MOST_SEEN, 'too long').optional(),
 });
 
 type File = z.infer<typeof schema>;

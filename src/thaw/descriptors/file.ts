@@ -51,6 +51,7 @@ export const file: KindPlanner<OpenFileOf<'file'>> = {
       ),
       ...verify(file, place.at, label, bench),
       ...verifyState(file, label, bench),
+      ...look(file, place, label, bench),
       ...position(file, place.at, label, bench),
       ...(unblocked(file) & ~file.flags ? [setFlags(place.at, file.flags, { label })] : []),
     ];
@@ -127,6 +128,43 @@ function openOf(file: OpenFileOf<'file'>, closeOnExec: boolean, bench: Bench, ex
   const same = file.type === 'regular' ? REOPENED | O.ASYNC : REOPENED;
   const flags = (file.flags & (file.type === 'chosen' ? chosen : same)) | unblocked(file);
   return open(bench.arena, file.path, flags | O.NOCTTY | (closeOnExec ? O.CLOEXEC : 0), extra);
+}
+
+/**
+ * Reads what the process had read, so that poll(2) tells of what changes from now on. What holds something else by now is
+ * opened once more: poll(2) tells of any change that was before a file was opened.
+ */
+function look(file: OpenFileOf<'file'>, place: Place, label: string, bench: Bench): Op[] {
+  const { seen } = file;
+  if (seen === undefined) return [];
+  const { at } = place;
+  const { arena } = bench;
+  const [changed, end] = [bench.mark(), bench.mark()];
+  const [found, opened] = [arena.reserve(seen.length + 1), arena.cell()];
+  return [
+    call('pread64', [at, found, seen.length + 1, 0], {
+      check: { kind: 'equal', expected: seen.length, jump: changed },
+    }),
+    {
+      // The byte that no byte came for is zero.
+      ...{
+        op: 'compare',
+        left: found,
+        right: arena.bytes(Buffer.concat([seen, Buffer.of(0)])),
+        size: seen.length + 1,
+      },
+      ...{
+        check: { kind: 'equal', expected: 0, jump: changed },
+        text: `compare what descriptor ${at} shows`,
+      },
+    },
+    { op: 'jump', to: end },
+    { op: 'mark', name: changed },
+    openOf(file, true, bench, { label, result: opened }),
+    duplicate(opened, at, place.closeOnExec, { label }),
+    close(opened),
+    { op: 'mark', name: end },
+  ];
 }
 
 /** What stands at the path must be of the type that it was; a device the same one. */
