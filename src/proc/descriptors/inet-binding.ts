@@ -5,7 +5,7 @@ import { BIND_LOCK, bindLocks, sharesByPort } from '../../kernel/sockets.js';
 import { getOption, integerOption } from '../../native/sockets.js';
 import { tryAddress } from '../../native/trial-address.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
-import { howTheyShare, type Sharer } from '../../snapshot/shared-address.js';
+import { type Alike, Ports, type Sharer } from '../../snapshot/ports.js';
 import type { Entry } from './entries.js';
 import type { KindContext } from './kind.js';
 import { once } from './once.js';
@@ -108,11 +108,17 @@ function hasForgottenFour(copy: number, { family }: Making, local: Uint8Array): 
  */
 export function warnOfSharing({ fd, link }: Entry, file: Sharer, context: KindContext): void {
   if (file.local === null || typeof openKernel() !== 'string') return;
-  const seen = once(context, 'sockets of datagrams', (): Sharer[] => []);
-  const found = seen.some((other) => howTheyShare(file, other) === 'reuseAddress');
-  seen.push(file);
-  if (!found) return;
+  const ports = once(context, 'ports of datagrams', () => new Ports());
+  const alike = ports.add(file, fd);
+  if (alike === null || !hasSharer(ports, alike)) return;
   context.warnings.push(
     `descriptor ${fd} (${link}) shares ${addressText(file.local)} with another, and what let them (SO_REUSEADDR or SO_REUSEPORT) was switched off since: it is taken for SO_REUSEADDR, as only root may see it in the kernel`,
   );
+}
+
+function hasSharer(ports: Ports, alike: Alike): boolean {
+  for (const { how } of ports.sharing(alike)) {
+    if (how === 'reuseAddress') return true;
+  }
+  return false;
 }

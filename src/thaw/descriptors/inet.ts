@@ -2,7 +2,8 @@
 import { O } from '../../fcntl.js';
 import { addressText, optionName, SO, SOL, scopeOf } from '../../inet.js';
 import type { OpenFileOf } from '../../snapshot/descriptors.js';
-import { isOn, type Shares, type Sharing } from '../../snapshot/shared-address.js';
+import { isOn, type Sharing } from '../../snapshot/ports.js';
+import type { Shares } from '../../snapshot/shared-address.js';
 import { call, show, tolerate } from '../calls.js';
 import type { Cell, Op, Operand } from '../program.js';
 import type { Bench, Place } from './bench.js';

@@ -2,7 +2,8 @@ import { once } from 'node:events';
 import test from 'ava';
 import { openKernel } from '../../../src/kernel/open.js';
 import type { OpenFileOf } from '../../../src/snapshot/descriptors.js';
-import { type Sharer, sharesOf } from '../../../src/snapshot/shared-address.js';
+import type { Sharer } from '../../../src/snapshot/ports.js';
+import { sharesOf } from '../../../src/snapshot/shared-address.js';
 import { capture, fileOf, startTarget } from '../../proc/descriptors/support.js';
 import { refusal, restore, roundTrip, withContent } from './support.js';
 
