@@ -140,8 +140,7 @@ function captureSocket(entry: Entry, copy: number, context: KindContext): Omit<I
       context.warnings.push(`descriptor ${entry.fd} (TCP, ${entry.link}): its connection ${what}`);
     const { input, urgent } = captureUnread(entry, copy, making, state, context);
     if (urgent) throw new PassingRefusal(URGENT);
-    // Over IPv4 there is next to nothing, and there may be very many.
-    if (family === 'ipv6') warnOfHidden(entry, sockBehind(copy), making, context);
+    warnOfHidden(entry, sockBehind(copy), making, context);
     const connection = captureKept(entry, copy, input, context.repair, warn);
     const none = { local: null, peer: null, backlog: null, ended: null, ...UNREAD };
     const idle = { groups: [], shutdown: 0, datagrams: [], corked: null };
