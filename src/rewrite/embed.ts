@@ -4,12 +4,14 @@ import { closeSync, constants, fstatSync, openSync, statfsSync } from 'node:fs';
 import { filePath } from '../byte-text.js';
 import { errnoOf } from '../errno.js';
 import { ImageError } from '../errors.js';
+import { O } from '../fcntl.js';
 import { closeAll, contentOf } from '../proc/content.js';
+import { outputEmbedded, STREAMS } from '../proc/descriptors/embedded.js';
 import { isMadeUp } from '../proc/descriptors/file-systems.js';
 import { sizeProblem } from '../proc/huge-pages.js';
 import { deviceName, type ObjectSource } from '../proc/objects.js';
 import { followObjects } from '../proc/region-capture.js';
-import type { OpenFile, OpenFileOf } from '../snapshot/descriptors.js';
+import type { DescriptorTable, OpenFile, OpenFileOf } from '../snapshot/descriptors.js';
 import type { MemoryObject, Process, Region } from '../snapshot/schema.js';
 
 /** A process whose last objects are files that were found here. */
@@ -26,6 +28,17 @@ export type Wish = 'this' | 'any';
 interface Found {
   readonly object: MemoryObject;
   readonly source: Required<ObjectSource>;
+}
+
+/** Warns of what the program prints into files that were embedded. @param before the table without those */
+export function warnOfOutput(before: DescriptorTable, after: DescriptorTable, warnings: string[]): void {
+  const told = new Set<number>();
+  for (const { fd, file: index } of [...before.descriptors].sort((a, b) => a.fd - b.fd)) {
+    const [file, now] = [before.files[index]!, after.files[index]!];
+    if (fd >= STREAMS || told.has(index) || file.kind !== 'file' || now.kind !== 'object') continue;
+    told.add(index);
+    if ((file.flags & O.ACCMODE) !== O.RDONLY) warnings.push(outputEmbedded(fd, file.path));
+  }
 }
 
 /**

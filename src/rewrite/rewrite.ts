@@ -16,7 +16,7 @@ import { planImage } from '../thaw/plan.js';
 import type { ImageChanges } from './changes.js';
 import { rewriteConnections } from './connections.js';
 import { rewriteDescriptors } from './descriptors.js';
-import { type Embedding, embedFiles } from './embed.js';
+import { type Embedding, embedFiles, warnOfOutput } from './embed.js';
 import { rewriteEnvironment } from './environment.js';
 import { withoutUnusedFolders } from './folders.js';
 import { rewritePaths } from './paths.js';
@@ -56,6 +56,7 @@ export async function rewriteImage(
   const descriptors = rewriteConnections(chosen, changes.descriptors, warnings);
   const embedding = embedFiles({ ...moved.process, descriptors }, moved.embed);
   try {
+    warnOfOutput(descriptors, embedding.process.descriptors, warnings);
     const processes: [Process, ...Process[]] = [withoutUnusedFolders(embedding.process), ...others];
     const written = { ...image.snapshot, processes };
     assertConsistent(written);

@@ -5,6 +5,7 @@ import { parseChoices } from '../../src/proc/descriptors/choices.js';
 import { parseFileChoices } from '../../src/proc/file-choices.js';
 import { parseEnvironment, parsePaths } from '../../src/rewrite/changes.js';
 import { rewriteDescriptors } from '../../src/rewrite/descriptors.js';
+import { warnOfOutput } from '../../src/rewrite/embed.js';
 import { rewritePaths as move } from '../../src/rewrite/paths.js';
 import { reopenFiles } from '../../src/rewrite/reopen.js';
 import type { OpenFile, OpenFileOf } from '../../src/snapshot/descriptors.js';
@@ -320,6 +321,28 @@ test('Unix domain sockets: their names are paths, and their other ends may go', 
   t.like(moved.descriptors.files[0], { name: Buffer.from('s'), folder: '/b/b' });
   const alone = rewriteDescriptors(process, parseChoices([4], []), []);
   t.like(alone.files[0], { peer: null, gone: { reset: false }, shutdown: 3 });
+});
+
+test('output into a file that is embedded is told, once, and input not', (t) => {
+  const input: OpenFile = { ...file('/in'), flags: O.RDONLY } as OpenFile;
+  const output: OpenFile = { ...file('/out'), flags: O.WRONLY } as OpenFile;
+  const before = processWith(
+    [input, output, output],
+    [
+      [2, 1],
+      [0, 0],
+      [1, 1],
+      [3, 2],
+    ],
+  ).descriptors;
+  const embedded = { kind: 'object', locks: [], object: 0, offset: 0n };
+  const files = before.files.map(({ flags }) => ({ ...embedded, flags }) as unknown as OpenFile);
+  const warnings: string[] = [];
+  warnOfOutput(before, { ...before, files }, warnings);
+  t.is(warnings.length, 1);
+  t.regex(warnings[0]!, /^descriptor 1 \(file, \/out\) is embedded: .*; --fd 1=inherit /);
+  warnOfOutput(before, before, warnings);
+  t.is(warnings.length, 1);
 });
 
 test('what is on its way in a socket goes with it, and only with it', (t) => {

@@ -8,7 +8,7 @@ import { captureObject } from './memory.js';
 import { isRegular } from './regular.js';
 
 /** 0, 1 and 2. */
-const STREAMS = 3;
+export const STREAMS = 3;
 
 /** Files for which `embed` was chosen. What the kernel makes up, as under /proc, is left to others unless named. */
 export const embedded: DescriptorKind = {
@@ -26,11 +26,14 @@ export const embedded: DescriptorKind = {
   capture: ({ entries, sharedWithStream }, context) => {
     const { fd, link, info } = entries[0]!;
     if ((fd < STREAMS || sharedWithStream) && (info.flags & O.ACCMODE) !== O.RDONLY) {
-      context.warnings.push(
-        `descriptor ${fd} (file, ${link}) is embedded: what the image prints there ends with it; --fd ${fd}=inherit prints to whoever starts it`,
-      );
+      context.warnings.push(outputEmbedded(fd, link));
     }
     const object = captureObject(entries[0]!, 'embedded-file', context);
     return { kind: 'object', flags: info.flags, object, offset: info.offset };
   },
 };
+
+/** Warns of output that goes into an embedded file. */
+export function outputEmbedded(fd: number, path: string): string {
+  return `descriptor ${fd} (file, ${path}) is embedded: what the image prints there ends with it; --fd ${fd}=inherit prints to whoever starts it`;
+}
