@@ -115,13 +115,19 @@ program = ctypes.create_string_buffer(struct.pack("=HxxxxxxQ", 4, ctypes.address
 assert ctypes.CDLL(None).prctl(22, 2, ctypes.byref(program)) == 0
 os.execv(sys.argv[1], sys.argv[1:])`;
 
-testRing('a machine that permits no io_uring does not thaw one', async (t) => {
+/** The image of a process with an io_uring, which has ended. */
+async function frozenRing(t: ExecutionContext<unknown>): Promise<{ cwd: string; image: string }> {
   const cwd = scratch(t);
   const image = join(cwd, 'image');
   const original = start(t, target('uring-busy'), ['workers'], { cwd });
   await original.ready();
   await freeze(original.pid, image, ['--kill'], { cwd });
   await original.ending();
+  return { cwd, image };
+}
+
+testRing('a machine that permits no io_uring does not thaw one', async (t) => {
+  const { cwd, image } = await frozenRing(t);
   const says =
     /^image: cannot make an io_uring, which this machine may not permit \(kernel.io_uring_disabled\) \(descriptor 5, io_uring\): EPERM\b.*\n$/;
   const { code, stderr } = await run('python3', ['-c', WITHOUT, image], { cwd });
@@ -135,12 +141,7 @@ testRing('a machine that permits no io_uring does not thaw one', async (t) => {
 testRing(
   'a limit on the address space is refused by name, beforehand, where it cannot be raised',
   async (t) => {
-    const cwd = scratch(t);
-    const image = join(cwd, 'image');
-    const original = start(t, target('uring-busy'), ['workers'], { cwd });
-    await original.ready();
-    await freeze(original.pid, image, ['--kill'], { cwd });
-    await original.ending();
+    const { cwd, image } = await frozenRing(t);
     const limited = [
       '--bounding-set=-sys_resource',
       '--inh-caps=-sys_resource',

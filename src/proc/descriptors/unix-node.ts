@@ -41,6 +41,10 @@ export function nodeAt(target: Target, socket: UnixSocket, view: UnixView): Node
  */
 export function folderOf(target: Target, socket: UnixSocket, view: UnixView): string | null | undefined {
   if (!isRelative(socket.name)) return null;
+  return once(target, `folder of socket ${socket.inode}`, () => lookForFolder(target, socket, view));
+}
+
+function lookForFolder(target: Target, socket: UnixSocket, view: UnixView): string | undefined {
   const folders = once(target, 'folders of relative names', () => foldersOf(target));
   const lies = (one: UnixSocket) => folders.find((folder) => nodeIn(target, one, folder) !== null);
   if (!view.isAccepted(socket)) return lies(socket);
